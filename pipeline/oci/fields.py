@@ -1,0 +1,134 @@
+"""Typed reading of untrusted JSON: every complaint names the key path, as in `layers[2].digest`."""
+
+import json
+from typing import Any
+
+from ..errors import DeltapressError
+from .digest import Digest, DigestError, DiffID
+
+MAX_DEPTH = 64
+
+
+class FieldError(DeltapressError):
+    """One field of a JSON document is not what its specification says. `path` is its key path."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"{path or 'the document'}: {problem}")
+
+
+def parse_json_object(raw: bytes) -> dict[str, Any]:
+    """Read `raw` as one JSON object.
+
+    Raises:
+        FieldError: if it is not UTF-8, no JSON, nested absurdly deep, or not an object.
+    """
+    try:
+        value = json.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise FieldError("", f"is not UTF-8 (byte {error.start})") from error
+    except ValueError as error:
+        raise FieldError("", f"is not JSON ({error})") from error
+    except RecursionError as error:
+        raise FieldError("", f"is nested more than {MAX_DEPTH} levels deep") from error
+    if not isinstance(value, dict):
+        raise FieldError("", f"is a JSON {type(value).__name__}, an object is wanted")
+    return value
+
+
+class Fields:
+    """A view of one JSON object that checks types as it reads."""
+
+    __slots__ = ("_path", "_value")
+
+    def __init__(self, value: object, path: str = "") -> None:
+        if not isinstance(value, dict):
+            raise FieldError(path, f"is {_kind(value)}, an object is wanted")
+        self._value, self._path = value, path
+
+    def path_of(self, name: str) -> str:
+        return f"{self._path}.{name}" if self._path else name
+
+    def error(self, name: str, problem: str) -> FieldError:
+        return FieldError(self.path_of(name), problem)
+
+    def has(self, name: str) -> bool:
+        """Null counts as absent: Go's encoders write it for empty lists and pointers."""
+        return self._value.get(name) is not None
+
+    def _get(self, name: str, kind: type, wanted: str) -> Any:
+        if name not in self._value:
+            raise self.error(name, "is missing")
+        value = self._value[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise self.error(name, f"is {_kind(value)}, {wanted} is wanted")
+        return value
+
+    def text(self, name: str, default: str | None = None) -> str:
+        if default is not None and not self.has(name):
+            return default
+        return str(self._get(name, str, "a string"))
+
+    def optional_text(self, name: str) -> str | None:
+        return self.text(name) if self.has(name) else None
+
+    def integer(self, name: str) -> int:
+        return int(self._get(name, int, "an integer"))
+
+    def size(self, name: str) -> int:
+        value = self.integer(name)
+        if not 0 <= value < 1 << 63:
+            raise self.error(name, f"is {value}, a size between 0 and 2^63 is wanted")
+        return value
+
+    def digest(self, name: str) -> Digest:
+        try:
+            return Digest.parse(self.text(name))
+        except DigestError as error:
+            raise self.error(name, str(error)) from error
+
+    def diff_ids(self, name: str) -> tuple[DiffID, ...]:
+        found = []
+        for index, text in enumerate(self._get(name, list, "a list")):
+            if not isinstance(text, str):
+                raise self.error(f"{name}[{index}]", f"is {_kind(text)}, a digest is wanted")
+            try:
+                found.append(DiffID.parse(text))
+            except DigestError as error:
+                raise self.error(f"{name}[{index}]", str(error)) from error
+        return tuple(found)
+
+    def object(self, name: str) -> "Fields":
+        return Fields(self._get(name, dict, "an object"), self.path_of(name))
+
+    def objects(self, name: str) -> tuple["Fields", ...]:
+        if not self.has(name):
+            return ()
+        values = self._get(name, list, "a list")
+        return tuple(Fields(value, f"{self.path_of(name)}[{index}]") for index, value in enumerate(values))
+
+    def list_of_texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings, such as `urls`; empty when absent."""
+        if not self.has(name):
+            return ()
+        values = self._get(name, list, "a list")
+        for index, value in enumerate(values):
+            if not isinstance(value, str):
+                raise self.error(f"{name}[{index}]", f"is {_kind(value)}, a string is wanted")
+        return tuple(values)
+
+    def texts(self, name: str) -> dict[str, str]:
+        """A map of strings, such as `annotations`; empty when absent."""
+        if not self.has(name):
+            return {}
+        values = self._get(name, dict, "an object")
+        for key, value in values.items():
+            if not isinstance(value, str):
+                raise self.error(f"{name}.{key}", f"is {_kind(value)}, a string is wanted")
+        return dict(values)
+
+
+def _kind(value: object) -> str:
+    return {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list"}.get(
+        type(value), "an object"
+    )

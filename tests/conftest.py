@@ -1,0 +1,18 @@
+"""Shared rules of the suite: an interop test that misses its tool is skipped here and fails in CI."""
+
+import os
+import shutil
+
+import pytest
+
+
+def require_tool(*names: str) -> str:
+    """Return the path of the first of `names` that is installed; skip the test (fail it when CI=true) where none is."""
+    for name in names:
+        for path in (os.environ.get("PATH", ""), "/usr/sbin:/sbin"):
+            if found := shutil.which(name, path=path):
+                return found
+    reason = f"needs {' or '.join(names)}; .ci/run installs it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
