@@ -22,7 +22,9 @@ class DigestError(DeltapressError):
 
     def __init__(self, text: str) -> None:
         self.text = text[:80]
-        super().__init__(f"{self.text!r} is no digest; sha256:<64 lower-case hex digits> (or sha512, 128 digits) is wanted")
+        super().__init__(
+            f"{self.text!r} is no digest; sha256:<64 lower-case hex digits> (or sha512, 128 digits) is wanted"
+        )
 
 
 class Hasher(Protocol):

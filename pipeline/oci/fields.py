@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from ..errors import DeltapressError
-from .digest import Digest, DigestError, DiffID
+from .digest import DiffID, Digest, DigestError
 
 MAX_DEPTH = 64
 
@@ -129,6 +129,11 @@ class Fields:
 
 
 def _kind(value: object) -> str:
-    return {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list"}.get(
-        type(value), "an object"
-    )
+    return {
+        type(None): "null",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "a list",
+    }.get(type(value), "an object")

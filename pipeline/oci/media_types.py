@@ -15,8 +15,8 @@ INDEXES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFESTS: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 IMAGE_CONFIGS: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 
-# image-spec, layer.md ("+gzip", "+zstd") and the Docker schema 2 names. Foreign ("nondistributable") and encrypted layers
-# are missing on purpose: their bytes are not ours to publish or cannot be read, so they never take part in a delta.
+# image-spec, layer.md ("+gzip", "+zstd") and the Docker schema 2 names. Foreign ("nondistributable") and encrypted
+# layers are missing on purpose: their bytes are not ours to publish or cannot be read, so no delta is made of them.
 TAR_LAYERS: Final = frozenset(
     {
         "application/vnd.oci.image.layer.v1.tar",

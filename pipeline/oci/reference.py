@@ -1,0 +1,49 @@
+"""Names of repositories and tags (distribution-spec, "Pulling manifests", the grammar of <name> and <reference>)."""
+
+import re
+from typing import Final
+
+from ..errors import DeltapressError
+
+# The length of a name leaves room for a host: docker and containerd count both and refuse more than 255.
+_NAME: Final = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
+_TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_MAX_NAME: Final = 200
+
+DELTA_INDEX: Final = "_deltaindex"
+_REFERRERS_TAG: Final = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\..*)?")
+
+
+class NameGrammarError(DeltapressError):
+    """A repository name or a tag that registries and clients refuse."""
+
+
+def check_repository(name: str) -> str:
+    """Return `name` if it is a legal repository name.
+
+    Raises:
+        NameGrammarError: saying what is wrong with it.
+    """
+    if len(name) > _MAX_NAME:
+        raise NameGrammarError(
+            f"repository name {name[:40]!r}… has {len(name)} characters, at most {_MAX_NAME} are allowed"
+        )
+    if not _NAME.fullmatch(name):
+        raise NameGrammarError(
+            f"repository name {name!r} is not allowed; "
+            "use lower-case letters and digits, joined by '.', '_', '__' or '-', in parts joined by '/'"
+        )
+    return name
+
+
+def is_tag(text: str) -> bool:
+    return _TAG.fullmatch(text) is not None
+
+
+def is_reserved_tag(tag: str) -> bool:
+    """True for the tags that carry listings and not images: `_deltaindex` and the referrers fallback `sha256-<hex>`.
+
+    Also for cosign's `sha256-<hex>.sig`; `tags/list` leaves all of them out, because `docker pull -a` walks it and
+    aborts on what is no image.
+    """
+    return tag == DELTA_INDEX or _REFERRERS_TAG.fullmatch(tag) is not None

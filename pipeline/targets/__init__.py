@@ -1,0 +1,1 @@
+"""Where a tree is written: the contract in `base`, and its implementations."""

@@ -1,0 +1,122 @@
+"""The contract of a target: a flat store of keys, with what publishing needs and no more.
+
+Rule 1. `put` and `delete` are idempotent; a single key changes atomically: a reader sees the old bytes or the new ones.
+Rule 2. Nothing is promised about two keys: the order of the calls is the commit protocol, and the callers keep it. When
+        `put` has returned, its bytes survive a crash of the machine.
+Rule 3. `put` verifies what it writes: content whose size or digest differs from the promised ones leaves the key as it
+        was.
+Rule 4. Every failure of the storage is a `TargetError`; a missing key is `KeyMissingError`. No other exception escapes.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, Protocol
+
+from ..content import Content
+from ..errors import DeltapressError, ExitCode
+from ..oci.digest import Digest
+from ..oci.keys import Headers, Key
+
+
+class TargetError(DeltapressError):
+    """The storage failed, or refused. `key` is None where the target as a whole is meant."""
+
+    exit_code = ExitCode.TARGET_FAILED
+
+    def __init__(self, problem: str, *, key: str | None = None) -> None:
+        self.problem, self.key = problem, key
+        super().__init__(f"{key}: {problem}" if key else problem)
+
+
+class KeyMissingError(TargetError):
+    """The key is not there."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("is not in the target", key=key)
+
+
+class ContentChangedError(TargetError):
+    """The content of a `put` was not the promised one (a source changed while it was read, or is damaged)."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class LockHeldError(TargetError):
+    """Another publisher holds the lock; the message says who, and since when."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a target says about a key without reading it. `size` in bytes."""
+
+    size: int
+
+
+class Target(Protocol):
+    """A flat store of keys."""
+
+    @property
+    def url(self) -> str:
+        """For people and messages; never holds a secret."""
+        ...
+
+    @property
+    def stores_headers(self) -> bool:
+        """True where `put` keeps the headers (a bucket), False where a web server must be told them (a directory)."""
+        ...
+
+    def open(self, key: Key) -> BinaryIO:
+        """The bytes of `key`, streamed. Raises KeyMissingError, TargetError."""
+        ...
+
+    def stat(self, key: Key) -> Stored | None:
+        """None when the key is missing. Raises TargetError."""
+        ...
+
+    def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
+        """Make `key` hold `content`, whose digest is `digest`.
+
+        `same_as` names a key that this publisher wrote with these very bytes: the target may link or copy it instead of
+        sending the bytes again. A key that already holds the same bytes need not be written.
+
+        Raises:
+            ContentChangedError: the content is not what `digest` and its size promise; the key is as before.
+            TargetError: the storage failed; the key holds the old bytes or, if the failure came late, the new ones.
+        """
+        ...
+
+    def delete(self, key: Key) -> None:
+        """Remove `key`; nothing happens when it is missing. Raises TargetError."""
+        ...
+
+    def keys(self) -> Iterator[Key]:
+        """Every key, in order. Only for rebuilding a lost ledger and for verifying; a publishing run does without.
+
+        Raises TargetError.
+        """
+        ...
+
+    def lock(self, *, now: datetime, wait: float) -> AbstractContextManager[None]:
+        """Hold the target for one publisher; `wait` seconds at most for another to finish.
+
+        Raises:
+            LockHeldError: another publisher still holds it.
+            TargetError: the storage failed.
+        """
+        ...
+
+
+def read_bytes(target: Target, key: Key, *, limit: int) -> bytes:
+    """All bytes of a small document.
+
+    Raises:
+        KeyMissingError: it is not there.
+        TargetError: the storage failed, or the document has more than `limit` bytes.
+    """
+    with target.open(key) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise TargetError(f"has more than {limit:,} bytes; a document of this kind has less", key=key)
+    return data
