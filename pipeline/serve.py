@@ -1,0 +1,229 @@
+"""Serve a published directory over HTTP, for trying things: every header right, on the loopback by default.
+
+Rules of this room:
+
+1. Public are the keys of the tree that clients read (`v2/`, `index/static`) and HTML pages; everything else is 404.
+2. Nothing is sent through a symbolic link, so no path leaves the root.
+3. A file is opened once, and its type, digest and bytes all come from that handle. The media type of a manifest is
+   therefore read from the manifest, not from the copies below `_deltapress/typed/`: type and bytes agree while a
+   publisher replaces a tag, and a tree that was copied without the private folder can be served as well.
+4. Validators are digests of content, never times: a tag that is replaced twice in one second is never "not modified".
+
+The only importer of werkzeug.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+from werkzeug.wsgi import wrap_file
+
+from .errors import DeltapressError
+from .oci.digest import Digest
+from .oci.keys import (
+    FLATPAK_INDEX_KEY,
+    HTML,
+    IMMUTABLE,
+    JSON,
+    MUTABLE,
+    OCTET_STREAM,
+    PAGE_KEY,
+    PING,
+    PING_KEY,
+    PRIVATE,
+    Headers,
+    Key,
+    parse_key,
+)
+from .oci.manifest import MAX_MANIFEST_SIZE, parse_document
+from .oci.media_types import OCI_INDEX
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# distribution-spec, "Error Codes". Never NAME_UNKNOWN for referrers: oras-go gives up on it.
+_UNKNOWN: Final = {
+    "blobs": ("BLOB_UNKNOWN", "blob unknown to registry"),
+    "manifests": ("MANIFEST_UNKNOWN", "manifest unknown to registry"),
+    "referrers": ("MANIFEST_UNKNOWN", "manifest unknown to registry"),
+    "tags": ("NAME_UNKNOWN", "repository name not known to registry"),
+}
+
+
+class ServeError(DeltapressError):
+    """The directory cannot be served, or its address cannot be used."""
+
+
+def application(root: Path) -> "WSGIApplication":
+    """The WSGI application that serves the published directory `root` read-only.
+
+    Raises:
+        ServeError: `root` is no published directory.
+    """
+    root = root.resolve()
+    if not (root / PING_KEY).is_file():
+        raise ServeError(f"{root}: is no published directory (it has no {PING_KEY}); publish into it first")
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        return _answer(root, Request(environ))(environ, start_response)
+
+    return answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A bound server. `run` answers requests until `stop` is called from another thread, or until Ctrl-C."""
+
+    url: str
+    _server: BaseWSGIServer
+
+    def run(self) -> None:
+        self._server.serve_forever(poll_interval=0.1)  # seconds until `stop` is seen
+
+    def stop(self) -> None:
+        """End `run`. Must not be called before it."""
+        self._server.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.server_close()
+
+
+def serve(root: Path, *, host: str = "127.0.0.1", port: int = 0, log: Callable[[str], None] | None = None) -> Server:
+    """Bind a threaded server for the published directory `root`; port 0 takes a free one. `log` gets a line a request.
+
+    Raises:
+        ServeError: `root` is no published directory, or the address cannot be bound.
+    """
+
+    class Handler(WSGIRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            if log is not None:
+                log(f"{self.address_string()} {ascii(self.requestline)[1:-1]} {int(code)} {size}")
+
+        def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - the name is werkzeug's
+            if log is not None:
+                log(message % args)
+
+    answer = application(root)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # bound here and handed over: werkzeug ends the process when it cannot bind
+        with socket.create_server((host, port), family=family) as bound:
+            server = make_server(host, port, answer, threaded=True, request_handler=Handler, fd=bound.fileno())
+    except OSError as error:
+        raise ServeError(f"cannot listen on {host} port {port}: {error.strerror}; choose another --port") from error
+    shown = f"[{host}]" if ":" in host else host
+    return Server(url=f"http://{shown}:{server.port}", _server=server)
+
+
+def _answer(root: Path, request: Request) -> Response:
+    key = _public_key(request.path)
+    if request.method not in {"GET", "HEAD"}:
+        refused = _error(405, "UNSUPPORTED", "this registry is read-only")
+        refused.headers["Allow"] = "GET, HEAD"
+        return refused
+    file = None if key is None else _open(root, key)
+    if key is None or file is None:
+        parsed = parse_key(request.path.lstrip("/"))
+        return _error(404, *_UNKNOWN["manifests" if parsed is None else parsed.kind])
+    try:
+        response = _found(key, file, request)
+    except DeltapressError as error:
+        file.close()
+        return _error(500, "MANIFEST_INVALID", f"{key}: {error}")
+    except RequestedRangeNotSatisfiable as error:
+        size = os.fstat(file.fileno()).st_size
+        file.close()
+        return Response(status=error.code, headers={"Content-Range": f"bytes */{size}", "Cache-Control": MUTABLE})
+    return response
+
+
+def _public_key(path: str) -> Key | None:
+    """The key that a request path asks for, or None for what is not public."""
+    if path in {"/v2", "/v2/"}:
+        return PING_KEY
+    if path == "/":
+        return PAGE_KEY
+    key = Key(path.removeprefix("/"))
+    parts = key.split("/")
+    if "\0" in key or any(not part or part.startswith(".") for part in parts):
+        return None
+    if parts[0] == "v2":
+        return key if parse_key(key) is not None else None
+    if parts[0] != PRIVATE and (key == FLATPAK_INDEX_KEY or key.endswith(".html")):
+        return key
+    return None
+
+
+def _open(root: Path, key: Key) -> BufferedReader | None:
+    """The file of `key`, or None where there is no regular file on a path free of symbolic links."""
+    path = root / key
+    try:
+        if path.resolve(strict=True) != path:
+            return None
+        # non-blocking: a fifo in a foreign directory must not hold the thread
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        return None
+    return file
+
+
+def _found(key: Key, file: BufferedReader, request: Request) -> Response:
+    headers = _headers(key, file)
+    size = os.fstat(file.fileno()).st_size
+    response = Response(
+        wrap_file(request.environ, file), headers={"Content-Length": str(size)}, direct_passthrough=True
+    )
+    response.headers["Content-Type"] = headers.content_type
+    response.headers["Cache-Control"] = headers.cache_control
+    if headers.digest is not None and key.startswith("v2/"):
+        response.headers["Docker-Content-Digest"] = str(headers.digest)
+    response.set_etag(str(headers.digest or _digest_of(file)))
+    return response.make_conditional(request.environ, accept_ranges=True, complete_length=size)
+
+
+def _headers(key: Key, file: BufferedReader) -> Headers:
+    """What `key` is served with; a manifest's type, and the digest behind a tag, are taken from the bytes in hand."""
+    parsed = parse_key(key)
+    if parsed is None:
+        if key == PING_KEY:
+            return Headers(content_type=JSON, cache_control=PING)
+        return Headers(content_type=JSON if key == FLATPAK_INDEX_KEY else HTML, cache_control=MUTABLE)
+    if parsed.kind == "manifests":
+        document = parse_document(file.read(MAX_MANIFEST_SIZE + 1))
+        file.seek(0)
+        return Headers(
+            content_type=document.media_type,
+            cache_control=MUTABLE if parsed.digest is None else IMMUTABLE,
+            digest=parsed.digest or document.digest,
+        )
+    if parsed.kind == "blobs":
+        return Headers(content_type=OCTET_STREAM, cache_control=IMMUTABLE, digest=parsed.digest)
+    return Headers(content_type=OCI_INDEX if parsed.kind == "referrers" else JSON, cache_control=MUTABLE)
+
+
+def _digest_of(file: BufferedReader) -> Digest:
+    hasher = hashlib.file_digest(file, "sha256")
+    file.seek(0)
+    return Digest.of_hasher("sha256", hasher)
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    body = json.dumps({"errors": [{"code": code, "message": message}]})
+    return Response(body, status=status, content_type=JSON, headers={"Cache-Control": MUTABLE})

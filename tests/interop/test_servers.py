@@ -1,0 +1,211 @@
+"""Every generated configuration, and `serve`, answer alike: one table of requests, asked of each real server."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPMessage
+from pathlib import Path
+
+import pytest
+
+from pipeline.oci.keys import HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING
+from pipeline.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+
+from . import servers, tree
+
+pytestmark = pytest.mark.interop
+
+SERVERS = {
+    "nginx": servers.nginx,
+    "apache": servers.apache,
+    "apache-htaccess": servers.apache_htaccess,
+    "caddy": servers.caddy,
+    "serve": servers.own,
+}
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+BLOB = bytes(range(256)) * 64
+DIGEST = digest_of(BLOB)
+MISSING = f"sha256:{'0' * 64}"
+NAMES = ("team/app", "blobs", "team/manifests", "team/tags")
+
+
+def document(media_type: str) -> bytes:
+    listed = {"mediaType": OCI_CONFIG, "digest": DIGEST, "size": len(BLOB)}
+    body = {"manifests": []} if media_type in {OCI_INDEX, DOCKER_LIST} else {"config": listed, "layers": []}
+    return json.dumps({"schemaVersion": 2, "mediaType": media_type, **body}).encode()
+
+
+TAGS = {
+    "latest": OCI_INDEX,
+    "v1": OCI_MANIFEST,
+    "docker": DOCKER_MANIFEST,
+    "list": DOCKER_LIST,
+    "_deltaindex": OCI_INDEX,
+    # what a server would guess a type or an encoding from
+    "v1.html": OCI_MANIFEST,
+    "1.0.gz": OCI_INDEX,
+}
+
+
+@pytest.fixture(scope="module")
+def published() -> Iterator[Path]:
+    with servers.public_directory() as root:
+        tree.start(root)
+        for name in NAMES:
+            tree.put_blob(root, name, BLOB)
+            for tag, media_type in TAGS.items():
+                tree.put_manifest(root, name, document(media_type), media_type, tag)
+        yield root
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def site(server: str, published: Path) -> Iterator[servers.Site]:
+    with SERVERS[server](published) as running:
+        yield running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    status: int
+    headers: HTTPMessage
+    body: bytes
+
+
+def ask(site: servers.Site, path: str, method: str = "GET", **headers: str) -> Answer:
+    connection = site.connect()
+    try:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, headers={"Accept-Encoding": "gzip, br, zstd", **sent})
+        response = connection.getresponse()
+        return Answer(status=response.status, headers=response.headers, body=response.read())
+    finally:
+        connection.close()
+
+
+def known() -> Iterator[tuple[str, str, str, str | None, bytes | None]]:
+    """(path, type, cache rule, digest that must be named, body) of everything that clients read."""
+    yield "/v2/", JSON, PING, None, None
+    yield "/v2", JSON, PING, None, None
+    yield "/", HTML, MUTABLE, None, None
+    yield "/index.html", HTML, MUTABLE, None, None
+    yield "/r/app.html", HTML, MUTABLE, None, None
+    yield "/index/static", JSON, MUTABLE, None, None
+    for name in NAMES:
+        yield f"/v2/{name}/tags/list", JSON, MUTABLE, None, None
+        yield f"/v2/{name}/blobs/{DIGEST}", OCTET_STREAM, IMMUTABLE, DIGEST, BLOB
+        yield f"/v2/{name}/blobs/{DIGEST.replace(':', '%3A')}", OCTET_STREAM, IMMUTABLE, DIGEST, BLOB
+        for tag, media_type in TAGS.items():
+            raw = document(media_type)
+            digest = digest_of(raw)
+            yield f"/v2/{name}/manifests/{tag}", media_type, MUTABLE, None, raw
+            yield f"/v2/{name}/manifests/{digest}", media_type, IMMUTABLE, digest, raw
+            yield f"/v2/{name}/referrers/{digest}", OCI_INDEX, MUTABLE, None, None
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_clients_read_has_the_headers_of_the_table(server: str, site: servers.Site, method: str) -> None:
+    for path, media_type, cache_control, digest, body in known():
+        if server == "apache-htaccess" and path == "/v2":
+            continue  # the directory's redirect to /v2/, which clients follow: only a virtual host can do better
+        answer = ask(site, path, method)
+        headers = answer.headers
+        assert (path, answer.status, headers.get_all("Content-Type")) == (path, 200, [media_type])
+        assert (path, headers["Cache-Control"]) == (path, cache_control)
+        named = headers["Docker-Content-Digest"]
+        if digest is None and body is not None:
+            # a tag: naming its digest is optional, but what is named must be true
+            assert named in {None, digest_of(body)}
+        else:
+            assert (path, named) == (path, digest)
+        if media_type != HTML:
+            assert (path, headers["Content-Encoding"]) == (path, None)
+        if body is not None:
+            assert headers["Content-Length"] == str(len(body))
+            assert answer.body == (body if method == "GET" else b"")
+
+
+def test_a_part_of_a_blob(site: servers.Site) -> None:
+    answer = ask(site, f"/v2/team/app/blobs/{DIGEST}", Range="bytes=100-299")
+    assert (answer.status, answer.headers["Content-Range"]) == (206, f"bytes 100-299/{len(BLOB)}")
+    assert answer.body == BLOB[100:300]
+
+
+def test_an_unchanged_manifest_is_not_sent_again(site: servers.Site) -> None:
+    path = "/v2/team/app/manifests/v1"
+    tag = ask(site, path).headers["ETag"]
+    assert ask(site, path, If_None_Match=tag).status == 304
+    assert ask(site, path, If_None_Match='"other"').status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        (f"/v2/team/app/blobs/{MISSING}", "BLOB_UNKNOWN"),
+        (f"/v2/team/app/manifests/{MISSING}", "MANIFEST_UNKNOWN"),
+        ("/v2/team/app/manifests/none", "MANIFEST_UNKNOWN"),
+        ("/v2/none/manifests/v1", "MANIFEST_UNKNOWN"),
+        (f"/v2/team/app/referrers/{MISSING}", "MANIFEST_UNKNOWN"),
+        ("/v2/none/tags/list", "NAME_UNKNOWN"),
+    ],
+)
+def test_what_is_missing_is_a_clean_404(server: str, site: servers.Site, path: str, code: str) -> None:
+    answer = ask(site, path)
+    assert answer.status == 404
+    assert answer.headers["Docker-Content-Digest"] is None
+    assert "immutable" not in (answer.headers["Cache-Control"] or "")
+    if server != "apache-htaccess":
+        assert answer.headers["Content-Type"] == JSON
+        assert json.loads(answer.body)["errors"][0]["code"] == code
+
+
+DIRECTORIES = {"v2/team/app/manifests", "v2/team", "index", "r"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/_deltapress/ledger.json",
+        "/_deltapress/",
+        "/_deltapress",
+        "/_deltapress/servers/nginx.conf",
+        "/_deltapress/typed/oci-manifest/v2/team/app/manifests/v1",
+        "/%5fdeltapress/ledger.json",
+        "/v2/../_deltapress/ledger.json",
+        "/v2/%2e%2e/_deltapress/ledger.json",
+        "/v2/..%2f_deltapress%2fledger.json",
+        "/v2/team/app/manifests/../../../../_deltapress/ledger.json",
+        "//_deltapress/ledger.json",
+        "/./_deltapress/ledger.json",
+        "/../../../../../../etc/passwd",
+        "/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "/.htaccess",
+        "/v2/team/app/manifests/.htaccess",
+        "/v2/team/app/manifests/.web/v1.meta",
+        "/v2/team/app/manifests/.web/",
+        "/v2/team/app/manifests/",
+        "/v2/team/app/manifests",
+        "/v2/team",
+        "/index/",
+        "/r/",
+    ],
+)
+def test_the_rest_of_the_directory_is_not_served(server: str, site: servers.Site, path: str) -> None:
+    # a shared host redirects a directory to its slash, and refuses to list it
+    refused = {301, 403} if server == "apache-htaccess" and path.strip("/") in DIRECTORIES else {400, 404}
+    assert ask(site, path).status in refused
+
+
+def test_pushing_is_refused(site: servers.Site) -> None:
+    assert ask(site, "/v2/team/app/blobs/uploads/", "POST").status in {404, 405}
+    assert ask(site, "/v2/team/app/manifests/v1", "PUT").status in {403, 404, 405}
