@@ -1,0 +1,273 @@
+"""`deltapress.toml` -> a frozen `Config`.
+
+Rule 1. All mistakes of a file are reported at once, each with its key path; a `Config` in hand has none.
+Rule 2. An unknown key is a mistake: a mistyped `kepp` must not quietly mean the default.
+Rule 3. Only the text is judged here. Whether a layout exists and what is in it turns out when it is read, because one
+        bad layout must not keep the other repositories from being published.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Literal, cast, get_args
+
+import tomli
+
+from .errors import DeltapressError, ExitCode
+from .oci.reference import check_repository, is_reserved_tag, is_tag
+from .quantities import QuantityError, parse_duration, parse_size
+from .tables import Mistake, Table, UnfitError
+
+Order = Literal["images-first", "deltas-first"]
+
+_POLICY: Final = ("versions", "max_ratio", "grace", "keep", "order")
+_ELSEWHERE: Final = {
+    "url": "[target]",
+    **dict.fromkeys((*_POLICY, "max_delete"), "[policy]"),
+    **dict.fromkeys(("memory", "layer"), "[limits]"),
+    **dict.fromkeys(("name", "layout", "tags", "rename", "series"), "[[repository]]"),
+    "match": "[[repository.series]]",
+}
+# The folders and the file of a repository, and of the tree itself, in which no other repository may live.
+_RESERVED_PARTS: Final = frozenset({"blobs", "manifests", "referrers", "tags"})
+_RESERVED_ROOT: Final = "index.html"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_PERCENT: Final = re.compile(r"(\d{1,3})%", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What is made and kept. `max_ratio` is the largest share of the compressed layer that a listed delta may have."""
+
+    versions: int = 3
+    max_ratio: float = 0.9
+    grace: timedelta = timedelta(days=7)
+    keep: int = 10
+    order: Order = "images-first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesRule:
+    """The tags that the glob `match` fits are one line of versions."""
+
+    match: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """One repository and where its images come from. `layout` is absolute; `rename` leads from refs to tags."""
+
+    name: str
+    layout: Path
+    tags: tuple[str, ...] = ("*",)
+    rename: Mapping[str, str] = field(default_factory=dict)
+    series: tuple[SeriesRule, ...] = ()
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds in bytes. `memory` None means `memory_share` of the machine's; `layer` is for one layer, uncompressed."""
+
+    memory: int | None = None
+    memory_share: float = 0.5
+    layer: int = 64 << 30
+
+    def memory_of(self, machine: int) -> int:
+        """The bytes that a run may use on a machine that has `machine` bytes."""
+        return self.memory if self.memory is not None else int(machine * self.memory_share)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole configuration. `path` is absolute, and a relative `target_url` is relative to its folder."""
+
+    path: Path
+    target_url: str
+    policy: Policy = field(default_factory=Policy)
+    max_delete: float = 0.5
+    limits: Limits = field(default_factory=Limits)
+    repositories: tuple[Repository, ...]
+
+
+class ConfigError(DeltapressError):
+    """The configuration cannot be used. `mistakes` are all that were found, in the order of reading."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+
+    def __init__(self, path: Path, mistakes: Sequence[Mistake]) -> None:
+        self.path, self.mistakes = path, tuple(mistakes)
+        if len(mistakes) == 1:
+            super().__init__(f"{path}: {mistakes[0]}")
+        else:
+            lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+            super().__init__(f"{path}: {len(mistakes)} mistakes, nothing was done{lines}")
+
+
+def read_config(path: Path) -> Config:
+    """Read the file at `path`.
+
+    Raises:
+        ConfigError: carrying all mistakes.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError as error:
+        problem = "there is no such file; `deltapress init` writes one to start from, `-c FILE` names another"
+        raise ConfigError(path, [Mistake("", problem)]) from error
+    except OSError as error:
+        raise ConfigError(path, [Mistake("", f"cannot be read ({error.strerror})")]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, [Mistake("", f"is not UTF-8 (byte {error.start}), as TOML must be")]) from error
+    return parse_config(text, path=path)
+
+
+def parse_config(text: str, *, path: Path) -> Config:
+    """Read the TOML in `text`; `path` is where it came from, for messages and for what is relative to it.
+
+    Raises:
+        ConfigError: carrying all mistakes.
+    """
+    try:
+        document = tomli.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, and integers of thousands of digits
+        raise ConfigError(path, [Mistake("", f"is not TOML: {error}")]) from error
+    mistakes: list[Mistake] = []
+    config = _read(Table(document, "", mistakes), path.absolute())
+    if mistakes:
+        raise ConfigError(path, mistakes)
+    return config
+
+
+def _read(root: Table, path: Path) -> Config:
+    target = root.table("target")
+    url = target.parsed("url", "", _text, required=True)
+    target.close(_ELSEWHERE)
+
+    defaults = root.table("policy")
+    policy = _read_policy(defaults, Policy())
+    max_delete = defaults.share("max_delete", 0.5, zero=True)
+    defaults.close(_ELSEWHERE)
+
+    limits = _read_limits(root.table("limits"))
+
+    tables = root.tables("repository")
+    if not root.has("repository"):
+        root.complain("repository", "is missing; add a [[repository]] with `name` and `layout`")
+    repositories = tuple(_read_repository(table, policy, path.parent) for table in tables)
+    _check_names([(table, repository.name) for table, repository in zip(tables, repositories, strict=True)])
+    root.close(_ELSEWHERE)
+    return Config(
+        path=path,
+        target_url=url,
+        policy=policy,
+        max_delete=max_delete,
+        limits=limits,
+        repositories=repositories,
+    )
+
+
+def _read_policy(table: Table, base: Policy) -> Policy:
+    """The keys of `table` over `base`. Leaves the table open: it has other keys too."""
+    before = len(table.mistakes)
+    policy = Policy(
+        versions=table.integer("versions", base.versions, minimum=0, maximum=1000),
+        max_ratio=table.share("max_ratio", base.max_ratio),
+        grace=table.parsed("grace", base.grace, parse_duration),
+        keep=table.integer("keep", base.keep, minimum=1, maximum=1_000_000),
+        order=table.parsed("order", base.order, _order),
+    )
+    # what is wrong in [policy] itself has been reported there, and is not repeated for every repository
+    if len(table.mistakes) == before and policy.keep <= policy.versions and base.keep > base.versions:
+        table.complain(
+            "keep" if table.has("keep") else "versions",
+            f"`keep` is {policy.keep} and `versions` is {policy.versions}; the sources of deltas are kept images, "
+            f"so `keep` must be at least {policy.versions + 1}",
+        )
+    return policy
+
+
+def _read_limits(table: Table) -> Limits:
+    default = Limits()
+    memory, share = table.parsed("memory", (default.memory, default.memory_share), _memory)
+    layer = table.parsed("layer", default.layer, parse_size)
+    table.close(_ELSEWHERE)
+    return Limits(memory=memory, memory_share=share, layer=layer)
+
+
+def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
+    repository = Repository(
+        name=table.parsed("name", "", check_repository, required=True),
+        layout=folder / table.parsed("layout", "", _text, required=True),
+        tags=table.parsed_list("tags", ("*",), _text),
+        rename=table.parsed_map("rename", _tag),
+        policy=_read_policy(table, policy),
+        series=_read_series(table),
+    )
+    table.close(_ELSEWHERE)
+    return repository
+
+
+def _read_series(repository: Table) -> tuple[SeriesRule, ...]:
+    first: dict[str, int] = {}
+    for index, table in enumerate(repository.tables("series")):
+        match = table.parsed("match", "", _text, required=True)
+        if match and first.setdefault(match, index) != index:
+            table.complain("match", f"is {match!r}, as series[{first[match]}].match is")
+        table.close(_ELSEWHERE)
+    return tuple(SeriesRule(match=match) for match in first)
+
+
+def _check_names(named: Sequence[tuple[Table, str]]) -> None:
+    """Complain about names that stand twice, or whose files would lie among those of another repository."""
+    first: dict[str, Table] = {}
+    for table, name in named:
+        if name in first:
+            table.complain("name", f"is {name!r}, as {first[name].path_of('name')} is; each repository has its own")
+        elif name:
+            first[name] = table
+    for name, table in first.items():
+        parts = name.split("/")
+        if parts[0] == _RESERVED_ROOT:
+            table.complain("name", f"is {name!r}, but v2/{_RESERVED_ROOT} is a file of the tree; choose another name")
+        for end in range(1, len(parts)):
+            outer = "/".join(parts[:end])
+            if outer in first and parts[end] in _RESERVED_PARTS:
+                table.complain(
+                    "name", f"is {name!r}, but {parts[end]}/ is a folder of repository {outer!r}; rename one"
+                )
+
+
+def _text(text: str) -> str:
+    if not text or _CONTROL.search(text):
+        raise UnfitError(f"is {text[:80]!r}, a text without control characters is wanted")
+    return text
+
+
+def _tag(text: str) -> str:
+    if not is_tag(text):
+        raise UnfitError(f"is {text[:80]!r}, no legal tag: at most 128 letters, digits, '.', '_', '-', none first")
+    if is_reserved_tag(text):
+        raise UnfitError(f"is {text[:80]!r}, a tag that is reserved for listings")
+    return text
+
+
+def _order(text: str) -> Order:
+    for order in get_args(Order):
+        if text == order:
+            return cast(Order, order)
+    raise UnfitError(f"is {text[:40]!r}, {' or '.join(map(repr, get_args(Order)))} is wanted")
+
+
+def _memory(text: str) -> tuple[int | None, float]:
+    """Bytes, or a share of the machine's: the two forms of `Limits`."""
+    if match := _PERCENT.fullmatch(text):
+        if 1 <= int(match[1]) <= 100:
+            return None, int(match[1]) / 100
+        raise UnfitError(f"is {text!r}, from 1% to 100% is possible")
+    try:
+        return parse_size(text), Limits().memory_share
+    except QuantityError as error:
+        raise QuantityError(text, 'a size such as "8GiB", or a share of the machine\'s such as "50%",') from error

@@ -1,0 +1,64 @@
+"""Sizes and durations as people write them, `8GiB` and `7d`: one parser each, for configuration and command line."""
+
+import re
+from datetime import timedelta
+from typing import Final
+
+from .errors import DeltapressError, ExitCode
+
+_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([kKMGT]?i?B)", re.ASCII)
+_FACTORS: Final = {
+    "B": 1,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+    "TiB": 1 << 40,
+}
+
+_DURATION: Final = re.compile(r"(\d{1,9}) ?([smhdw])", re.ASCII)
+_UNITS: Final = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_LONGEST: Final = timedelta(days=36500)  # a century: further values are typing errors, and overflow dates
+
+
+class QuantityError(DeltapressError):
+    """A text that is no size or no duration."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+
+    def __init__(self, text: str, wanted: str) -> None:
+        self.text = text[:40]
+        super().__init__(f"is {self.text!r}, {wanted} is wanted")
+
+
+def parse_size(text: str) -> int:
+    """Read a size in bytes: a number and B, KiB, MiB, GiB, TiB or the decimal kB, MB, GB, TB.
+
+    Raises:
+        QuantityError: for anything else, and for less than one byte.
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None or match[2] not in _FACTORS or (size := int(float(match[1]) * _FACTORS[match[2]])) < 1:
+        raise QuantityError(text, 'a size such as "8GiB" or "500MB"')
+    return size
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a whole number and one of s, m, h, d, w. Zero is a duration; at most a century.
+
+    Raises:
+        QuantityError: for anything else.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None or int(match[1]) > _LONGEST // (unit := _UNITS[match[2]]):
+        raise QuantityError(text, 'a duration such as "7d", "36h" or "0s", of at most 36500 days,')
+    return int(match[1]) * unit

@@ -1,0 +1,311 @@
+"""The configuration: what it gives, and that every mistake is named with its key path, all of them at once."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import Config, ConfigError, Limits, Policy, SeriesRule, parse_config, read_config
+from pipeline.errors import ExitCode
+from pipeline.quantities import QuantityError, parse_duration, parse_size
+
+HEAD = """
+[target]
+url = "public"
+"""
+ONE = (
+    HEAD
+    + """
+[[repository]]
+name = "team/app"
+layout = "layouts/app"
+"""
+)
+
+
+def parse(text: str) -> Config:
+    return parse_config(text, path=Path("/srv/press/deltapress.toml"))
+
+
+def mistakes(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+def test_defaults() -> None:
+    config = parse(ONE)
+    assert config.path == Path("/srv/press/deltapress.toml")
+    assert config.target_url == "public"
+    assert config.policy == Policy(versions=3, max_ratio=0.9, grace=timedelta(days=7), keep=10, order="images-first")
+    assert config.max_delete == 0.5
+    assert config.limits == Limits(memory=None, memory_share=0.5, layer=64 * 2**30)
+    (repository,) = config.repositories
+    assert repository.name == "team/app"
+    assert repository.layout == Path("/srv/press/layouts/app")
+    assert repository.tags == ("*",)
+    assert dict(repository.rename) == {}
+    assert repository.series == ()
+    assert repository.policy == config.policy
+
+
+def test_everything_set() -> None:
+    config = parse("""
+        [target]
+        url = "s3://bucket/prefix"
+        [policy]
+        versions = 5
+        max_ratio = 1
+        grace = "36h"
+        keep = 6
+        order = "deltas-first"
+        max_delete = 0
+        [limits]
+        memory = "8GiB"
+        layer = "2 GB"
+        [[repository]]
+        name = "a"
+        layout = "/abs/layout.tar"
+        tags = ["1.*", "latest"]
+        rename = { "runtime/org.test.App/x86_64/stable" = "latest", "" = "unnamed" }
+        versions = 2
+        grace = "0s"
+        [[repository.series]]
+        match = "1.*"
+        [[repository.series]]
+        match = "2.*"
+        [[repository]]
+        name = "b"
+        layout = "b"
+    """)
+    assert config.max_delete == 0.0
+    assert config.limits == Limits(memory=8 * 2**30, layer=2 * 10**9)
+    first, second = config.repositories
+    assert first.layout == Path("/abs/layout.tar")
+    assert first.tags == ("1.*", "latest")
+    assert first.rename == {"runtime/org.test.App/x86_64/stable": "latest", "": "unnamed"}
+    assert first.series == (SeriesRule(match="1.*"), SeriesRule(match="2.*"))
+    assert first.policy == Policy(versions=2, max_ratio=1.0, grace=timedelta(0), keep=6, order="deltas-first")
+    assert second.policy == config.policy
+    assert config.policy.versions == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", ["target.url: is missing", "repository: is missing; add"], id="empty"),
+        pytest.param(HEAD, ["repository: is missing; add a [[repository]]"], id="no-repository"),
+        pytest.param(ONE + "[target.s3]", ["target.s3: is an unknown key; known here are url"], id="no-such-table"),
+        pytest.param(ONE + "[polcy]", ["polcy: is an unknown key; did you mean `policy`?"], id="near-table"),
+        pytest.param(ONE + "kepp = 3", ["repository[0].kepp: is an unknown key; did you mean `keep`?"], id="near-key"),
+        pytest.param(
+            ONE + "max_delete = 1",
+            ["repository[0].max_delete: does not belong here, but in [policy]"],
+            id="other-table",
+        ),
+        pytest.param("versions = 2" + ONE, ["versions: does not belong here, but in [policy]"], id="before-a-table"),
+        pytest.param(ONE + "keep = true", ["repository[0].keep: is a boolean, an integer is wanted"], id="boolean"),
+        pytest.param(ONE + "keep = 2.0", ["repository[0].keep: is a number, an integer"], id="float"),
+        pytest.param(ONE + "grace = 7", ["repository[0].grace: is an integer, a string"], id="number-for-a-duration"),
+        pytest.param(ONE + "grace = 1979-05-27", ["repository[0].grace: is a date or time"], id="date"),
+        pytest.param(ONE + 'grace = "7 days"', ["repository[0].grace: is '7 days', a duration"], id="duration"),
+        pytest.param(ONE + 'grace = "99999999w"', ["repository[0].grace: is '99999999w'"], id="overflowing-duration"),
+        pytest.param(ONE + "versions = -1", ["repository[0].versions: is -1, a number from 0"], id="negative"),
+        pytest.param(ONE + "max_ratio = 0", ["repository[0].max_ratio: is 0, a number above 0"], id="zero-ratio"),
+        pytest.param(ONE + "max_ratio = 1.1", ["repository[0].max_ratio: is 1.1"], id="ratio-above-one"),
+        pytest.param(ONE + "max_ratio = nan", ["repository[0].max_ratio: is nan"], id="nan"),
+        pytest.param(
+            ONE + 'order = "any"', ["repository[0].order: is 'any', 'images-first' or 'deltas-first'"], id="order"
+        ),
+        pytest.param(ONE + "[policy]\nmax_delete = -0.1", ["policy.max_delete: is -0.1, a number from 0"], id="share"),
+        pytest.param(ONE + "[policy]\nkeep = 3", ["policy.keep: `keep` is 3 and `versions` is 3"], id="keep-too-small"),
+        pytest.param(
+            ONE + "[policy]\nversions = 10", ["policy.versions: `keep` is 10 and"], id="keep-default-too-small"
+        ),
+        pytest.param(
+            ONE + "versions = 10", ["repository[0].versions: `keep` is 10 and"], id="keep-inherited-too-small"
+        ),
+        pytest.param(ONE + '[limits]\nmemory = "8G"', ["limits.memory: is '8G', a size such as"], id="size"),
+        pytest.param(ONE + '[limits]\nmemory = "0%"', ["limits.memory: is '0%', from 1% to 100%"], id="percent"),
+        pytest.param(ONE + '[limits]\nlayer = "50%"', ["limits.layer: is '50%', a size such as"], id="size-in-percent"),
+        pytest.param(ONE + "tags = []", ["repository[0].tags: is empty"], id="no-tags"),
+        pytest.param(ONE + 'tags = ["a", 1]', ["repository[0].tags[1]: is an integer"], id="tag-type"),
+        pytest.param(ONE + 'tags = "a"', ["repository[0].tags: is a string, a list of strings"], id="tags-type"),
+        pytest.param(
+            ONE + 'rename = { "a/b" = "c/d" }', ["repository[0].rename.\"a/b\": is 'c/d', no leg"], id="rename"
+        ),
+        pytest.param(
+            ONE + 'rename = { a = "_deltaindex" }', ["repository[0].rename.a: is '_deltaindex'"], id="reserved"
+        ),
+        pytest.param(ONE + 'rename = { "a\\"]" = 1 }', ['repository[0].rename."a\\"]": is an int'], id="rename-quoted"),
+        pytest.param(ONE + "[[repository.series]]", ["repository[0].series[0].match: is missing"], id="series-empty"),
+        pytest.param(ONE + 'series = ["1.*"]', ["repository[0].series[0]: is a string, a table"], id="series-type"),
+        pytest.param(
+            ONE
+            + "[[repository.series]]\nmatch='1'\n[[repository.series]]\nmatch='2'\n[[repository.series]]\nmatch='1'",
+            ["repository[0].series[2].match: is '1', as series[0].match is"],
+            id="series-twice",
+        ),
+        pytest.param(HEAD + "[repository]\nname = 'a'", ["repository: is a table, a list of tables"], id="one-bracket"),
+        pytest.param(
+            HEAD + "[[repository]]", ["repository[0].name: is m", "repository[0].layout: is m"], id="nothing-set"
+        ),
+        pytest.param(ONE.replace("team/app", "Team/App"), ["repository[0].name: repository name 'Team"], id="grammar"),
+        pytest.param(ONE.replace("team/app", "../app"), ["repository[0].name: repository name '../"], id="dots"),
+        pytest.param(
+            ONE.replace("team/app", "index.html"), ["repository[0].name: is 'index.html', but"], id="ping-file"
+        ),
+        pytest.param(ONE.replace("layouts/app", ""), ["repository[0].layout: is '', a text"], id="empty-text"),
+        pytest.param(ONE.replace("layouts/app", "a\\u0000"), ["repository[0].layout: is 'a\\x00'"], id="nul"),
+        pytest.param(
+            "target = 1\nrepository = 2", ["target: is an", "target.url: is m", "repository: is an"], id="types"
+        ),
+    ],
+)
+def test_each_mistake_is_named_with_its_key_path(text: str, expected: list[str]) -> None:
+    found = mistakes(text)
+    assert len(found) == len(expected)
+    for line, start in zip(found, expected, strict=True):
+        assert line.startswith(start), line
+
+
+def repositories(*names: str) -> str:
+    return HEAD + "".join(f'[[repository]]\nname = "{name}"\nlayout = "x"\n' for name in names)
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [
+        (("a", "b", "a"), 2),
+        (("a", "a/manifests"), 1),
+        (("a/b/tags/list", "a/b"), 0),
+        (("a/blobs/x", "a/blobs", "a"), 0),
+        (("a", "a/referrers/b"), 1),
+        (("index.html/a",), 0),
+    ],
+    ids=str,
+)
+def test_repositories_that_would_share_files_are_refused(names: tuple[str, ...], wrong: int) -> None:
+    assert any(line.startswith(f"repository[{wrong}].name: ") for line in mistakes(repositories(*names)))
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "a/b"), ("a/manifests", "blobs"), ("a", "ab/tags"), ("tags/list", "a")], ids=str
+)
+def test_repositories_that_share_no_files_are_allowed(names: tuple[str, ...]) -> None:
+    assert [repository.name for repository in parse(repositories(*names)).repositories] == list(names)
+
+
+def test_all_mistakes_are_reported_at_once_one_line_each() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(ONE + 'kepp = 1\nversions = "x"\n[policy]\ngrace = "soon"\n[limits]\nmemory = 1\n')
+    assert [mistake.key for mistake in caught.value.mistakes] == [
+        "policy.grace",
+        "limits.memory",
+        "repository[0].versions",
+        "repository[0].kepp",
+    ]
+    first, *lines = str(caught.value).splitlines()
+    assert first == "/srv/press/deltapress.toml: 4 mistakes, nothing was done"
+    assert len(lines) == 4
+    assert caught.value.exit_code is ExitCode.BAD_CONFIGURATION
+
+
+def test_a_wrong_default_is_not_repeated_for_each_repository() -> None:
+    assert len(mistakes(repositories("a", "b", "c") + "[policy]\nkeep = 2")) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["a = \n", "[a\n", "a = 1\na = 2\n", "x = " + "1" * 5000, "x = " + "[" * 100_000, "a = 1\r"], ids=len
+)
+def test_what_is_not_toml_is_refused(text: str) -> None:
+    (line,) = mistakes(text)
+    assert line.startswith("is not TOML: ")
+
+
+def test_a_syntax_error_names_line_and_column() -> None:
+    assert "(at line 2, column 5)" in mistakes("[a]\nb = \n")[0]
+
+
+def test_a_missing_file_points_to_init(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="deltapress init"):
+        read_config(tmp_path / "deltapress.toml")
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(tmp_path)
+
+
+def test_other_encodings_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deltapress.toml"
+    path.write_bytes(ONE.encode("utf-16"))
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        read_config(path)
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deltapress.toml").write_text(ONE)
+    monkeypatch.chdir(tmp_path)
+    config = read_config(Path("deltapress.toml"))
+    assert config.path == tmp_path / "deltapress.toml"
+    assert config.repositories[0].layout == tmp_path / "layouts/app"
+
+
+KEYS = ["name", "layout", "tags", "rename", "series", "versions", "max_ratio", "grace", "keep", "order", "match", "x"]
+VALUES: st.SearchStrategy[str] = st.recursive(
+    st.sampled_from(["true", "0", "-1", "7", "1e400", "nan", "''", "'1'", "'7d'", "1979-05-27", "07:32:00"]),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda values: f"[{', '.join(values)}]"),
+        st.dictionaries(st.sampled_from(KEYS), inner, max_size=3).map(
+            lambda table: f"{{ {', '.join(f'{key} = {value}' for key, value in table.items())} }}"
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["target", "policy", "limits", "repository"]), VALUES), VALUES)
+def test_values_of_any_shape_give_a_config_or_mistakes(tables: dict[str, str], repository: str) -> None:
+    text = "\n".join(f"{key} = {value}" for key, value in ({"repository": f"[{repository}]"} | tables).items())
+    try:
+        parse(text)
+    except ConfigError as error:
+        assert all(mistake.key for mistake in error.mistakes), "every one has a key path: the text is legal TOML"  # noqa: PT017 - both outcomes are right
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1B", 1), ("1KiB", 1024), ("1kB", 1000), ("1.5 MiB", 3 << 19), ("8GiB", 8 << 30), ("2TB", 2 * 10**12)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "8", "8G", "GiB", "-1GiB", "1iB", "1KB", "1gib", "0B", "0.1B", "1e3B", "²GiB", "8GiB\n"]
+)
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(QuantityError):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0s", 0), ("90s", 90), ("5m", 300), ("36h", 129600), ("7d", 604800), ("2w", 1209600)]
+)
+def test_durations(text: str, seconds: int) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "7 days", "-1d", "1.5h", "1d12h", "36501d", "999999999w", "٣d", "7d\n"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(QuantityError):
+        parse_duration(text)
+
+
+def test_the_memory_of_a_run() -> None:
+    assert Limits(memory=5).memory_of(100) == 5
+    assert Limits().memory_of(100) == 50
+    assert parse(ONE + '[limits]\nmemory = "25%"').limits.memory_of(100) == 25
