@@ -1,0 +1,118 @@
+"""Where the files of a layout lie, and the error of whatever is wrong with them.
+
+Rule 1. A name is made here or from a `Digest`, never from the layout's own text, so it cannot leave the layout; what
+        lies under it can (a symbolic link), and is refused then.
+Rule 2. Only regular files are content: a FIFO would hang the run, a device would never end.
+"""
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from ..content import Content, FileContent
+from ..errors import DeltapressError
+from ..oci.digest import Digest
+
+COPY_AGAIN: Final = "Probably an interrupted copy. Copy the image into the layout again."
+_MAX_PROBLEM: Final = 1000
+
+
+class LayoutError(DeltapressError):
+    """Something is wrong with the layout at `path`.
+
+    `problem` says what, `advice` what to do about it; `digest` and `tag` say which content and which ref are concerned,
+    where one is.
+    """
+
+    def __init__(
+        self, path: Path, problem: str, *, advice: str = "", digest: Digest | None = None, tag: str | None = None
+    ) -> None:
+        self.path, self.digest, self.tag = path, digest, tag
+        self.problem, self.advice = printable(problem), printable(advice)
+        super().__init__(f"{path}: {self.problem}" + (f"\n  {self.advice}" if advice else ""))
+
+
+def printable(text: str) -> str:
+    """`text` for a terminal: it may quote the layout's own words, of any length and with any control characters."""
+    shown = text if len(text) <= _MAX_PROBLEM else text[:_MAX_PROBLEM] + "…"
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)
+
+
+def blob_name(digest: Digest) -> str:
+    """image-layout.md, "Blobs"."""
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+class Storage(Protocol):
+    """The files of one layout."""
+
+    @property
+    def path(self) -> Path:
+        """As the user wrote it, for messages."""
+        ...
+
+    def find(self, name: str) -> Content | None:
+        """The file of that `/`-separated name, None where there is none. Raises LayoutError for what is no plain file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryStorage:
+    """A layout as its specification draws it."""
+
+    path: Path
+    root: Path
+
+    @classmethod
+    def at(cls, path: Path) -> "DirectoryStorage":
+        """`path` itself may be a symbolic link; links inside must stay inside."""
+        return cls(path=path, root=path.resolve())
+
+    def find(self, name: str) -> Content | None:
+        try:
+            real = (self.root / name).resolve(strict=True)
+            status = real.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise LayoutError(self.path, f"{name} cannot be read: {error.strerror}.") from error
+        except RuntimeError as error:  # pathlib's word for a loop of links, until Python 3.13
+            raise LayoutError(self.path, f"{name} is a symbolic link that leads to itself.") from error
+        if not real.is_relative_to(self.root):
+            raise LayoutError(
+                self.path,
+                f"{name} is a symbolic link that leads out of the layout.",
+                advice="Put the file itself there; nothing outside of a layout is published.",
+            )
+        if not stat.S_ISREG(status.st_mode):
+            raise LayoutError(self.path, f"{name} is {_kind(status.st_mode)}, a file is wanted.")
+        return FileContent(path=real, size=status.st_size)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    return "a named pipe" if stat.S_ISFIFO(mode) else "a device or socket"
+
+
+def read_small(storage: Storage, name: str, content: Content, *, limit: int) -> bytes:
+    """All bytes of a document of at most `limit` bytes.
+
+    Raises:
+        LayoutError: it is larger, shrank meanwhile, or cannot be read.
+    """
+    if content.size > limit:
+        raise LayoutError(storage.path, f"{name} is {content.size:,} bytes, at most {limit:,} are read.")
+    try:
+        with content.open() as stream:
+            data = stream.read(content.size)
+    except OSError as error:
+        raise LayoutError(storage.path, f"{name} cannot be read: {error.strerror}.") from error
+    if len(data) != content.size:
+        raise LayoutError(
+            storage.path,
+            f"{name} ends after {len(data):,} of {content.size:,} bytes.",
+            advice="Was it being written? Try again when that is done.",
+        )
+    return data
