@@ -1,0 +1,322 @@
+"""Streams in and out of compression: the one door of zstandard, and of the standard library's gzip, bzip2 and xz.
+
+Rule 1. What comes out is bounded by the caller, and no call holds more than a small piece, whatever the input claims.
+Rule 2. Truncated is not the end: input that stops inside a frame, a member or a block is an error, never a short
+        answer.
+Rule 3. What we compress depends on the data and the parameters alone: one thread, no checksum, no dates.
+
+zstandard is driven block by block. A block decodes to at most 128 KiB (RFC 8878, 3.1.1.2.4), which bounds the memory
+of one step, and whoever walks the blocks knows where a frame ends, which the library's streaming reader does not
+tell.
+"""
+
+import bz2
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+import zstandard
+
+from .errors import DeltapressError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+MAX_WINDOW_LOG = 27
+"""The largest zstd window that libzstd accepts by default (128 MiB); more is neither written nor read."""
+
+_PIECE = 1 << 18
+_GZIP_MAGIC = b"\x1f\x8b"
+_BZIP2_MAGIC = b"BZh"
+_XZ_MAGIC = b"\xfd7zXZ\x00"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_XZ_MEMORY = 256 << 20  # a dictionary of 64 MiB, that of `xz -9`, needs 65 MiB
+
+
+class CompressionError(DeltapressError):
+    """A compressed stream that cannot be read.
+
+    `format` is gzip, bzip2, xz, zstd or plain; `reason` says what is wrong.
+    """
+
+    def __init__(self, format: str, reason: str) -> None:  # noqa: A002 - the field's natural name
+        super().__init__(f"{format} stream: {reason}")
+        self.format = format
+        self.reason = reason
+
+
+class OutputTooLargeError(CompressionError):
+    """More came out than `limit` bytes."""
+
+    def __init__(self, format: str, limit: int) -> None:  # noqa: A002 - as above
+        super().__init__(format, f"decompresses to more than the allowed {limit:,} bytes")
+        self.limit = limit
+
+
+class Writable(Protocol):
+    """What this package writes to."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+def decompressed(stream: BinaryIO, *, max_bytes: int) -> BinaryIO:
+    """The content of `stream`, decompressed by what its first bytes are: gzip, zstd, bzip2, xz, or none of these.
+
+    Legal as in the tools of the formats: several gzip members, zstd frames, bzip2 or xz streams after each other,
+    zstd's skippable frames (zstd:chunked ends in them), and zeros behind gzip. Closing the result closes `stream`.
+
+    Raises (while reading):
+        CompressionError: the stream is damaged or ends too early.
+        OutputTooLargeError: more than `max_bytes` bytes come out.
+    """
+    source = _Input(stream)
+    head = source.peek(6)
+    if head.startswith(_GZIP_MAGIC):
+        name, pieces = "gzip", _gzip_pieces(source)
+    elif head.startswith(_ZSTD_MAGIC) or _is_skippable(head[:4]):
+        name, pieces = "zstd", _zstd_pieces(source)
+    elif head.startswith(_BZIP2_MAGIC):
+        name, pieces = "bzip2", _bzip2_pieces(source)
+    elif head.startswith(_XZ_MAGIC):
+        name, pieces = "xz", _xz_pieces(source)
+    else:
+        name, pieces = "plain", source.pieces()
+    return io.BufferedReader(_Pieces(name, pieces, stream, max_bytes), _PIECE)
+
+
+def zstd_frame(stream: BinaryIO) -> Iterator[bytes]:
+    """The content of exactly one zstd frame, in pieces of at most 128 KiB; nothing may stand before or behind it.
+
+    Raises (while iterating):
+        CompressionError: damaged, truncated, of a window above 128 MiB, a skippable frame, or followed by anything.
+    """
+    source = _Input(stream)
+    magic = source.read(4)
+    if magic != _ZSTD_MAGIC:
+        raise CompressionError("zstd", "does not begin with a frame" if len(magic) == 4 else "is truncated")
+    yield from _zstd_frame_pieces(source)
+    if source.read(1):
+        raise CompressionError("zstd", "goes on behind the end of its frame")
+
+
+class ZstdFrameWriter:
+    """Writes one zstd frame to `out`.
+
+    `size_bound` is an upper bound of what will be written: it makes the window (and the memory of the reader) no larger
+    than needed. Long-distance matching is on, so that a far repetition is found at any level.
+    """
+
+    def __init__(self, out: Writable, *, level: int, size_bound: int) -> None:
+        window_log = min(MAX_WINDOW_LOG, max(17, size_bound.bit_length()))
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            level,
+            source_size=max(1, size_bound),
+            window_log=window_log,
+            enable_ldm=True,
+            write_checksum=False,
+            write_content_size=False,
+            threads=0,
+        )
+        self._compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        self._out = out
+        self._held = bytearray()
+        self.size = 0
+        """Bytes written to `out` so far."""
+
+    def write(self, data: bytes) -> None:
+        """Compress `data`; small pieces are gathered."""
+        self._held += data
+        if len(self._held) >= _PIECE:
+            self._put(self._compressor.compress(bytes(self._held)))
+            self._held.clear()
+
+    def finish(self) -> None:
+        """End the frame; nothing may be written after it."""
+        self._put(self._compressor.compress(bytes(self._held)))
+        self._put(self._compressor.flush())
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._out.write(data)
+            self.size += len(data)
+
+
+class _Input:
+    """A stream that can be looked into, and given back what was read too far."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._pushed = b""
+
+    def peek(self, size: int) -> bytes:
+        data = self.read(size)
+        self.push_back(data)
+        return data
+
+    def push_back(self, data: bytes) -> None:
+        self._pushed = data + self._pushed
+
+    def read(self, size: int) -> bytes:
+        """`size` bytes, fewer only at the end."""
+        data, self._pushed = self._pushed[:size], self._pushed[size:]
+        while len(data) < size and (more := self._stream.read(size - len(data))):
+            data += more
+        return data
+
+    def piece(self) -> bytes:
+        """Whatever is at hand, at most one piece; empty only at the end."""
+        if self._pushed:
+            data, self._pushed = self._pushed, b""
+            return data
+        return self._stream.read(_PIECE)
+
+    def pieces(self) -> Iterator[bytes]:
+        while piece := self.piece():
+            yield piece
+
+
+class _Pieces(io.RawIOBase):
+    """An iterator of pieces as a raw stream that counts what it hands out."""
+
+    def __init__(self, name: str, pieces: Iterator[bytes], stream: BinaryIO, max_bytes: int) -> None:
+        self._name = name
+        self._pieces = pieces
+        self._stream = stream
+        self._left = max_bytes
+        self._limit = max_bytes
+        self._piece = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        target = memoryview(buffer).cast("B")
+        while not self._piece:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._left -= len(piece)
+            if self._left < 0:
+                raise OutputTooLargeError(self._name, self._limit)
+            self._piece = memoryview(piece)
+        count = min(len(target), len(self._piece))
+        target[:count] = self._piece[:count]
+        self._piece = self._piece[count:]
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+def _gzip_pieces(source: _Input) -> Iterator[bytes]:
+    while True:
+        member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        while not member.eof:
+            data = member.unconsumed_tail or source.piece()
+            if not data:
+                raise CompressionError("gzip", "is truncated")
+            try:
+                piece = member.decompress(data, _PIECE)
+            except zlib.error as error:
+                raise CompressionError("gzip", f"is damaged ({error})") from error
+            if piece:
+                yield piece
+        source.push_back(member.unused_data)
+        head = source.peek(2)
+        if head.startswith(_GZIP_MAGIC):
+            continue
+        # gzip pads to a tape's block with zeros, and every reader takes them
+        for rest in source.pieces():
+            if rest.strip(b"\0"):
+                raise CompressionError("gzip", "is followed by something else than a gzip member")
+        return
+
+
+def _bzip2_pieces(source: _Input) -> Iterator[bytes]:
+    while head := source.peek(3):
+        if head != _BZIP2_MAGIC:
+            raise CompressionError("bzip2", "is followed by something else than a bzip2 stream")
+        decompressor = bz2.BZ2Decompressor()
+        while not decompressor.eof:
+            data = source.piece() if decompressor.needs_input else b""
+            if decompressor.needs_input and not data:
+                raise CompressionError("bzip2", "is truncated")
+            try:
+                piece = decompressor.decompress(data, _PIECE)
+            except (OSError, ValueError) as error:
+                raise CompressionError("bzip2", f"is damaged ({error})") from error
+            if piece:
+                yield piece
+        source.push_back(decompressor.unused_data)
+
+
+def _xz_pieces(source: _Input) -> Iterator[bytes]:
+    while head := source.peek(6):
+        if head != _XZ_MAGIC:
+            raise CompressionError("xz", "is followed by something else than an xz stream")
+        decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        while not decompressor.eof:
+            data = source.piece() if decompressor.needs_input else b""
+            if decompressor.needs_input and not data:
+                raise CompressionError("xz", "is truncated")
+            try:
+                piece = decompressor.decompress(data, _PIECE)
+            except lzma.LZMAError as error:
+                raise CompressionError("xz", f"is damaged ({error})") from error
+            if piece:
+                yield piece
+        source.push_back(decompressor.unused_data)
+        while source.peek(4) == b"\0\0\0\0":  # stream padding comes in groups of four (xz format, 2.2)
+            source.read(4)
+
+
+def _zstd_pieces(source: _Input) -> Iterator[bytes]:
+    while magic := source.read(4):
+        if magic == _ZSTD_MAGIC:
+            yield from _zstd_frame_pieces(source)
+        elif _is_skippable(magic):
+            left = int.from_bytes(_exactly(source, 4), "little")
+            while left:
+                left -= len(_exactly(source, min(left, _PIECE)))
+        else:
+            raise CompressionError("zstd", "is followed by something else than a frame")
+
+
+def _zstd_frame_pieces(source: _Input) -> Iterator[bytes]:
+    """The frame whose magic has just been read (RFC 8878, 3.1.1): its header, then its blocks one by one."""
+    descriptor = _exactly(source, 1)[0]
+    single_segment = descriptor >> 5 & 1
+    size_field = (single_segment, 2, 4, 8)[descriptor >> 6]
+    header = _exactly(source, (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3] + size_field)
+    decoder = zstandard.ZstdDecompressor(max_window_size=1 << MAX_WINDOW_LOG).decompressobj()
+    try:
+        decoder.decompress(_ZSTD_MAGIC + bytes([descriptor]) + header)
+        is_last = False
+        while not is_last:
+            block = _exactly(source, 3)
+            word = int.from_bytes(block, "little")
+            is_last = bool(word & 1)
+            block += _exactly(source, 1 if word >> 1 & 3 == 1 else word >> 3)
+            if is_last and descriptor >> 2 & 1:
+                block += _exactly(source, 4)
+            if piece := decoder.decompress(block):
+                yield piece
+    except zstandard.ZstdError as error:
+        raise CompressionError("zstd", f"is damaged ({error})") from error
+    if not decoder.eof:
+        raise CompressionError("zstd", "is damaged (its frame does not end with its last block)")
+
+
+def _is_skippable(magic: bytes) -> bool:
+    return len(magic) == 4 and magic[0] & 0xF0 == 0x50 and magic[1:] == b"\x2a\x4d\x18"
+
+
+def _exactly(source: _Input, size: int) -> bytes:
+    data = source.read(size)
+    if len(data) < size:
+        raise CompressionError("zstd", "is truncated")
+    return data

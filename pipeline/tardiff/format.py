@@ -1,0 +1,231 @@
+"""The tar-diff v1 stream: magic, operations, and the one writer and reader of them.
+
+    file   := "tardf1\\n\\0" zstd-frame
+    stream := op*                        op := code:u8  size:uvarint  [data]
+
+There are several independent decoders (Go's tar-patch, flatpak, composefs). The writer emits only what all of them
+take:
+
+Rule 1. Paths are relative, normalised UTF-8 of at most 4096 bytes, and name regular files.
+Rule 2. No operation is empty, no Seek goes where the position already is, and no AddData exceeds 1 MiB (decoders refuse
+        100 MiB, and hold it whole).
+Rule 3. Copies and literals that touch are one operation: every operation costs each client a read and a write.
+Rule 4. A source is opened when it changes, not again while it stays the same: some clients copy the whole file at
+        each Open.
+
+The reader is as strict as the strictest decoder: see `OpReader`.
+"""
+
+from collections.abc import Iterator
+from enum import IntEnum
+
+from ..compression import CompressionError, Writable
+from ..errors import DeltapressError
+
+MAGIC = b"tardf1\n\0"
+MAX_PATH = 4096
+MAX_ADD_DATA = 100 << 20
+"""What decoders accept in one AddData, bytes."""
+
+_ADD_DATA_EMITTED = 1 << 20
+_DATA_EMITTED = 1 << 20
+_MAX_UVARINT = 10  # bytes of a 64-bit value
+
+
+class Op(IntEnum):
+    """Operation codes."""
+
+    DATA = 0
+    OPEN = 1
+    COPY = 2
+    ADD_DATA = 3
+    SEEK = 4
+
+
+class DeltaError(DeltapressError):
+    """A delta that cannot be applied, with what is wrong in `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"delta: {reason}")
+        self.reason = reason
+
+
+class MalformedDeltaError(DeltaError):
+    """The bytes are no tar-diff stream; `offset` counts the uncompressed operations' bytes."""
+
+    def __init__(self, reason: str, *, offset: int = 0) -> None:
+        super().__init__(f"{reason} (at byte {offset:,} of its operations)")
+        self.offset = offset
+
+
+def uvarint(value: int) -> bytes:
+    """Unsigned LEB128."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def normalised(path: bytes) -> bytes | None:
+    """`path` when it is one that every decoder takes as it is, else None."""
+    if not path or len(path) > MAX_PATH or b"\0" in path:
+        return None
+    if any(part in (b"", b".", b"..") for part in path.split(b"/")):
+        return None
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return None
+    return path
+
+
+class OpWriter:
+    """Writes operations to `out`, merging neighbours; `finish` writes what is still held back.
+
+    Sources are named at each call, so that nobody else keeps the state of the decoder: the writer knows which source is
+    open and where its position is.
+    """
+
+    def __init__(self, out: Writable) -> None:
+        self._out = out
+        self._path = b""
+        self._position = 0  # where the decoder stands after everything held back is written
+        self._copy = 0
+        self._data = bytearray()
+        self.ops = 0
+        """Operations written so far."""
+        self.literal = 0
+        self.copied = 0
+        self.added = 0
+        """Bytes of output made by Data, Copy and AddData."""
+
+    def data(self, data: bytes | memoryview) -> None:
+        """Emit `data` as it is."""
+        if data:
+            self._flush_copy()
+            self._data += data
+            self.literal += len(data)
+            if len(self._data) >= _DATA_EMITTED:
+                self._flush_data()
+
+    def copy(self, path: bytes, offset: int, size: int) -> None:
+        """Emit `size` bytes of the source `path` from `offset`."""
+        if size:
+            if self._data or path != self._path or offset != self._position:
+                self._stand_at(path, offset)
+            self._copy += size
+            self._position += size
+            self.copied += size
+
+    def add(self, path: bytes, offset: int, difference: bytes) -> None:
+        """Emit the bytes of the source `path` from `offset`, each plus its byte of `difference` mod 256."""
+        for at in range(0, len(difference), _ADD_DATA_EMITTED):
+            piece = difference[at : at + _ADD_DATA_EMITTED]
+            self._stand_at(path, offset + at)
+            self._flush_copy()
+            self._op(Op.ADD_DATA, len(piece))
+            self._out.write(piece)
+            self._position += len(piece)
+            self.added += len(piece)
+
+    def finish(self) -> None:
+        """Write what was held back."""
+        self._flush_copy()
+        self._flush_data()
+
+    def _stand_at(self, path: bytes, offset: int) -> None:
+        self._flush_data()
+        if path != self._path:
+            self._flush_copy()
+            self._op(Op.OPEN, len(path))
+            self._out.write(path)
+            self._path, self._position = path, 0
+        if offset != self._position:
+            self._flush_copy()
+            self._op(Op.SEEK, offset)
+            self._position = offset
+
+    def _flush_copy(self) -> None:
+        if self._copy:
+            self._op(Op.COPY, self._copy)
+            self._copy = 0
+
+    def _flush_data(self) -> None:
+        if self._data:
+            self._op(Op.DATA, len(self._data))
+            self._out.write(bytes(self._data))
+            self._data.clear()
+
+    def _op(self, code: Op, size: int) -> None:
+        self._out.write(bytes((code,)) + uvarint(size))
+        self.ops += 1
+
+
+class OpReader:
+    """Reads operations from the pieces of a decompressed stream.
+
+    Refused: unknown codes, sizes beyond 64 bits, an end inside an operation.
+    Payloads are the caller's to read, in pieces of its own size, before the next operation.
+    """
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._buffer = b""
+        self._at = 0
+        self._before = 0  # bytes of the stream in front of the buffer
+
+    @property
+    def offset(self) -> int:
+        """Bytes read so far."""
+        return self._before + self._at
+
+    def next(self) -> tuple[int, int] | None:
+        """Code and size of the next operation, None at the end."""
+        if self._at + 1 + _MAX_UVARINT > len(self._buffer):
+            self._fill(1 + _MAX_UVARINT)
+            if self._at == len(self._buffer):
+                return None
+        buffer, at = self._buffer, self._at
+        code = buffer[at]
+        if code > Op.SEEK:
+            raise MalformedDeltaError(f"unknown operation {code}", offset=self.offset)
+        size = shift = 0
+        for byte in buffer[at + 1 : at + 1 + _MAX_UVARINT]:
+            at += 1
+            size |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                if size >> 64:
+                    break
+                self._at = at + 1
+                return code, size
+        if shift < 7 * _MAX_UVARINT:
+            raise MalformedDeltaError("ends inside an operation", offset=self.offset)
+        raise MalformedDeltaError("the size of an operation exceeds 64 bits", offset=self.offset)
+
+    def read(self, size: int) -> bytes:
+        """Exactly `size` bytes of payload; `size` should be small, since they are held."""
+        end = self._at + size
+        if end > len(self._buffer):
+            self._fill(size)
+            end = self._at + size
+            if end > len(self._buffer):
+                raise MalformedDeltaError("ends inside the data of an operation", offset=self.offset)
+        data = self._buffer[self._at : end]
+        self._at = end
+        return data
+
+    def _fill(self, wanted: int) -> None:
+        parts = [self._buffer[self._at :]]
+        have = len(parts[0])
+        try:
+            while have < wanted and (piece := next(self._pieces, None)) is not None:
+                parts.append(piece)
+                have += len(piece)
+        except CompressionError as error:
+            raise MalformedDeltaError(f"its {error}", offset=self.offset) from error
+        self._before += self._at
+        self._buffer = b"".join(parts)
+        self._at = 0

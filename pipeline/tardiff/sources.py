@@ -1,0 +1,141 @@
+"""Which old file a new one is made from.
+
+Rule 1. Identical content first, whatever its name; of several the one with the nearest name.
+Rule 2. Then a file of the same name: the whole path, the path without its numbers (`foo-1.2/x` is `foo-1.3/x`), the
+        last two names without numbers, the last one. Of several the nearest in size.
+Rule 3. Then content: the file that shares most of the sampled byte windows.
+Rule 4. Files that share no windows are unrelated, whatever their names: they are not given to a matcher.
+Rule 5. The work is n log n in the number of files, and the choice does not depend on the order of anything but paths.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cover import ByteArray
+from .tree import Source
+
+Sketch = NDArray[np.uint64]
+"""Ascending distinct hashes of the 16-byte windows of a file: of one in 64 on average, at most the 256 smallest."""
+
+_SKETCH_SIZE = 256
+_SAMPLED = np.uint64(1 << 58)  # one window in 64
+_WINDOW = 16
+_MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
+_PIECE = 1 << 20
+_TOO_COMMON = 16  # a window of more files than this tells nothing about any of them
+_MIN_SHARED = 0.05
+_TRUSTED_SIZE = 1 << 14  # matching smaller files by their name alone costs less than a wrong "unrelated"
+_DIGITS = re.compile(rb"\d+")
+
+
+def sketch(data: ByteArray) -> Sketch:
+    """Sample `data` by content: equal parts give equal hashes wherever they stand."""
+    found: Sketch = np.empty(0, np.uint64)
+    limit = _SAMPLED
+    for at in range(0, max(0, len(data) - _WINDOW + 1), _PIECE):
+        piece = np.ascontiguousarray(data[at : at + _PIECE + _WINDOW - 1])
+        words = np.ndarray((len(piece) - 7,), "<u8", piece.data, strides=(1,))
+        hashes = words[:-8] * _MULTIPLIERS[0] + words[8:] * _MULTIPLIERS[1]
+        # a window of zeros hashes to zero, and says as little as any other filler
+        found = np.union1d(found, hashes[(hashes < limit) & (hashes > 0)])[:_SKETCH_SIZE]
+        if len(found) == _SKETCH_SIZE:
+            limit = found[-1]
+    return found
+
+
+def shared(old: Sketch, new: Sketch) -> float:
+    """The share of `new` that is in `old`, estimated from where both are complete: 0.0 to 1.0."""
+    ends = [part[-1] for part in (old, new) if len(part) == _SKETCH_SIZE]
+    if ends:
+        old, new = old[old <= min(ends)], new[new <= min(ends)]
+    return len(np.intersect1d(old, new, assume_unique=True)) / len(new) if len(new) else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    """The sources with one name, ordered by size."""
+
+    sizes: list[int]
+    sources: list[Source]
+
+    def nearest(self, size: int) -> Source:
+        at = bisect_left(self.sizes, size)
+        around = range(max(0, at - 1), min(len(self.sizes), at + 1))
+        return self.sources[min(around, key=lambda index: abs(self.sizes[index] - size))]
+
+
+class SourceIndex:
+    """Finds sources by digest and by name."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._by_digest: dict[bytes, list[Source]] = {}
+        groups: dict[bytes, list[Source]] = {}
+        for source in sources:
+            self._by_digest.setdefault(source.digest, []).append(source)
+            for name in _names(source.path):
+                groups.setdefault(name, []).append(source)
+        self._by_name = {}
+        for name, group in groups.items():
+            group.sort(key=lambda source: (source.size, source.path))
+            self._by_name[name] = _Named(sizes=[source.size for source in group], sources=group)
+
+    def identical(self, path: bytes, digest: bytes) -> Source | None:
+        """A source with this content."""
+        found = self._by_digest.get(digest, [])[:_TOO_COMMON]
+        names = _names(path)
+        # the more of the names of the new file a source has, the nearer it is
+        return max(found, key=lambda source: (source.path == path, _common(names, source.path)), default=None)
+
+    def named(self, path: bytes, size: int) -> Source | None:
+        """A source with the nearest name."""
+        for name in _names(path):
+            if name in self._by_name:
+                return self._by_name[name].nearest(size)
+        return None
+
+
+class ContentIndex:
+    """Finds sources by what they hold."""
+
+    def __init__(self, sources: Sequence[Source], sketches: Iterable[Sketch]) -> None:
+        self._sources = sources
+        self._sketches = list(sketches)
+        hashes = np.concatenate([*self._sketches, np.empty(0, np.uint64)])
+        owners = np.repeat(np.arange(len(self._sketches)), [len(part) for part in self._sketches])
+        order = np.argsort(hashes, kind="stable")
+        self._hashes = hashes[order]
+        self._owners = owners[order]
+
+    def similar(self, new: Sketch) -> Source | None:
+        """The source that shares most with `new`, None when none shares enough."""
+        first = np.searchsorted(self._hashes, new, "left")
+        last = np.searchsorted(self._hashes, new, "right")
+        rare = (last > first) & (last - first <= _TOO_COMMON)
+        runs = [self._owners[start:stop] for start, stop in zip(first[rare], last[rare], strict=True)]
+        if not runs:
+            return None
+        owners, counts = np.unique(np.concatenate(runs), return_counts=True)
+        best = int(owners[counts.argmax()])
+        return self._sources[best] if shared(self._sketches[best], new) >= _MIN_SHARED else None
+
+
+def is_related(old: Sketch, new: Sketch, size: int) -> bool:
+    """Whether a matcher would find something; `size` is that of the smaller file."""
+    return size < _TRUSTED_SIZE or shared(old, new) > 0.0
+
+
+def _names(path: bytes) -> tuple[bytes, ...]:
+    """The names of rule 2, the most telling first. They differ in their number of leading slashes, so never mix."""
+    plain = _DIGITS.sub(b"0", path)
+    *_, name = plain.split(b"/")
+    two = b"/".join(plain.split(b"/")[-2:])
+    return path, b"/" + plain, b"//" + two, b"///" + name
+
+
+def _common(names: tuple[bytes, ...], path: bytes) -> int:
+    return len(set(names) & set(_names(path)))
