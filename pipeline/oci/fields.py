@@ -56,6 +56,14 @@ class Fields:
         """Null counts as absent: Go's encoders write it for empty lists and pointers."""
         return self._value.get(name) is not None
 
+    def names(self) -> tuple[str, ...]:
+        """The names of all members, in their order."""
+        return tuple(self._value)
+
+    def value(self, name: str) -> Any:
+        """A member as it is, for the one who knows how to read it."""
+        return self._value[name]
+
     def _get(self, name: str, kind: type, wanted: str) -> Any:
         if name not in self._value:
             raise self.error(name, "is missing")

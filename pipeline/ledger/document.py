@@ -1,0 +1,93 @@
+"""The ledger as a value and as JSON."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
+
+from ..errors import DeltapressError, ExitCode
+from ..oci.digest import DiffID
+from ..oci.fields import FieldError, Fields, parse_json_object
+from ..oci.keys import LEDGER_KEY, Key
+from ..tardiff.outline import Outline, OutlineError
+from .records import DeltaKey, DeltaRecord, KeyRecord, RepositoryRecord, parse_diff_id
+
+SCHEMA: Final = 1
+MAX_LEDGER_SIZE: Final = 1 << 30
+
+
+class LedgerError(DeltapressError):
+    """A ledger that cannot be used. `is_newer` when a newer deltapress wrote it: then the tree must not be touched."""
+
+    exit_code = ExitCode.TARGET_FAILED
+
+    def __init__(self, problem: str, *, is_newer: bool = False) -> None:
+        self.is_newer = is_newer
+        super().__init__(f"{LEDGER_KEY}: {problem}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """The whole memory of a publisher. A value: every change gives a new one. `keys` are the only ones it may
+    delete."""
+
+    repositories: Mapping[str, RepositoryRecord] = field(default_factory=dict)
+    outlines: Mapping[DiffID, Outline] = field(default_factory=dict)
+    deltas: Mapping[DeltaKey, DeltaRecord] = field(default_factory=dict)
+    keys: Mapping[Key, KeyRecord] = field(default_factory=dict)
+
+    def with_keys(self, records: Mapping[Key, KeyRecord]) -> "Ledger":
+        return replace(self, keys={**self.keys, **records})
+
+    def with_pending(self, keys: Iterable[Key]) -> "Ledger":
+        """From now on nothing is certain about `keys`, which it knows."""
+        return self.with_keys({key: replace(self.keys[key], is_pending=True) for key in keys})
+
+    def without_keys(self, keys: Iterable[Key]) -> "Ledger":
+        """`keys` were deleted."""
+        gone = frozenset(keys)
+        return replace(self, keys={key: record for key, record in self.keys.items() if key not in gone})
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Self:
+        """Raises LedgerError."""
+        try:
+            fields = Fields(parse_json_object(raw))
+            schema = fields.integer("schema")
+            if schema > SCHEMA:
+                raise LedgerError(
+                    f"has schema {schema}, this deltapress knows up to {SCHEMA}; use the newer one that wrote it",
+                    is_newer=True,
+                )
+            return cls._read(fields)
+        except FieldError as error:
+            raise LedgerError(f"cannot be read: {error}") from error
+
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        repositories, keys, outlines = (fields.object(name) for name in ("repositories", "keys", "outlines"))
+        deltas = [DeltaRecord.read(entry) for entry in fields.objects("deltas")]
+        return cls(
+            repositories={name: RepositoryRecord.read(repositories.object(name)) for name in repositories.names()},
+            outlines={parse_diff_id(outlines, name): _outline(outlines, name) for name in outlines.names()},
+            deltas={delta.key: delta for delta in deltas},
+            keys={Key(name): KeyRecord.read(keys.object(name)) for name in keys.names()},
+        )
+
+    def serialise(self) -> bytes:
+        """JSON with a stable order: the same ledger gives the same bytes."""
+        document = {
+            "schema": SCHEMA,
+            "repositories": {name: record.to_json() for name, record in sorted(self.repositories.items())},
+            "outlines": {str(diff_id): outline.to_json() for diff_id, outline in sorted(self.outlines.items())},
+            "deltas": [record.to_json() for _, record in sorted(self.deltas.items())],
+            "keys": {key: record.to_json() for key, record in sorted(self.keys.items())},
+        }
+        return json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8") + b"\n"
+
+
+def _outline(fields: Fields, name: str) -> Outline:
+    try:
+        return Outline.from_json(fields.value(name))
+    except OutlineError as error:
+        raise fields.error(name, str(error)) from error

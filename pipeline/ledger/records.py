@@ -1,0 +1,340 @@
+"""What the ledger remembers of images, tags, deltas and keys: enough to plan and assemble without reading them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Self
+
+from ..oci.descriptor import Descriptor, Platform
+from ..oci.digest import DiffID, Digest, DigestError
+from ..oci.fields import Fields
+from ..oci.manifest import is_document
+
+FLATPAK_LABELS: Final = ("org.flatpak.ref", "org.flatpak.metadata")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRecord:
+    """One layer of an image; `size` is that of the stored (compressed) blob in bytes."""
+
+    diff_id: DiffID
+    digest: Digest
+    size: int
+    media_type: str
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        return cls(
+            diff_id=read_diff_id(fields, "diffId"),
+            digest=fields.digest("digest"),
+            size=fields.size("size"),
+            media_type=fields.text("mediaType"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "diffId": str(self.diff_id),
+            "digest": str(self.digest),
+            "size": self.size,
+            "mediaType": self.media_type,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformRecord:
+    """An image manifest for one platform, all layers of it readable tars: it may take part in deltas.
+
+    `labels` are kept for flatpak images only, whose index repeats them.
+    """
+
+    platform: Platform
+    manifest: Digest
+    layers: tuple[LayerRecord, ...]
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_flatpak(self) -> bool:
+        """True for what flatpak clients take as theirs: both labels are there."""
+        return all(label in self.labels for label in FLATPAK_LABELS)
+
+    @property
+    def size(self) -> int:
+        """What a client without deltas downloads for the layers, in bytes."""
+        return sum(layer.size for layer in self.layers)
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        return cls(
+            platform=Platform.read(fields.object("platform")),
+            manifest=fields.digest("manifest"),
+            layers=tuple(LayerRecord.read(entry) for entry in fields.objects("layers")),
+            labels=fields.texts("labels"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "platform": self.platform.to_json(),
+            "manifest": str(self.manifest),
+            "layers": [layer.to_json() for layer in self.layers],
+        }
+        if self.labels:
+            found["labels"] = dict(sorted(self.labels.items()))
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRecord:
+    """What one tag can point to: a manifest or an index, and all that it reaches.
+
+    `documents` are the descriptors of its manifests and indexes, children before parents, the root last; `subjects`
+    says which of them are attached to another document (by the digest of the attached one).
+    """
+
+    documents: tuple[Descriptor, ...]
+    blobs: tuple[Descriptor, ...]
+    platforms: tuple[PlatformRecord, ...]
+    subjects: Mapping[Digest, Digest] = field(default_factory=dict, hash=False)
+    created: datetime | None = None
+
+    @property
+    def root(self) -> Descriptor:
+        return self.documents[-1]
+
+    @property
+    def digest(self) -> Digest:
+        return self.root.digest
+
+    @property
+    def subject(self) -> Digest | None:
+        """What the image as a whole is attached to, such as the image that a signature signs."""
+        return self.subjects.get(self.digest)
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        documents = tuple(Descriptor.read(entry) for entry in fields.objects("documents"))
+        if not documents or not all(is_document(document) for document in documents):
+            raise fields.error("documents", "does not list the manifests of an image")
+        return cls(
+            documents=documents,
+            blobs=tuple(Descriptor.read(entry) for entry in fields.objects("blobs")),
+            platforms=tuple(PlatformRecord.read(entry) for entry in fields.objects("platforms")),
+            subjects={
+                _digest(fields, "subjects", key): _digest(fields, "subjects", value)
+                for key, value in fields.texts("subjects").items()
+            },
+            created=read_time(fields, "created") if fields.has("created") else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"documents": [document.to_json() for document in self.documents]}
+        found["blobs"] = [blob.to_json() for blob in self.blobs]
+        found["platforms"] = [platform.to_json() for platform in self.platforms]
+        if self.subjects:
+            found["subjects"] = {str(key): str(value) for key, value in sorted(self.subjects.items())}
+        if self.created is not None:
+            found["created"] = write_time(self.created)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """From `since` on, a tag pointed to `image`."""
+
+    image: Digest
+    since: datetime
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        return cls(image=fields.digest("image"), since=read_time(fields, "since"))
+
+    def to_json(self) -> dict[str, str]:
+        return {"image": str(self.image), "since": write_time(self.since)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRecord:
+    """Where a tag pointed, oldest first, never twice the same in a row. `lost` is when its layout ceased to have it."""
+
+    moves: tuple[Move, ...]
+    lost: datetime | None = None
+
+    @property
+    def image(self) -> Digest:
+        return self.moves[-1].image
+
+    @property
+    def has_moved(self) -> bool:
+        return len(self.moves) > 1
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        moves = tuple(Move.read(entry) for entry in fields.objects("moves"))
+        if not moves:
+            raise fields.error("moves", "is empty")
+        return cls(moves=moves, lost=read_time(fields, "lost") if fields.has("lost") else None)
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"moves": [move.to_json() for move in self.moves]}
+        if self.lost is not None:
+            found["lost"] = write_time(self.lost)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryRecord:
+    """What is published of one repository: tags and images in the order in which they were first seen."""
+
+    tags: Mapping[str, TagRecord] = field(default_factory=dict)
+    images: Mapping[Digest, ImageRecord] = field(default_factory=dict)
+
+    def platform_images(self) -> Iterator[PlatformRecord]:
+        for image in self.images.values():
+            yield from image.platforms
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        tags = fields.object("tags")
+        images = [ImageRecord.read(entry) for entry in fields.objects("images")]
+        return cls(
+            tags={tag: TagRecord.read(tags.object(tag)) for tag in tags.names()},
+            images={image.digest: image for image in images},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "tags": {tag: record.to_json() for tag, record in self.tags.items()},
+            "images": [image.to_json() for image in self.images.values()],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class DeltaKey:
+    """What a delta is made from and to.
+
+    `below` are the layers under the `from` layer whose files serve as sources too, lowest first. It is empty but for
+    multi-layer flatpaks, because only the files of the `from` layer itself are certain to be on every client.
+    """
+
+    from_diff_id: DiffID
+    to_diff_id: DiffID
+    below: tuple[DiffID, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.from_diff_id.short} -> {self.to_diff_id.short}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaRecord:
+    """A delta that was made and proven, or the reason why there is none.
+
+    `size` is in bytes, 0 when it was not even made; `digest` is None when it is not stored; `generator` and `options`
+    say by which encoder: another one makes it again.
+    """
+
+    key: DeltaKey
+    generator: str
+    options: str
+    size: int = 0
+    digest: Digest | None = None
+    refused: str | None = None
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        return cls(
+            key=DeltaKey(
+                from_diff_id=read_diff_id(fields, "from"),
+                to_diff_id=read_diff_id(fields, "to"),
+                below=fields.diff_ids("below") if fields.has("below") else (),
+            ),
+            generator=fields.text("generator"),
+            options=fields.text("options"),
+            size=fields.size("size"),
+            digest=fields.digest("digest") if fields.has("digest") else None,
+            refused=fields.optional_text("refused"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"from": str(self.key.from_diff_id), "to": str(self.key.to_diff_id)}
+        if self.key.below:
+            found["below"] = [str(diff_id) for diff_id in self.key.below]
+        found |= {"generator": self.generator, "options": self.options, "size": self.size}
+        if self.digest is not None:
+            found["digest"] = str(self.digest)
+        if self.refused is not None:
+            found["refused"] = self.refused
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """What was written under a key.
+
+    `headers` is the fingerprint of those that were stored with it; `order` that of its writing, which deletion
+    reverses. While `is_pending` it is about to be written or deleted, and nothing is certain. Since `unreferenced`
+    nothing has led to it.
+    """
+
+    digest: Digest
+    size: int
+    order: tuple[int, int]
+    headers: str = ""
+    is_pending: bool = False
+    unreferenced: datetime | None = None
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        return cls(
+            digest=fields.digest("digest"),
+            size=fields.size("size"),
+            order=(fields.size("phase"), fields.size("rank") if fields.has("rank") else 0),
+            headers=fields.text("headers", ""),
+            is_pending=fields.has("pending"),
+            unreferenced=read_time(fields, "unreferenced") if fields.has("unreferenced") else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"digest": str(self.digest), "size": self.size, "phase": self.order[0]}
+        if self.order[1]:
+            found["rank"] = self.order[1]
+        if self.headers:
+            found["headers"] = self.headers
+        if self.is_pending:
+            found["pending"] = True
+        if self.unreferenced is not None:
+            found["unreferenced"] = write_time(self.unreferenced)
+        return found
+
+
+def read_time(fields: Fields, name: str) -> datetime:
+    """An RFC 3339 time with its zone."""
+    text = fields.text(name)
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise fields.error(name, f"is {text[:40]!r}, a time is wanted") from error
+    if value.tzinfo is None:
+        raise fields.error(name, f"is {text[:40]!r}, which has no time zone")
+    return value
+
+
+def write_time(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")
+
+
+def read_diff_id(fields: Fields, name: str) -> DiffID:
+    return parse_diff_id(fields, fields.text(name), name)
+
+
+def parse_diff_id(fields: Fields, text: str, name: str | None = None) -> DiffID:
+    """`text` is a member of `fields` under `name`, or the name of a member itself."""
+    try:
+        return DiffID.parse(text)
+    except DigestError as error:
+        raise fields.error(name or text, str(error)) from error
+
+
+def _digest(fields: Fields, name: str, text: str) -> Digest:
+    try:
+        return Digest.parse(text)
+    except DigestError as error:
+        raise fields.error(name, str(error)) from error

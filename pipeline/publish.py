@@ -1,0 +1,184 @@
+"""Write a Tree to a Target, phase by phase. The order is the commit protocol; README, "Guarantees", states it.
+
+Rule 1. What is to be written is pending in the stored ledger before the first write, and certain only after the last.
+Rule 2. A phase is finished before the next begins; within a phase, a rank before the next. So at any moment, what a
+        reader finds leads only to what is there.
+Rule 3. What the ledger says is stored with the same bytes and headers is not written again.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import BinaryIO, Final
+
+from .assemble import Entry, Phase, Tree
+from .content import BytesContent, Content
+from .errors import DeltapressError
+from .ledger.document import Ledger
+from .ledger.records import KeyRecord
+from .oci.digest import Digest
+from .oci.keys import JSON, LEDGER_KEY, MUTABLE, Headers, Key
+from .progress import Progress
+from .targets.base import ContentChangedError, Target
+
+_LEDGER_HEADERS: Final = Headers(content_type=JSON, cache_control=MUTABLE)
+
+
+class SourceChangedError(DeltapressError):
+    """A blob of `repository` was not what it had been when it was checked; nothing leads to it yet."""
+
+    def __init__(self, repository: str, problem: str) -> None:
+        self.repository = repository
+        super().__init__(f"repository {repository}: {problem}; nothing was published of this run's images")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """How many keys were written, and how many bytes that was."""
+
+    keys: int = 0
+    size: int = 0
+
+    def __add__(self, other: "Written") -> "Written":
+        return Written(keys=self.keys + other.keys, size=self.size + other.size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """Where bytes come from when an entry does not carry them: by repository and digest."""
+
+    fresh: Callable[[str, Digest], Content | None]
+    target: Target
+
+    def content(self, entry: Entry, stored: Mapping[Digest, Key]) -> Content:
+        """Raises DeltapressError when nobody has the bytes: the ledger then knows of an image that the tree has
+        lost."""
+        if entry.content is not None:
+            return BytesContent(entry.content)
+        if entry.repository is not None and (found := self.fresh(entry.repository, entry.digest)) is not None:
+            return found
+        if entry.digest in stored:
+            return StoredContent(target=self.target, key=stored[entry.digest], size=entry.size)
+        raise DeltapressError(
+            f"{entry.key}: the target should hold these bytes but does not, and no layout has them; "
+            "copy the image into its layout again"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredContent:
+    """Bytes that the target holds already."""
+
+    target: Target
+    key: Key
+    size: int
+
+    def open(self) -> BinaryIO:
+        return self.target.open(self.key)
+
+
+def plan_writes(tree: Tree, ledger: Ledger, *, stores_headers: bool) -> tuple[Entry, ...]:
+    """What must be written, in order. Touches nothing."""
+    found = []
+    for entry in tree.in_order():
+        known = ledger.keys.get(entry.key)
+        if (
+            known is None
+            or known.is_pending
+            or known != replace(key_record(entry, stores_headers), unreferenced=known.unreferenced)
+        ):
+            found.append(entry)
+    return tuple(found)
+
+
+def key_record(entry: Entry, stores_headers: bool) -> KeyRecord:
+    """What the ledger says of a written entry."""
+    headers = entry.headers
+    shown = f"{headers.content_type}\n{headers.cache_control}" if stores_headers else ""
+    return KeyRecord(
+        digest=entry.digest,
+        size=entry.size,
+        order=(int(entry.phase), entry.rank),
+        headers=hashlib.sha256(shown.encode()).hexdigest()[:12] if shown else "",
+    )
+
+
+def save_ledger(target: Target, ledger: Ledger) -> None:
+    raw = ledger.serialise()
+    target.put(LEDGER_KEY, BytesContent(raw), _LEDGER_HEADERS, digest=Digest.of(raw))
+
+
+def publish(
+    target: Target, entries: Sequence[Entry], ledger: Ledger, stock: Stock, *, progress: Progress
+) -> tuple[Ledger, Written]:
+    """Write `entries`, which must be in order, and say in the ledger that they are stored.
+
+    Raises:
+        SourceChangedError: content of one repository is not what was checked. The stored ledger says what is pending.
+        TargetError: the storage failed. The same.
+    """
+    if not entries:
+        return ledger, Written()
+    records = {entry.key: key_record(entry, target.stores_headers) for entry in entries}
+    evicted = {key for entry in entries for key in entry.evicts if key in ledger.keys}
+    ledger = ledger.with_keys({key: replace(record, is_pending=True) for key, record in records.items()})
+    ledger = ledger.with_pending(evicted)
+    save_ledger(target, ledger)
+    written = Written(keys=len(entries), size=sum(entry.size for entry in entries))
+    stored = stored_blobs(ledger)
+    with progress.task("publish", written.size, "bytes") as task, threads(target.concurrency) as pool:
+        for batch in _batches(entries):
+            for entry in pool.map(lambda entry: _put(target, entry, stock, stored), batch):
+                task.advance(entry.size)
+            stored.update((entry.digest, entry.key) for entry in batch if entry.phase is Phase.BLOBS)
+            for key in sorted(evicted.intersection(key for entry in batch for key in entry.evicts)):
+                target.delete(key)
+    ledger = ledger.with_keys(records).without_keys(evicted)
+    save_ledger(target, ledger)
+    return ledger, written
+
+
+def stored_blobs(ledger: Ledger) -> dict[Digest, Key]:
+    """For each blob that is certainly in the target one key that has it."""
+    return {
+        record.digest: key
+        for key, record in ledger.keys.items()
+        if record.order[0] == Phase.BLOBS and not record.is_pending
+    }
+
+
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """What may be written at the same time. A blob for many repositories is sent once, and copied in a second batch."""
+    for (phase, _), group in groupby(entries, key=lambda entry: (entry.phase, entry.rank)):
+        batch = list(group)
+        if phase is Phase.BLOBS:
+            first = {entry.digest: entry for entry in reversed(batch)}
+            yield list(first.values())
+            batch = [entry for entry in batch if first[entry.digest] is not entry]
+        if batch:
+            yield batch
+
+
+def _put(target: Target, entry: Entry, stock: Stock, stored: Mapping[Digest, Key]) -> Entry:
+    # Only blobs are linked: a tag needs a time of its own, because servers make their ETag from time and size.
+    same_as = stored.get(entry.digest) if entry.phase is Phase.BLOBS else None
+    try:
+        target.put(entry.key, stock.content(entry, stored), entry.headers, digest=entry.digest, same_as=same_as)
+    except ContentChangedError as error:
+        if entry.repository is None:
+            raise
+        raise SourceChangedError(entry.repository, str(error)) from error
+    return entry
+
+
+@contextmanager
+def threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that stop at the first failure instead of finishing what waits."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
