@@ -1,7 +1,7 @@
 """The root of the project's errors, and the exit codes.
 
-Rule 1. Every error that a user can meet derives from `DeltapressError`, lives beside the code that raises it, and reads as
-        one clear line: which file, which key or digest, what is wrong, what to do.
+Rule 1. Every error that a user can meet derives from `DeltapressError`, lives beside the code that raises it, and reads
+        as one clear line: which file, which key or digest, what is wrong, what to do.
 Rule 2. The class says which exit code the error means; only `pipeline.cli` exits.
 """
 
@@ -12,6 +12,7 @@ class ExitCode(IntEnum):
     """What the process returns. Documented in the README; never renumbered."""
 
     SUCCESS = 0
+    INTERNAL = 1
     BAD_CONFIGURATION = 2
     BAD_INPUT = 3
     TARGET_FAILED = 4

@@ -1,0 +1,96 @@
+"""The `deltapress` command: the only user of argv, standard streams, the clock, signals and exit codes.
+
+Rule 1. One file a command, with `add_parser` (its options) and `run` (from checked options to an exit code).
+Rule 2. Every error ends here as lines on standard error and an exit code; a traceback is shown with -v only.
+Rule 3. Whatever ends a run early unwinds the stack, so that locks and temporary files go with it.
+"""
+
+import argparse
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from .. import __version__
+from ..errors import DeltapressError, ExitCode
+from . import diff, init, patch, serve
+from .console import Console
+from .options import DEFAULT_CONFIG, add_config, add_verbose
+
+_COMMANDS: Final = (init, diff, patch, serve)
+
+_EXIT_CODES: Final = """\
+exit codes:
+  0  success                     4  the target failed
+  1  internal error              5  partly done: some repositories or deltas failed
+  2  bad configuration or usage  6  verification failed
+  3  bad input                   130  interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; `argv` is without the program's name.
+
+    Raises:
+        SystemExit: for --help, --version and wrong usage, as argparse does.
+    """
+    arguments = _parser().parse_args(argv)
+    console = Console(verbose=arguments.verbose)
+    try:
+        with _signals_interrupt():
+            code: ExitCode = arguments.run(arguments, console)
+            return code
+    except DeltapressError as error:
+        console.trace(error)
+        console.error(str(error))
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        console.trace(error)
+        console.error("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # the reader of standard output has left, as in `deltapress diff … - | head -c 9`: it knows
+        console.abandon_output()
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the outermost place: a mistake of ours must not look like a result
+        console.trace(error)
+        hint = "please report it" if console.verbose else "please report it, with what -v adds"
+        console.error(f"internal error: {type(error).__name__}: {error}; {hint}")
+        return ExitCode.INTERNAL
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="deltapress",
+        description="Publish OCI image layouts as a static registry tree, with verified tar-diff deltas.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"deltapress {__version__}")
+    add_config(parser, default=DEFAULT_CONFIG)
+    add_verbose(parser, default=False)
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add_parser(subparsers)
+    for subparser in subparsers.choices.values():
+        add_verbose(subparser)
+    return parser
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP act as Ctrl-C does; a signal that the caller ignores (nohup) stays ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,77 @@
+"""Standard output and standard error. Nothing else writes to them.
+
+Rule 1. Results go to standard output; progress, errors and everything else to standard error.
+Rule 2. What layouts and file names bring along cannot move the cursor: control characters are shown as escapes.
+Rule 3. Any text can be written whatever the locale's encoding is.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, TextIO
+
+from ..progress import Progress
+from .progress import LogLines, bars
+
+
+def printable(text: str) -> str:
+    """`text` with its control and direction characters escaped; line ends and spaces stay."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+class Console:
+    """The streams of one command."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        self.verbose = verbose
+
+    def result(self, text: str) -> None:
+        """Write `text` and a line end to standard output.
+
+        A reader that has left (`deltapress plan | head`) is none of our business: what the command did stays done.
+        """
+        try:
+            _write(sys.stdout, f"{printable(text)}\n")
+        except BrokenPipeError:
+            self.abandon_output()
+
+    def say(self, text: str) -> None:
+        """Write one line, for people, to standard error."""
+        _write(sys.stderr, f"{printable(text)}\n")
+
+    def error(self, text: str) -> None:
+        self.say(f"deltapress: {text}")
+
+    def trace(self, error: BaseException) -> None:
+        """Where `error` comes from, for who asked for it."""
+        if self.verbose:
+            self.say("".join(traceback.format_exception(error)).rstrip())
+
+    @property
+    def output(self) -> BinaryIO:
+        """Standard output for bytes. Raises BrokenPipeError where its reader has left."""
+        sys.stdout.flush()
+        return sys.stdout.buffer
+
+    def abandon_output(self) -> None:
+        """Let later writes, and the one that the interpreter does at its end, succeed."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """Bars on a terminal, lines otherwise."""
+        if sys.stderr.isatty():
+            with bars(sys.stderr, printable) as shown:
+                yield shown
+        else:
+            yield LogLines(self.say)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()

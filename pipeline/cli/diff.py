@@ -1,0 +1,115 @@
+"""`deltapress diff`: one proven delta, the reference tool `tar-diff`'s job."""
+
+import argparse
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from ..compression import CompressionError, decompressed
+from ..config import Limits
+from ..content import chunks
+from ..errors import DeltapressError, ExitCode
+from ..machine import usable_memory
+from ..oci.digest import DiffID
+from ..quantities import parse_size
+from ..tardiff.decoder import DeltaError, apply
+from ..tardiff.encoder import EncoderOptions, encode
+from ..tardiff.pool import Pool
+from ..tardiff.tar import TarError
+from ..tardiff.tree import SourceTree, extract
+from .console import Console
+from .files import InputFileError, open_input, whole_output
+from .options import Subparsers, add_jobs, checked
+
+
+class UnprovenDeltaError(DeltapressError):
+    """The delta that was made does not give the new layer back. A mistake in this program; nothing is written."""
+
+    exit_code = ExitCode.VERIFICATION_FAILED
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser("diff", help="make the delta from the layers of an old image to a new layer")
+    parser.add_argument("old", type=Path, nargs="+", metavar="OLD", help="old layers, lowest first, compressed or not")
+    parser.add_argument("new", type=Path, metavar="NEW", help="the new layer, compressed or not")
+    parser.add_argument("out", metavar="OUT", help="the delta; - is standard output")
+    parser.add_argument(
+        "--max-size",
+        type=checked(parse_size),
+        default=Limits().layer,
+        metavar="SIZE",
+        help="of NEW and of all files of OLD, uncompressed (default: 64GiB)",
+    )
+    add_jobs(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
+    memory = Limits().memory_of(usable_memory())
+    with (
+        tempfile.TemporaryDirectory(prefix="deltapress-") as folder,
+        Pool(workers=arguments.jobs, memory=memory) as pool,
+    ):
+        old, new, delta = (Path(folder, name) for name in ("old", "new", "delta"))
+        sources = _extracted(arguments.old, old, arguments.max_size)
+        diff_id = _unpacked(arguments.new, new, arguments.max_size)
+        with delta.open("xb") as file:
+            encoded = encode(sources, new, file, options=EncoderOptions(), pool=pool)
+        _prove(delta, old, diff_id, size=new.stat().st_size)
+        with delta.open("rb") as file, whole_output(arguments.out, console) as out:
+            for data in chunks(file):
+                out.write(data)
+    console.say(f"{diff_id} in {encoded.size:,} bytes")
+    return ExitCode.SUCCESS
+
+
+def _extracted(layers: list[Path], directory: Path, max_size: int) -> SourceTree:
+    directory.mkdir()
+    with ExitStack() as stack:
+        streams = [stack.enter_context(decompressed(open_input(layer), max_bytes=max_size)) for layer in layers]
+        try:
+            return extract(streams, directory, max_bytes=max_size)
+        except (CompressionError, TarError) as error:
+            # which of several it was, the stream of all of them does not tell
+            raise InputFileError(", ".join(map(str, layers)), str(error)) from error
+
+
+def _unpacked(layer: Path, to: Path, max_size: int) -> DiffID:
+    hasher = DiffID.of(b"").new_hasher()
+    try:
+        with decompressed(open_input(layer), max_bytes=max_size) as stream, to.open("xb") as file:
+            for data in chunks(stream):
+                hasher.update(data)
+                file.write(data)
+    except CompressionError as error:
+        raise InputFileError(str(layer), str(error)) from error
+    return DiffID.of_hasher("sha256", hasher)
+
+
+class _Hash:
+    """Writable into a hash."""
+
+    def __init__(self) -> None:
+        self._hasher = DiffID.of(b"").new_hasher()
+
+    def write(self, data: bytes, /) -> None:
+        self._hasher.update(data)
+
+    @property
+    def diff_id(self) -> DiffID:
+        return DiffID.of_hasher("sha256", self._hasher)
+
+
+def _prove(delta: Path, directory: Path, diff_id: DiffID, *, size: int) -> None:
+    made = _Hash()
+    try:
+        with delta.open("rb") as file:
+            apply(file, directory, made, expected_size=size)
+    except DeltaError as error:
+        raise UnprovenDeltaError(
+            f"the new delta cannot be applied ({error}); nothing was written, please report it"
+        ) from error
+    if made.diff_id != diff_id:
+        raise UnprovenDeltaError(
+            f"the new delta makes {made.diff_id} instead of {diff_id}; nothing was written, please report it"
+        )

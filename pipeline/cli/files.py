@@ -1,0 +1,110 @@
+"""Files that the command line names: what is read, and what is written whole or not at all."""
+
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ..compression import Writable
+from ..errors import DeltapressError, ExitCode
+from .console import Console
+
+
+class InputFileError(DeltapressError):
+    """What was named cannot be used. `path` is as it was named."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {problem}")
+
+
+class OutputFileError(DeltapressError):
+    """The output cannot be written. `path` is as it was named."""
+
+    exit_code = ExitCode.TARGET_FAILED
+
+    def __init__(self, path: str, error: OSError) -> None:
+        self.path = path
+        super().__init__(f"{'standard output' if path == '-' else path}: cannot be written ({error.strerror})")
+
+
+def open_input(path: Path) -> BinaryIO:
+    """The file at `path`. Raises InputFileError."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InputFileError(str(path), f"cannot be read ({error.strerror})") from error
+
+
+@contextmanager
+def whole_output(path: str, console: Console) -> Iterator[Writable]:
+    """What is written appears at `path`, or on standard output for `-`, when the context ends well; nothing otherwise.
+
+    Raises:
+        OutputFileError: it cannot be written, or not be moved there.
+        BrokenPipeError: the reader of standard output has left.
+    """
+    destination = None if path == "-" else _replaceable(path)
+    if destination is None:
+        with tempfile.TemporaryFile() as spool:
+            yield _Output(spool, path)
+            _send(spool, path, console)
+        return
+    # a name of our own and the usual mode: tempfile's 0600 would stay with the file
+    part = destination.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with _translated(path):
+            file = part.open("xb")
+        with file:
+            yield _Output(file, path)
+            with _translated(path):
+                file.flush()
+                os.fsync(file.fileno())
+        with _translated(path):
+            part.replace(destination)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class _Output:
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        self._file, self._path = file, path
+
+    def write(self, data: bytes, /) -> None:
+        with _translated(self._path):
+            self._file.write(data)
+
+
+@contextmanager
+def _translated(path: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputFileError(path, error) from error
+
+
+def _replaceable(path: str) -> Path | None:
+    """The regular file, there or not, that `path` means; None for a device or a pipe, which no file may replace."""
+    with _translated(path):
+        resolved = Path(path).resolve()
+        if resolved.is_dir():
+            raise IsADirectoryError(None, "is a directory")
+        return resolved if not resolved.exists() or stat.S_ISREG(resolved.stat().st_mode) else None
+
+
+def _send(spool: BinaryIO, path: str, console: Console) -> None:
+    with _translated(path):
+        spool.seek(0)
+        if path == "-":
+            shutil.copyfileobj(spool, console.output)
+            console.output.flush()
+        else:
+            with Path(path).open("wb") as file:
+                shutil.copyfileobj(spool, file)

@@ -1,0 +1,45 @@
+"""`deltapress init`: a commented configuration to start from."""
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from ..errors import DeltapressError, ExitCode
+from ..templates import read_template
+from .console import Console
+from .files import OutputFileError
+from .options import Subparsers, add_config
+
+STARTER: Final = "deltapress.toml"
+
+
+class ConfigExistsError(DeltapressError):
+    """There is a configuration already, which `init` does not overwrite."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path}: exists already and is left as it is; name another file with -c")
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser("init", help="write a commented configuration to start from")
+    add_config(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
+    path = Path(arguments.config)
+    text = read_template(STARTER)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise ConfigExistsError(path) from error
+    except OSError as error:
+        raise OutputFileError(str(path), error) from error
+    console.result(
+        f"Wrote {path}. Set its repositories; `deltapress plan` then shows what `deltapress publish` would do."
+    )
+    return ExitCode.SUCCESS

@@ -1,0 +1,38 @@
+"""What this process may use of the machine: processors and memory, within the limits of its container."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_OWN_CGROUP: Final = Path("/proc/self/cgroup")
+
+
+def usable_processors() -> int:
+    """The number of processors that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def usable_memory() -> int:
+    """Bytes of memory: the machine's, or less where a control group says so."""
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_cgroup_limits()])
+
+
+def _cgroup_limits() -> Iterator[int]:
+    """The limits of this process's group and of all above it; a container sees its own group as the root."""
+    files = [_CGROUPS / "memory" / "memory.limit_in_bytes"]  # version 1
+    try:
+        groups = [line.rpartition(":")[2].lstrip("/") for line in _OWN_CGROUP.read_text().splitlines()]
+    except OSError:
+        groups = [""]
+    for group in groups:
+        folder = _CGROUPS / group
+        files += [above / "memory.max" for above in (folder, *folder.parents) if above.is_relative_to(_CGROUPS)]
+    for file in files:
+        try:
+            text = file.read_text().strip()
+        except OSError:
+            continue
+        if text.isdecimal():  # and not "max"
+            yield int(text)
