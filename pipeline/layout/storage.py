@@ -53,7 +53,7 @@ class Storage(Protocol):
         ...
 
     def find(self, name: str) -> Content | None:
-        """The file of that `/`-separated name, None where there is none. Raises LayoutError for what is no plain file."""
+        """The file of that `/`-separated name; None where there is none. Raises LayoutError for no plain file."""
         ...
 
 
