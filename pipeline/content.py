@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
-from .oci.digest import Digest
+from .oci.digest import Digest, Hasher
 
 CHUNK: Final = 1 << 20
 
@@ -72,6 +72,25 @@ def chunks(stream: BinaryIO) -> Iterator[bytes]:
     """The rest of `stream` in pieces of at most 1 MiB."""
     while data := stream.read(CHUNK):
         yield data
+
+
+def hashed(stream: BinaryIO, hasher: Hasher) -> BinaryIO:
+    """`stream`, with everything that is read from it shown to `hasher`. Closing it leaves `stream` open."""
+    return cast(BinaryIO, io.BufferedReader(_Hashing(stream, hasher), CHUNK))
+
+
+class _Hashing(io.RawIOBase):
+    def __init__(self, stream: BinaryIO, hasher: Hasher) -> None:
+        self._stream, self._hasher = stream, hasher
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # Buffer needs Python 3.12
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._hasher.update(data)
+        return len(data)
 
 
 def digest_of(content: Content) -> Digest:

@@ -1,0 +1,234 @@
+"""Run the delta jobs of a plan: extract, encode, prove.
+
+Rule 1. Every delta is applied to the extracted old layer, and the DiffID of the result compared, before anybody may
+        list it. What does not prove is an error of that delta alone.
+Rule 2. A layer is decompressed once for all jobs that use it, verified against its DiffID on the way, and its temporary
+        files go as soon as no job needs them.
+Rule 3. Results come as they are ready, but what they are depends on neither order nor number of workers.
+Rule 4. No layer is held in memory; the pool keeps the memory of matching within the budget.
+"""
+
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Generic, TypeVar
+from uuid import uuid4
+
+from .compression import decompressed
+from .content import CHUNK, Content, FileContent, digest_of, hashed
+from .errors import DeltapressError
+from .ledger.records import DeltaRecord, LayerRecord
+from .oci.digest import DiffID, Digest, Hasher
+from .plan import DeltaJob
+from .progress import Progress
+from .tardiff.decoder import apply
+from .tardiff.encoder import GENERATOR, EncoderOptions, encode
+from .tardiff.pool import Pool
+from .tardiff.tar import TarError
+from .tardiff.tree import SourceTree, extract
+
+LayerContent = Callable[[LayerRecord], Content]
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class LayerChangedError(DeltapressError):
+    """A stored layer does not decompress to its DiffID."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A job that ended with a delta, or with a lasting reason for none. `content` is None in the second case.
+
+    The content is valid until the next result is taken.
+    """
+
+    job: DeltaJob
+    record: DeltaRecord
+    content: Content | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A job that must be looked at; it is tried again in the next run."""
+
+    job: DeltaJob
+    problem: str
+
+
+Result = Made | Failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What all jobs of a run share. `max_layer` bounds an uncompressed layer, in bytes; `directory` is for temporary
+    files."""
+
+    layers: LayerContent
+    directory: Path
+    pool: Pool
+    options: EncoderOptions
+    max_layer: int
+
+
+def make_deltas(jobs: Sequence[DeltaJob], workshop: Workshop, *, progress: Progress) -> Iterator[Result]:
+    """The result of each job, as soon as it is there.
+
+    What is wrong with one job is a `Failed`. Closing the iterator ends the work; temporary files are removed in any
+    case.
+    """
+    trees = _Shared[tuple[LayerRecord, ...], SourceTree](Counter(job.sources for job in jobs))
+    tars = _Shared[LayerRecord, Path](Counter(job.layer for job in jobs))
+    with progress.task("deltas", len(jobs)) as task, ThreadPoolExecutor(workshop.pool.workers) as coordinators:
+        try:
+            waiting = {coordinators.submit(_run, job, workshop, trees, tars): job for job in jobs}
+            for future in as_completed(waiting):
+                result = future.result()
+                task.advance()
+                yield result
+                if isinstance(result, Made) and isinstance(result.content, FileContent):
+                    result.content.path.unlink()
+        finally:
+            coordinators.shutdown(cancel_futures=True)
+
+
+def _run(
+    job: DeltaJob,
+    workshop: Workshop,
+    trees: "_Shared[tuple[LayerRecord, ...], SourceTree]",
+    tars: "_Shared[LayerRecord, Path]",
+) -> Result:
+    try:
+        with ExitStack() as held:
+            tree = held.enter_context(trees.use(job.sources, lambda: _extract(job.sources, workshop), _remove_tree))
+            tar = held.enter_context(tars.use(job.layer, lambda: _unpack(job.layer, workshop), Path.unlink))
+            return _make(job, tree, tar, workshop)
+    except TarError as error:
+        return Made(
+            job=job, record=_record(job, workshop, refused=f"the old layer is no readable tar: {error}"), content=None
+        )
+    except DeltapressError as error:
+        return Failed(job=job, problem=str(error))
+    except OSError as error:
+        return Failed(job=job, problem=f"temporary files in {workshop.directory}: {error.strerror or error}")
+    except Exception as error:  # noqa: BLE001  # a bug that one delta meets must not keep the others from being made
+        return Failed(job=job, problem=f"internal error ({type(error).__name__}: {error}); please report it")
+
+
+def _make(job: DeltaJob, tree: SourceTree, tar: Path, workshop: Workshop) -> Made:
+    path = _temporary(workshop)
+    with path.open("wb") as out:
+        encoded = encode(tree, tar, out, options=workshop.options, pool=workshop.pool)
+    if encoded.size > job.max_size:
+        path.unlink()
+        reason = f"{encoded.size:,} bytes are more than the policy allows for a layer of {job.layer.size:,} bytes"
+        return Made(job=job, record=_record(job, workshop, size=encoded.size, refused=reason), content=None)
+    with path.open("rb") as delta:
+        prove(delta, tree.directory, job.key.to_diff_id, size=tar.stat().st_size)
+    content = FileContent(path=path, size=encoded.size)
+    return Made(job=job, record=_record(job, workshop, size=encoded.size, digest=digest_of(content)), content=content)
+
+
+def prove(delta: BinaryIO, directory: Path, to_diff_id: DiffID, *, size: int) -> None:
+    """Apply `delta` to the extracted files below `directory` and compare.
+
+    Raises:
+        DeltaError: it cannot be applied, or makes another number of bytes than `size`.
+        LayerChangedError: it makes other bytes than those of `to_diff_id`.
+    """
+    sink = _HashingSink(to_diff_id.new_hasher())
+    apply(delta, directory, sink, expected_size=size)
+    made = DiffID.of_hasher(to_diff_id.algorithm, sink.hasher)
+    if made != to_diff_id:
+        raise LayerChangedError(f"the delta makes {made}, not {to_diff_id}")
+
+
+@contextmanager
+def opened(layer: LayerRecord, workshop: Workshop) -> Iterator[BinaryIO]:
+    """The uncompressed tar of a layer, which must be read to its end; its DiffID is compared at the exit.
+
+    Raises:
+        CompressionError: it is damaged, or too large (while reading).
+        LayerChangedError: it is not what its DiffID says.
+    """
+    hasher = layer.diff_id.new_hasher()
+    with decompressed(workshop.layers(layer).open(), max_bytes=workshop.max_layer) as stream:
+        yield hashed(stream, hasher)
+    found = DiffID.of_hasher(layer.diff_id.algorithm, hasher)
+    if found != layer.diff_id:
+        raise LayerChangedError(f"the stored layer {layer.digest} decompresses to {found}, not to {layer.diff_id}")
+
+
+def _unpack(layer: LayerRecord, workshop: Workshop) -> Path:
+    path = _temporary(workshop)
+    with opened(layer, workshop) as stream, path.open("wb") as out:
+        shutil.copyfileobj(stream, out, CHUNK)
+    return path
+
+
+def _extract(layers: Sequence[LayerRecord], workshop: Workshop) -> SourceTree:
+    path = _temporary(workshop)
+    path.mkdir()
+    with ExitStack() as streams:
+        tars = [streams.enter_context(opened(layer, workshop)) for layer in layers]
+        return extract(tars, path, max_bytes=workshop.max_layer)
+
+
+def _remove_tree(tree: SourceTree) -> None:
+    shutil.rmtree(tree.directory)
+
+
+def _temporary(workshop: Workshop) -> Path:
+    return workshop.directory / uuid4().hex
+
+
+def _record(
+    job: DeltaJob, workshop: Workshop, *, size: int = 0, digest: Digest | None = None, refused: str | None = None
+) -> DeltaRecord:
+    return DeltaRecord(
+        key=job.key,
+        generator=GENERATOR,
+        options=workshop.options.key,
+        size=size,
+        digest=digest,
+        refused=refused,
+    )
+
+
+@dataclass(slots=True)
+class _HashingSink:
+    """Takes what a decoder writes, and keeps only its hash."""
+
+    hasher: Hasher
+
+    def write(self, data: bytes, /) -> int:
+        self.hasher.update(data)
+        return len(data)
+
+
+class _Shared(Generic[K, V]):
+    """Costly things that several jobs use: made by the first, removed after the last of those that were announced."""
+
+    def __init__(self, uses: Mapping[K, int]) -> None:
+        self._left = dict(uses)
+        self._locks = {key: threading.Lock() for key in uses}
+        self._made: dict[K, V] = {}
+
+    @contextmanager
+    def use(self, key: K, make: Callable[[], V], remove: Callable[[V], None]) -> Iterator[V]:
+        """A maker that fails is tried again by the next user."""
+        try:
+            with self._locks[key]:
+                if key not in self._made:
+                    self._made[key] = make()
+            yield self._made[key]
+        finally:
+            with self._locks[key]:
+                self._left[key] -= 1
+                if not self._left[key] and key in self._made:
+                    remove(self._made.pop(key))
