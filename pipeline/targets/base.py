@@ -5,19 +5,25 @@ Rule 2. Nothing is promised about two keys: the order of the calls is the commit
         `put` has returned, its bytes survive a crash of the machine.
 Rule 3. `put` verifies what it writes: content whose size or digest differs from the promised ones leaves the key as it
         was.
-Rule 4. Every failure of the storage is a `TargetError`; a missing key is `KeyMissingError`. No other exception escapes.
+Rule 4. `LOCK_KEY` and names with `TEMPORARY_PREFIX` belong to the target; no caller puts, deletes or is shown them.
+Rule 5. Every failure of the storage is a `TargetError`; a missing key is `KeyMissingError`. No other exception escapes.
 """
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from ..content import Content
 from ..errors import DeltapressError, ExitCode
 from ..oci.digest import Digest
-from ..oci.keys import Headers, Key
+from ..oci.keys import PRIVATE, Headers, Key
+from .holder import Holder
+
+# Where a target keeps its lock, and how the names of unfinished files begin. Neither is a key.
+LOCK_KEY: Final = Key(f"{PRIVATE}/lock")
+TEMPORARY_PREFIX: Final = ".deltapress-"
 
 
 class TargetError(DeltapressError):
@@ -44,7 +50,12 @@ class ContentChangedError(TargetError):
 
 
 class LockHeldError(TargetError):
-    """Another publisher holds the lock; the message says who, and since when."""
+    """Another publisher holds the lock. `holder` is None where the lock does not say who."""
+
+    def __init__(self, holder: Holder | None) -> None:
+        self.holder = holder
+        who = str(holder) if holder else "a process that left no name"
+        super().__init__(f"the lock is held by {who}; wait until it has finished, or end it", key=LOCK_KEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +76,11 @@ class Target(Protocol):
     @property
     def stores_headers(self) -> bool:
         """True where `put` keeps the headers (a bucket), False where a web server must be told them (a directory)."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls at the same time serve it best; all methods may be called from that many threads."""
         ...
 
     def open(self, key: Key) -> BinaryIO:
@@ -92,14 +108,16 @@ class Target(Protocol):
         ...
 
     def keys(self) -> Iterator[Key]:
-        """Every key, in order. Only for rebuilding a lost ledger and for verifying; a publishing run does without.
+        """Every key, in the order of its code points; also what somebody else put there, if its name can be a key.
 
-        Raises TargetError.
+        Only for rebuilding a lost ledger and for verifying; a publishing run does without. Raises TargetError.
         """
         ...
 
     def lock(self, *, now: datetime, wait: float) -> AbstractContextManager[None]:
         """Hold the target for one publisher; `wait` seconds at most for another to finish.
+
+        Whoever puts or deletes holds it; what a killed writer left behind is removed by the next one who takes it.
 
         Raises:
             LockHeldError: another publisher still holds it.

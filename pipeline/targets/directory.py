@@ -1,0 +1,298 @@
+"""A folder that a web server serves.
+
+Rule 1. Bytes are written to a temporary file in the key's own folder, flushed, renamed, and the folder is flushed: a
+        reader sees the old file or the new one, and so does the machine after a power cut. Servers hide the temporary
+        file, because its name begins with a dot.
+Rule 2. A file that holds the wanted bytes is not touched: its inode and its time, which make a server's ETag, stay.
+Rule 3. Clients compare a file's time in whole seconds (RFC 9110, section 8.8.2), and nginx's ETag is time and size. So
+        what replaces a file is at least a second younger, and only what never changes may be a hard link, which has its
+        partner's time.
+Rule 4. A link is made only to a file of this user that holds the very bytes: neither another user's file nor a damaged
+        one gets a name in the tree.
+"""
+
+import errno
+import io
+import os
+import re
+import secrets
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from ..content import CHUNK, Content
+from ..oci.digest import Digest
+from ..oci.keys import IMMUTABLE, Headers, Key
+from .base import LOCK_KEY, TEMPORARY_PREFIX, KeyMissingError, Stored, TargetError
+from .checks import MAX_KEY, check_key, is_key, verified
+from .flock import locked
+from .folders import Folders
+
+_TEMPORARY: Final = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{16}\.tmp")
+_FILE_MODE: Final = 0o644
+_SECOND: Final = 1_000_000_000  # in the nanoseconds of a file's time
+# O_NONBLOCK: opening a FIFO that somebody put there must not wait for its other end.
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_COLLISION: Final = (
+    "a file stands where this key needs a folder, or a folder where it needs a file; two names of the tree collide "
+    "(a repository a/manifests and a tag of the repository a do): rename one of them"
+)
+_ADVICE: Final = {
+    errno.ENOSPC: "the disk is full; make room and run again, what is complete was kept",
+    errno.EDQUOT: "the disk quota is used up; make room and run again, what is complete was kept",
+    errno.EFBIG: "the file is larger than the file system or a limit (ulimit -f) allows; raise the limit",
+    errno.EROFS: "the file system is read-only; mount it for writing",
+    errno.EACCES: "permission denied; run as the owner of the folder, or let this user write there",
+    errno.EPERM: "permission denied; run as the owner of the folder, or let this user write there",
+    errno.ENAMETOOLONG: "the file system takes no name as long as this; use a shorter repository name or tag",
+    errno.ELOOP: "a symbolic link stands in its path, and none is followed in the tree; remove the link",
+    errno.EINVAL: "the file system refuses this name; the ':' of digests is not allowed on NTFS, FAT and SMB: publish "
+    "to a Linux file system or to a bucket",
+    errno.ENOLCK: "the file system offers no locks; publish to one that does (of NFS, version 4)",
+    errno.EOPNOTSUPP: "the file system offers no locks; publish to one that does (of NFS, version 4)",
+    errno.ENOTDIR: _COLLISION,
+    errno.EISDIR: _COLLISION,
+    errno.EEXIST: _COLLISION,
+    errno.ENOTEMPTY: _COLLISION,
+}
+
+
+class DirectoryTarget:
+    """The files below `path`, which is made at the first write. Safe for threads."""
+
+    stores_headers = False
+    concurrency = 4  # they wait for the disk, not for the processor
+
+    def __init__(self, path: Path) -> None:
+        self.url = str(path)
+        self._folders = Folders(path)
+        # Held while a folder's first file comes or its last one goes: no `put` may lose the folder that it has entered.
+        self._shape = threading.Lock()
+
+    def open(self, key: Key) -> BinaryIO:
+        with self._translated(key):
+            file = self._open_file(key)
+        if file is None:
+            raise KeyMissingError(key)
+        return cast(BinaryIO, io.BufferedReader(_Reader(file, key, self.url), CHUNK))
+
+    def stat(self, key: Key) -> Stored | None:
+        with self._translated(key):
+            file = self._open_file(key)
+            if file is None:
+                return None
+            try:
+                return Stored(size=os.fstat(file).st_size)
+            finally:
+                os.close(file)
+
+    def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
+        *parts, name = check_key(key)
+        source = None if same_as is None else check_key(same_as)
+        is_lasting = headers.cache_control == IMMUTABLE
+        with self._translated(key):
+            if self._is_stored(parts, name, content.size, digest):
+                return
+            with self._temporary(parts) as (folder, temporary, file):
+                present = _lstat(folder, name)
+                may_link = is_lasting and not present
+                if not (source and may_link and self._link(source, folder, temporary, content.size, digest)):
+                    for data in verified(key, content, digest):
+                        _write_all(file, data)
+                    os.fchmod(file, _FILE_MODE)
+                    if present:
+                        _make_younger(file, present)
+                    os.fsync(file)
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                os.fsync(folder)
+
+    def delete(self, key: Key) -> None:
+        *parts, name = check_key(key)
+        with self._translated(key), self._shape, suppress(FileNotFoundError, NotADirectoryError):
+            with self._folders.opened(parts) as folder:
+                present = _lstat(folder, name)
+                if present is None or stat.S_ISDIR(present.st_mode):
+                    return
+                os.unlink(name, dir_fd=folder)
+                os.fsync(folder)
+            self._folders.remove_empty(parts)
+
+    def keys(self) -> Iterator[Key]:
+        return (Key(path) for path in self._walk([]) if is_key(path))
+
+    @contextmanager
+    def lock(self, *, now: datetime, wait: float) -> Iterator[None]:
+        *parts, name = LOCK_KEY.split("/")
+        with ExitStack() as stack:
+            with self._translated(LOCK_KEY):
+                folder = stack.enter_context(self._folders.opened(parts, create=True))
+                if stack.enter_context(locked(folder, name, now=now, wait=wait)):
+                    self._remove_leftovers()
+            yield
+
+    def _open_file(self, key: Key) -> int | None:
+        """A descriptor; None where nothing is, or a folder, since a key may be the beginning of others."""
+        *parts, name = check_key(key)
+        try:
+            with self._folders.opened(parts) as folder:
+                file = os.open(name, _READ, dir_fd=folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        mode = os.fstat(file).st_mode
+        if stat.S_ISREG(mode):
+            return file
+        os.close(file)
+        if stat.S_ISDIR(mode):
+            return None
+        raise TargetError("is neither a file nor a folder; remove what was put there", key=key)
+
+    def _is_stored(self, parts: Sequence[str], name: str, size: int, digest: Digest) -> bool:
+        try:
+            with self._folders.opened(parts) as folder:
+                if not _holds(folder, name, size, digest):
+                    return False
+                os.fsync(folder)  # the run that wrote it may have been killed just before it did so
+                return True
+        except FileNotFoundError:
+            return False
+
+    @contextmanager
+    def _temporary(self, parts: Sequence[str]) -> Iterator[tuple[int, str, int]]:
+        """The open folder, and in it a new empty file: its name and descriptor. Unless renamed, it goes in the end."""
+        name = _temporary_name()
+        with ExitStack() as stack:
+            with self._shape:
+                folder = stack.enter_context(self._folders.opened(parts, create=True))
+                file = os.open(name, _WRITE, 0o600, dir_fd=folder)
+            stack.callback(os.close, file)
+            try:
+                yield folder, name, file
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
+
+    def _link(self, source: Sequence[str], folder: int, temporary: str, size: int, digest: Digest) -> bool:
+        """Make `temporary` a link to `source` if that may be; what was linked is checked, not what may be swapped."""
+        spare = _temporary_name()
+        try:
+            with self._folders.opened(source[:-1]) as beside:
+                os.link(source[-1], spare, src_dir_fd=beside, dst_dir_fd=folder, follow_symlinks=False)
+        except OSError:
+            return False  # another device, too many links, no links at all, no source: a copy is as good
+        try:
+            linked = _lstat(folder, spare)
+            if not linked or linked.st_uid != os.geteuid() or not _holds(folder, spare, size, digest):
+                return False
+            os.rename(spare, temporary, src_dir_fd=folder, dst_dir_fd=folder)
+            return True
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(spare, dir_fd=folder)
+
+    def _walk(self, parts: Sequence[str]) -> Iterator[str]:
+        """The paths of all files below the folder `parts`, in order, as deep as keys reach."""
+        prefix = "".join(f"{part}/" for part in parts)
+        if len(prefix) > MAX_KEY:
+            return
+        with self._translated(prefix or None):
+            try:
+                files, folders = self._folders.entries(parts)
+            except FileNotFoundError:
+                return  # removed meanwhile, or nothing was ever written
+        for name in sorted([*files, *(f"{folder}/" for folder in folders)]):
+            if name.endswith("/"):
+                yield from self._walk([*parts, name[:-1]])
+            else:
+                yield prefix + name
+
+    def _remove_leftovers(self) -> None:
+        for path in self._walk([]):
+            *parts, name = path.split("/")
+            if _TEMPORARY.fullmatch(name):
+                with self._folders.opened(parts) as folder:
+                    os.unlink(name, dir_fd=folder)
+                self._folders.remove_empty(parts)
+
+    @contextmanager
+    def _translated(self, key: str | None) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _target_error(error, key, self.url) from error
+
+
+class _Reader(io.FileIO):
+    """A file whose read errors are the target's."""
+
+    def __init__(self, file: int, key: Key, url: str) -> None:
+        super().__init__(file, "rb")
+        self._key, self._url = key, url
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # Buffer needs Python 3.12
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise _target_error(error, self._key, self._url) from error
+
+    def readall(self) -> bytes:
+        try:
+            return super().readall()
+        except OSError as error:
+            raise _target_error(error, self._key, self._url) from error
+
+
+def _target_error(error: OSError, key: str | None, url: str) -> TargetError:
+    advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+    return TargetError(f"{advice} (target {url})", key=key)
+
+
+def _temporary_name() -> str:
+    return f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+
+
+def _lstat(folder: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _holds(folder: int, name: str, size: int, digest: Digest) -> bool:
+    """True if `name` is a file with these bytes that a web server can read; they are on the disk then."""
+    try:
+        file = os.open(name, _READ, dir_fd=folder)
+    except OSError:
+        return False  # missing, or a link, or unreadable: it is written anew
+    try:
+        info = os.fstat(file)
+        if not stat.S_ISREG(info.st_mode) or info.st_size != size or info.st_mode & _FILE_MODE != _FILE_MODE:
+            return False
+        hasher = digest.new_hasher()
+        while data := os.read(file, CHUNK):
+            hasher.update(data)
+        if hasher.hexdigest() != digest.hex:
+            return False
+        os.fsync(file)
+        return True
+    finally:
+        os.close(file)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _make_younger(file: int, present: os.stat_result) -> None:
+    """Give `file` a later second than `present` has, even if that lies in the future by then (rule 3)."""
+    taken = present.st_mtime_ns // _SECOND
+    if os.fstat(file).st_mtime_ns // _SECOND <= taken:
+        time = (taken + 1) * _SECOND
+        os.utime(file, ns=(time, time))

@@ -1,0 +1,102 @@
+"""Folders below a root, entered one by one so that no symbolic link leads out of it.
+
+Rule 1. Every folder of a directory target is opened here: part by part, relative to the one above, never through a
+        link. The root itself may be one: it is the user's choice, and it is resolved once.
+Rule 2. A folder that was made is readable for a web server (0755) whatever the umask, and survives a crash.
+Rule 3. Failures are OSErrors; `directory` translates them.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_MODE: Final = 0o755
+_OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Folders:
+    """The folders below `root`, which need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.realpath(root))  # unlike Path.resolve it takes a loop of links as it is
+
+    @contextmanager
+    def opened(self, parts: Sequence[str], *, create: bool = False) -> Iterator[int]:
+        """A descriptor of the folder `parts`, for the `dir_fd` of other calls.
+
+        Raises:
+            OSError: ENOENT where it is missing (and not to be created), ENOTDIR where a file stands in its place, ELOOP
+                where a symbolic link does.
+        """
+        start, missing = self.root, list[str]()
+        while create and not start.is_dir() and start.name:
+            start, missing = start.parent, [start.name, *missing]
+        folder = os.open(start, _OPEN)
+        try:
+            for part in (*missing, *parts):
+                inner = _enter(folder, part, create=create)
+                os.close(folder)
+                folder = inner
+            yield folder
+        finally:
+            os.close(folder)
+
+    def remove_empty(self, parts: Sequence[str]) -> None:
+        """Remove the folder `parts` and those above it, as far as they are empty; never the root."""
+        for length in range(len(parts), 0, -1):
+            try:
+                with self.opened(parts[: length - 1]) as above:
+                    os.rmdir(parts[length - 1], dir_fd=above)
+                    os.fsync(above)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+                    return
+                raise
+
+    def entries(self, parts: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The names of the files and of the folders in the folder `parts`; links and devices are neither."""
+        with self.opened(parts) as folder, os.scandir(folder) as found:
+            files, folders = [], []
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                elif entry.is_file(follow_symlinks=False):
+                    files.append(entry.name)
+        return files, folders
+
+
+def _enter(above: int, name: str, *, create: bool) -> int:
+    try:
+        return _open(above, name)
+    except FileNotFoundError:
+        if not create:
+            raise
+    try:
+        os.mkdir(name, _MODE, dir_fd=above)
+    except FileExistsError:  # another thread was faster
+        return _open(above, name)
+    folder = _open(above, name)
+    try:
+        # Keeps a set-group-ID bit that the folder took from the one above.
+        os.fchmod(folder, stat.S_IMODE(os.fstat(folder).st_mode) | _MODE)
+        os.fsync(above)
+    except BaseException:
+        os.close(folder)
+        raise
+    return folder
+
+
+def _open(above: int, name: str) -> int:
+    try:
+        return os.open(name, _OPEN, dir_fd=above)
+    except NotADirectoryError as error:
+        # Linux says ENOTDIR for a link too, when a folder is asked for.
+        if stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name) from error
+        raise
