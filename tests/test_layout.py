@@ -106,6 +106,15 @@ def test_attestations_are_published_but_are_no_platform(write: Write) -> None:
     assert [str(found.manifest.digest) for found in read.platforms] == [image["digest"]]
 
 
+def test_what_docker_buildx_writes_for_two_names(write: Write) -> None:
+    build = LayoutBuilder()
+    image = build.image(ONE)
+    root = build.index(on(image, "linux/amd64"), build.attestation(image))
+    for name in ["docker.io/library/app:latest", "docker.io/library/other:latest"]:
+        build.tag("latest", {**root, "annotations": {"io.containerd.image.name": name}})
+    assert tags_of(read_layout(write(build))) == ["latest"]
+
+
 def _helm(build: LayoutBuilder) -> tuple[dict[str, object], int]:
     config = build.blob(b'{"name":"chart"}', "application/vnd.cncf.helm.config.v1+json")
     chart = build.blob(b"\x1f\x8bchart", "application/vnd.cncf.helm.chart.content.v1.tar+gzip")
