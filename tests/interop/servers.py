@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +43,6 @@ class Site:
     def requests(self) -> list[str]:
         """One line a request so far, holding method, path and status."""
         return self.access_log.read_text("utf-8", "replace").splitlines()
-
-
-Server = Callable[[Path], AbstractContextManager[Site]]
 
 
 @contextmanager
@@ -253,3 +250,12 @@ def _await(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
             return
     logs = [path.read_text("utf-8", "replace") for path in (output, output.with_name("error.log")) if path.exists()]
     raise AssertionError(f"{process.args!r} does not answer:\n" + "\n".join(logs))
+
+
+ALL: Mapping[str, Callable[[Path], AbstractContextManager[Site]]] = {
+    "nginx": nginx,
+    "apache": apache,
+    "apache-htaccess": apache_htaccess,
+    "caddy": caddy,
+    "serve": own,
+}
