@@ -2,16 +2,18 @@
 
 Rule 1. Results go to standard output; progress, errors and everything else to standard error.
 Rule 2. What layouts and file names bring along cannot move the cursor: control characters are shown as escapes.
-Rule 3. Any text can be written whatever the locale's encoding is.
+Rule 3. Any text can be written whatever the locale's encoding is, and a run goes on when nobody can be told about it.
 """
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, TextIO
 
+from ..errors import DeltapressError, ExitCode
 from ..progress import Progress
 from .progress import LogLines, bars
 
@@ -19,6 +21,16 @@ from .progress import LogLines, bars
 def printable(text: str) -> str:
     """`text` with its control and direction characters escaped; line ends and spaces stay."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+class OutputError(DeltapressError):
+    """Something cannot be written. `name` says what, as people know it."""
+
+    exit_code = ExitCode.TARGET_FAILED
+
+    def __init__(self, name: str, error: OSError) -> None:
+        self.name = name
+        super().__init__(f"{name}: cannot be written ({error.strerror})")
 
 
 class Console:
@@ -31,15 +43,22 @@ class Console:
         """Write `text` and a line end to standard output.
 
         A reader that has left (`deltapress plan | head`) is none of our business: what the command did stays done.
+
+        Raises:
+            OutputError: it goes to a full disk, say.
         """
         try:
             _write(sys.stdout, f"{printable(text)}\n")
         except BrokenPipeError:
             self.abandon_output()
+        except OSError as error:
+            self.abandon_output()
+            raise OutputError("standard output", error) from error
 
     def say(self, text: str) -> None:
         """Write one line, for people, to standard error."""
-        _write(sys.stderr, f"{printable(text)}\n")
+        with suppress(OSError):
+            _write(sys.stderr, f"{printable(text)}\n")
 
     def error(self, text: str) -> None:
         self.say(f"deltapress: {text}")
@@ -51,12 +70,16 @@ class Console:
 
     @property
     def output(self) -> BinaryIO:
-        """Standard output for bytes. Raises BrokenPipeError where its reader has left."""
+        """Standard output for bytes. Raises OSError where it is closed or its reader has left."""
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "it is closed")
         sys.stdout.flush()
         return sys.stdout.buffer
 
     def abandon_output(self) -> None:
         """Let later writes, and the one that the interpreter does at its end, succeed."""
+        if sys.stdout is None:
+            return
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
@@ -71,7 +94,9 @@ class Console:
             yield LogLines(self.say)
 
 
-def _write(stream: TextIO, text: str) -> None:
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # closed by the caller, as with `>&-`
+        return
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

@@ -1,18 +1,20 @@
 """`deltapress diff`: one proven delta, the reference tool `tar-diff`'s job."""
 
 import argparse
+import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
 from ..compression import CompressionError, decompressed
 from ..config import Limits
-from ..content import chunks
+from ..content import CHUNK, hashed
+from ..diff import LayerChangedError, prove
 from ..errors import DeltapressError, ExitCode
 from ..machine import usable_memory
 from ..oci.digest import DiffID
 from ..quantities import parse_size
-from ..tardiff.decoder import DeltaError, apply
+from ..tardiff.decoder import DeltaError
 from ..tardiff.encoder import EncoderOptions, encode
 from ..tardiff.pool import Pool
 from ..tardiff.tar import TarError
@@ -57,8 +59,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
             encoded = encode(sources, new, file, options=EncoderOptions(), pool=pool)
         _prove(delta, old, diff_id, size=new.stat().st_size)
         with delta.open("rb") as file, whole_output(arguments.out, console) as out:
-            for data in chunks(file):
-                out.write(data)
+            shutil.copyfileobj(file, out, CHUNK)
     console.say(f"{diff_id} in {encoded.size:,} bytes")
     return ExitCode.SUCCESS
 
@@ -78,38 +79,15 @@ def _unpacked(layer: Path, to: Path, max_size: int) -> DiffID:
     hasher = DiffID.of(b"").new_hasher()
     try:
         with decompressed(open_input(layer), max_bytes=max_size) as stream, to.open("xb") as file:
-            for data in chunks(stream):
-                hasher.update(data)
-                file.write(data)
+            shutil.copyfileobj(hashed(stream, hasher), file, CHUNK)
     except CompressionError as error:
         raise InputFileError(str(layer), str(error)) from error
     return DiffID.of_hasher("sha256", hasher)
 
 
-class _Hash:
-    """Writable into a hash."""
-
-    def __init__(self) -> None:
-        self._hasher = DiffID.of(b"").new_hasher()
-
-    def write(self, data: bytes, /) -> None:
-        self._hasher.update(data)
-
-    @property
-    def diff_id(self) -> DiffID:
-        return DiffID.of_hasher("sha256", self._hasher)
-
-
 def _prove(delta: Path, directory: Path, diff_id: DiffID, *, size: int) -> None:
-    made = _Hash()
     try:
         with delta.open("rb") as file:
-            apply(file, directory, made, expected_size=size)
-    except DeltaError as error:
-        raise UnprovenDeltaError(
-            f"the new delta cannot be applied ({error}); nothing was written, please report it"
-        ) from error
-    if made.diff_id != diff_id:
-        raise UnprovenDeltaError(
-            f"the new delta makes {made.diff_id} instead of {diff_id}; nothing was written, please report it"
-        )
+            prove(file, directory, diff_id, size=size)
+    except (DeltaError, LayerChangedError) as error:
+        raise UnprovenDeltaError(f"the new delta is wrong ({error}); nothing is written, please report it") from error

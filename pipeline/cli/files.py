@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..compression import Writable
-from ..errors import DeltapressError, ExitCode
-from .console import Console
+from ..errors import DeltapressError
+from .console import Console, OutputError
 
 
 class InputFileError(DeltapressError):
@@ -21,16 +21,6 @@ class InputFileError(DeltapressError):
     def __init__(self, path: str, problem: str) -> None:
         self.path = path
         super().__init__(f"{path}: {problem}")
-
-
-class OutputFileError(DeltapressError):
-    """The output cannot be written. `path` is as it was named."""
-
-    exit_code = ExitCode.TARGET_FAILED
-
-    def __init__(self, path: str, error: OSError) -> None:
-        self.path = path
-        super().__init__(f"{'standard output' if path == '-' else path}: cannot be written ({error.strerror})")
 
 
 def open_input(path: Path) -> BinaryIO:
@@ -46,7 +36,7 @@ def whole_output(path: str, console: Console) -> Iterator[Writable]:
     """What is written appears at `path`, or on standard output for `-`, when the context ends well; nothing otherwise.
 
     Raises:
-        OutputFileError: it cannot be written, or not be moved there.
+        OutputError: it cannot be written, or not be moved there.
         BrokenPipeError: the reader of standard output has left.
     """
     destination = None if path == "-" else _replaceable(path)
@@ -87,7 +77,7 @@ def _translated(path: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputFileError(path, error) from error
+        raise OutputError(path, error) from error
 
 
 def _replaceable(path: str) -> Path | None:
@@ -100,11 +90,15 @@ def _replaceable(path: str) -> Path | None:
 
 
 def _send(spool: BinaryIO, path: str, console: Console) -> None:
-    with _translated(path):
-        spool.seek(0)
-        if path == "-":
+    spool.seek(0)
+    if path != "-":
+        with _translated(path), Path(path).open("wb") as file:
+            shutil.copyfileobj(spool, file)
+        return
+    try:
+        with _translated("standard output"):
             shutil.copyfileobj(spool, console.output)
             console.output.flush()
-        else:
-            with Path(path).open("wb") as file:
-                shutil.copyfileobj(spool, file)
+    except OutputError:
+        console.abandon_output()
+        raise

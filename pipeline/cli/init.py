@@ -6,8 +6,7 @@ from typing import Final
 
 from ..errors import DeltapressError, ExitCode
 from ..templates import read_template
-from .console import Console
-from .files import OutputFileError
+from .console import Console, OutputError
 from .options import Subparsers, add_config
 
 STARTER: Final = "deltapress.toml"
@@ -38,7 +37,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     except FileExistsError as error:
         raise ConfigExistsError(path) from error
     except OSError as error:
-        raise OutputFileError(str(path), error) from error
+        raise OutputError(str(path), error) from error
     console.result(
         f"Wrote {path}. Set its repositories; `deltapress plan` then shows what `deltapress publish` would do."
     )

@@ -8,7 +8,7 @@ from ..config import Limits
 from ..errors import DeltapressError, ExitCode
 from ..oci.digest import DiffID, Hasher
 from ..quantities import parse_size
-from ..tardiff.decoder import apply
+from ..tardiff.decoder import DeltaError, apply
 from .console import Console
 from .files import InputFileError, open_input, whole_output
 from .options import Subparsers, checked
@@ -40,7 +40,10 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     expected: DiffID | None = arguments.expect
     hasher = (expected or DiffID.of(b"")).new_hasher()
     with open_input(arguments.delta) as delta, whole_output(arguments.out, console) as out:
-        apply(delta, arguments.directory, _Bounded(out, hasher, arguments.max_size), expected_size=None)
+        try:
+            apply(delta, arguments.directory, _Bounded(out, hasher, arguments.max_size), expected_size=None)
+        except DeltaError as error:
+            raise InputFileError(str(arguments.delta), error.reason) from error
         made = DiffID.of_hasher(expected.algorithm if expected else "sha256", hasher)
         if expected is not None and made != expected:
             raise UnexpectedOutputError(
