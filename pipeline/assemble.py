@@ -161,16 +161,7 @@ def _repository(
 
     blobs = {blob.digest: blob.size for image in record.images.values() for blob in image.blobs}
     blobs |= {digest: size for delta in deltas for digest, size in delta.blobs.items()}
-    for digest, size in blobs.items():
-        yield Entry(
-            key=blob_key(name, digest),
-            digest=digest,
-            size=size,
-            headers=Headers(content_type=OCTET_STREAM, cache_control=IMMUTABLE, digest=digest),
-            phase=Phase.BLOBS,
-            content=EMPTY_JSON if digest == Digest.of(EMPTY_JSON) else None,
-            repository=name,
-        )
+    yield from (blob_entry(name, digest, size) for digest, size in blobs.items())
     for digest, served in documents.items():
         yield from _manifest(name, digest, served, stores_headers)
         listing = referrers.get(digest, EMPTY_INDEX)
@@ -187,6 +178,19 @@ def _repository(
         yield _made(access_file_key(name), _access_file(types), TEXT, MUTABLE, Phase.REFERRERS, repository=name)
     listed = sorted(tag for tag in tags if not is_reserved_tag(tag))
     yield _made(tags_key(name), _json({"name": name, "tags": listed}), JSON, MUTABLE, Phase.LISTINGS, repository=name)
+
+
+def blob_entry(repository: str, digest: Digest, size: int) -> Entry:
+    """A blob of `size` bytes as it stands in one repository."""
+    return Entry(
+        key=blob_key(repository, digest),
+        digest=digest,
+        size=size,
+        headers=Headers(content_type=OCTET_STREAM, cache_control=IMMUTABLE, digest=digest),
+        phase=Phase.BLOBS,
+        content=EMPTY_JSON if digest == Digest.of(EMPTY_JSON) else None,
+        repository=repository,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

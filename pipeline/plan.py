@@ -101,8 +101,7 @@ def plan_deltas(ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, o
     found: list[Wanted | Skipped] = []
     layers: dict[DiffID, LayerRecord] = {}
     for name, record in sorted(ledger.repositories.items()):
-        for image in record.platform_images():
-            layers.update((layer.diff_id, layer) for layer in image.layers)
+        layers.update((layer.diff_id, layer) for layer in record.layers())
         if name not in rules:
             continue
         for series in series_of(record, rules[name].scopes):

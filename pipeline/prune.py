@@ -16,10 +16,11 @@ from itertools import groupby
 from .assemble import Tree
 from .errors import DeltapressError, ExitCode
 from .ledger.document import Ledger
+from .ledger.records import DeltaKey
+from .ledger.store import LedgerStore
 from .oci.keys import Key
 from .progress import Progress
-from .publish import save_ledger, threads
-from .targets.base import Target
+from .publish import threads
 
 
 class TooMuchError(DeltapressError):
@@ -94,23 +95,24 @@ def check_share(plan: PrunePlan, max_delete: float) -> None:
         )
 
 
-def execute(target: Target, plan: PrunePlan, ledger: Ledger, *, progress: Progress) -> Ledger:
+def execute(store: LedgerStore, plan: PrunePlan, ledger: Ledger, *, progress: Progress) -> Ledger:
     """Delete what the plan removes. Raises TargetError; what is not deleted then is by the next run."""
     if not plan.remove:
         return ledger
+    target = store.target
     keys = [stone.key for stone in plan.remove]
     pending = ledger.with_pending(keys)
-    save_ledger(target, pending)
+    store.save(pending)
     with progress.task("prune", len(keys)) as task, threads(target.concurrency) as pool:
         for _, group in groupby(keys, key=lambda key: _backwards(ledger, key)):
             for _ in pool.map(target.delete, group):
                 task.advance()
     remaining = pending.without_keys(keys)
-    save_ledger(target, remaining)
+    store.save(remaining)
     return remaining
 
 
-def forget_deltas(ledger: Ledger, wanted: Iterable[object]) -> Ledger:
+def forget_deltas(ledger: Ledger, wanted: Iterable[DeltaKey]) -> Ledger:
     """Leave out the records of deltas that no image wants, once their blobs are gone too."""
     needed = set(wanted)
     stored = {record.digest for record in ledger.keys.values()}

@@ -19,12 +19,13 @@ from .content import BytesContent, Content
 from .errors import DeltapressError
 from .ledger.document import Ledger
 from .ledger.records import KeyRecord
+from .ledger.store import LedgerStore
 from .oci.digest import Digest
-from .oci.keys import JSON, LEDGER_KEY, MUTABLE, Headers, Key
+from .oci.keys import Key
 from .progress import Progress
 from .targets.base import ContentChangedError, Target
 
-_LEDGER_HEADERS: Final = Headers(content_type=JSON, cache_control=MUTABLE)
+_UNCHANGING: Final = (Phase.BLOBS, Phase.MANIFESTS)
 
 
 class SourceChangedError(DeltapressError):
@@ -106,13 +107,8 @@ def key_record(entry: Entry, stores_headers: bool) -> KeyRecord:
     )
 
 
-def save_ledger(target: Target, ledger: Ledger) -> None:
-    raw = ledger.serialise()
-    target.put(LEDGER_KEY, BytesContent(raw), _LEDGER_HEADERS, digest=Digest.of(raw))
-
-
 def publish(
-    target: Target, entries: Sequence[Entry], ledger: Ledger, stock: Stock, *, progress: Progress
+    store: LedgerStore, entries: Sequence[Entry], ledger: Ledger, stock: Stock, *, progress: Progress
 ) -> tuple[Ledger, Written]:
     """Write `entries`, which must be in order, and say in the ledger that they are stored.
 
@@ -122,31 +118,32 @@ def publish(
     """
     if not entries:
         return ledger, Written()
+    target = store.target
     records = {entry.key: key_record(entry, target.stores_headers) for entry in entries}
     evicted = {key for entry in entries for key in entry.evicts if key in ledger.keys}
     ledger = ledger.with_keys({key: replace(record, is_pending=True) for key, record in records.items()})
     ledger = ledger.with_pending(evicted)
-    save_ledger(target, ledger)
+    store.save(ledger)
     written = Written(keys=len(entries), size=sum(entry.size for entry in entries))
-    stored = stored_blobs(ledger)
+    stored = stored_content(ledger)
     with progress.task("publish", written.size, "bytes") as task, threads(target.concurrency) as pool:
         for batch in _batches(entries):
             for entry in pool.map(lambda entry: _put(target, entry, stock, stored), batch):
                 task.advance(entry.size)
-            stored.update((entry.digest, entry.key) for entry in batch if entry.phase is Phase.BLOBS)
+            stored.update((entry.digest, entry.key) for entry in batch if entry.phase in _UNCHANGING)
             for key in sorted(evicted.intersection(key for entry in batch for key in entry.evicts)):
                 target.delete(key)
     ledger = ledger.with_keys(records).without_keys(evicted)
-    save_ledger(target, ledger)
+    store.save(ledger)
     return ledger, written
 
 
-def stored_blobs(ledger: Ledger) -> dict[Digest, Key]:
-    """For each blob that is certainly in the target one key that has it."""
+def stored_content(ledger: Ledger) -> dict[Digest, Key]:
+    """For each blob and each manifest that is certainly in the target one key that has it and never changes."""
     return {
         record.digest: key
         for key, record in ledger.keys.items()
-        if record.order[0] == Phase.BLOBS and not record.is_pending
+        if record.order[0] in _UNCHANGING and not record.is_pending
     }
 
 

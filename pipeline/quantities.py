@@ -62,3 +62,14 @@ def parse_duration(text: str) -> timedelta:
     if match is None or int(match[1]) > _LONGEST // (unit := _UNITS[match[2]]):
         raise QuantityError(text, 'a duration such as "7d", "36h" or "0s", of at most 36500 days,')
     return int(match[1]) * unit
+
+
+def format_size(size: int) -> str:
+    """Bytes for people, in powers of 1024, three figures: `812 B`, `4.02 MiB`."""
+    value, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1000:
+            break
+        value, unit = value / 1024, larger
+    digits = 0 if unit == "B" or value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f} {unit}"

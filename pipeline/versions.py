@@ -50,7 +50,7 @@ class Series:
         return self.versions[-2 : -2 - count : -1] if count else ()
 
 
-def observe(record: RepositoryRecord, seen: Observation, *, now: datetime) -> RepositoryRecord:
+def advance(record: RepositoryRecord, seen: Observation, *, now: datetime) -> RepositoryRecord:
     """The record after this run has seen its layout; the same value when nothing moved."""
     tags = dict(record.tags)
     for tag, image in seen.tags.items():

@@ -191,6 +191,10 @@ class RepositoryRecord:
         for image in self.images.values():
             yield from image.platforms
 
+    def layers(self) -> Iterator[LayerRecord]:
+        for image in self.platform_images():
+            yield from image.layers
+
     @classmethod
     def read(cls, fields: Fields) -> Self:
         tags = fields.object("tags")

@@ -124,3 +124,15 @@ def parse_key(key: str) -> ParsedKey | None:
     if kind == "tags" and name != "list":
         return None
     return ParsedKey(repository="/".join(names), kind=kind, name=name)
+
+
+def repository_of(key: str) -> str | None:
+    """The repository to which a key belongs, sidecars and typed copies included; None for what belongs to all."""
+    typed = f"{PRIVATE}/typed/"
+    if key.startswith(typed):
+        key = key.removeprefix(typed).partition("/")[2]
+    folder, _, name = key.rpartition("/")
+    if folder.endswith("/manifests/.web") or name == ".htaccess":
+        key = f"{folder.removesuffix('/.web')}/{name.removeprefix('.')}"
+    parsed = parse_key(key)
+    return parsed.repository if parsed else None
