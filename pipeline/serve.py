@@ -18,7 +18,6 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -80,12 +79,12 @@ def application(root: Path) -> "WSGIApplication":
     return answer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """A bound server. `run` answers requests until `stop` is called from another thread, or until Ctrl-C."""
 
-    url: str
-    _server: BaseWSGIServer
+    def __init__(self, url: str, server: BaseWSGIServer) -> None:
+        self.url = url
+        self._server = server
 
     def run(self) -> None:
         self._server.serve_forever(poll_interval=0.1)  # seconds until `stop` is seen
@@ -126,7 +125,7 @@ def serve(root: Path, *, host: str = "127.0.0.1", port: int = 0, log: Callable[[
     except OSError as error:
         raise ServeError(f"cannot listen on {host} port {port}: {error.strerror}; choose another --port") from error
     shown = f"[{host}]" if ":" in host else host
-    return Server(url=f"http://{shown}:{server.port}", _server=server)
+    return Server(f"http://{shown}:{server.port}", server)
 
 
 def _answer(root: Path, request: Request) -> Response:
@@ -140,7 +139,7 @@ def _answer(root: Path, request: Request) -> Response:
         parsed = parse_key(request.path.lstrip("/"))
         return _error(404, *_UNKNOWN["manifests" if parsed is None else parsed.kind])
     try:
-        response = _found(key, file, request)
+        return _found(key, file, request)
     except DeltapressError as error:
         file.close()
         return _error(500, "MANIFEST_INVALID", f"{key}: {error}")
@@ -148,7 +147,6 @@ def _answer(root: Path, request: Request) -> Response:
         size = os.fstat(file.fileno()).st_size
         file.close()
         return Response(status=error.code, headers={"Content-Range": f"bytes */{size}", "Cache-Control": MUTABLE})
-    return response
 
 
 def _public_key(path: str) -> Key | None:
@@ -172,7 +170,7 @@ def _open(root: Path, key: Key) -> BufferedReader | None:
     """The file of `key`, or None where there is no regular file on a path free of symbolic links."""
     path = root / key
     try:
-        if path.resolve(strict=True) != path:
+        if os.path.realpath(path, strict=True) != str(path):
             return None
         # non-blocking: a fifo in a foreign directory must not hold the thread
         file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
@@ -192,7 +190,7 @@ def _found(key: Key, file: BufferedReader, request: Request) -> Response:
     )
     response.headers["Content-Type"] = headers.content_type
     response.headers["Cache-Control"] = headers.cache_control
-    if headers.digest is not None and key.startswith("v2/"):
+    if headers.digest is not None:
         response.headers["Docker-Content-Digest"] = str(headers.digest)
     response.set_etag(str(headers.digest or _digest_of(file)))
     return response.make_conditional(request.environ, accept_ranges=True, complete_length=size)

@@ -228,6 +228,7 @@ def test_the_missing_is_named_as_the_specification_says(site: Site, path: str, c
         "/outside/index.html",
         "/link.html",
         "/links/index.html",
+        "/loop.html",
         "/v2/a/app/manifests/linked",
         "/v2/a/app/manifests/",
         "/v2/a/app/manifests",
@@ -247,6 +248,7 @@ def test_nothing_else_is_served(site: Site, path: str) -> None:
     site.put("notes.txt", b"secret")
     (site.root / "link.html").symlink_to(outside)
     (site.root / "links").symlink_to(site.root)
+    (site.root / "loop.html").symlink_to("loop.html")
     (site.root / "v2/a/app/manifests/linked").symlink_to("v1")
     (site.root / "v2/fifo/manifests").mkdir(parents=True)
     os.mkfifo(site.root / "v2/fifo/manifests/v1")
