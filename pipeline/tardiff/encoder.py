@@ -53,6 +53,10 @@ class EncoderOptions:
     effort: str = "default"
     match_memory: int = 512 << 20
 
+    def __post_init__(self) -> None:
+        if self.effort not in _LEVELS:
+            raise ValueError(f"effort {self.effort!r} is none of {', '.join(_LEVELS)}")
+
     @property
     def key(self) -> str:
         """A short text that differs whenever the bytes may: for caches."""
@@ -217,7 +221,7 @@ def _files(reader: TarReader) -> list[_File]:
         for entry in reader:
             if entry.kind is Kind.FILE and not entry.is_sparse and entry.size:
                 file = _File(path=entry.path.removeprefix(b"./"), start=entry.data, size=entry.size)
-                files.append(file)  # noqa: PERF401 - what came before an error stays
+                files.append(file)
     except TarError as error:
         # the layer is made bit for bit whatever it is; a file that the end of the stream cut off is none
         while files and files[-1].start + files[-1].size > error.offset:

@@ -1,7 +1,7 @@
 """Which old file a new one is made from.
 
 Rule 1. Identical content first, whatever its name; of several the one with the nearest name.
-Rule 2. Then a file of the same name: the whole path, the path without its numbers (`foo-1.2/x` is `foo-1.3/x`), the
+Rule 2. Then a file of the same name: the whole path, the path without its numbers (`foo-1.2/x` is `foo-1.3.1/x`), the
         last two names without numbers, the last one. Of several the nearest in size.
 Rule 3. Then content: the file that shares most of the sampled byte windows.
 Rule 4. Files that share no windows are unrelated, whatever their names: they are not given to a matcher.
@@ -30,7 +30,7 @@ _PIECE = 1 << 20
 _TOO_COMMON = 16  # a window of more files than this tells nothing about any of them
 _MIN_SHARED = 0.05
 _TRUSTED_SIZE = 1 << 14  # matching smaller files by their name alone costs less than a wrong "unrelated"
-_DIGITS = re.compile(rb"\d+")
+_DIGITS = re.compile(rb"\d+(?:\.\d+)*")
 
 
 def sketch(data: ByteArray) -> Sketch:

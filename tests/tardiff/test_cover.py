@@ -1,0 +1,108 @@
+"""Covers: found within a bound, and believed only after a check."""
+
+import random
+
+import numpy as np
+import pytest
+
+from pipeline.tardiff.cover import checked, common_prefix, find_cover
+from pipeline.tardiff.matchers import CoverArray, Matcher
+from pipeline.tardiff.matchers.bsdiff import Bsdiff
+
+
+class Fixed:
+    """A matcher that always answers the same, and notes what it was asked."""
+
+    def __init__(self, *rows: tuple[int, int, int]) -> None:
+        self.answer = np.array(rows, np.int64).reshape(-1, 3)
+        self.asked: list[tuple[bytes, bytes]] = []
+
+    def cover(self, old: bytes, new: bytes) -> CoverArray:
+        self.asked.append((old, new))
+        return self.answer
+
+    def memory(self, old: int, new: int) -> int:
+        return old + new
+
+
+def found(matcher: Matcher, old: bytes, new: bytes, memory: int = 1 << 30) -> list[tuple[int, int, int]]:
+    cover = find_cover(matcher, np.frombuffer(old, np.uint8), np.frombuffer(new, np.uint8), memory=memory)
+    assert len(checked(cover, len(old), len(new))) == len(cover)
+    return [(int(a), int(b), int(c)) for a, b, c in cover]
+
+
+def test_equal_ends_are_not_given_to_a_matcher() -> None:
+    matcher = Fixed()
+    middle_old, middle_new = b"<" + b"o" * 30 + b">", b"[" + b"n" * 40 + b"]"
+    assert found(matcher, b"head" + middle_old + b"tail", b"head" + middle_new + b"tail") == [(0, 0, 4), (36, 46, 4)]
+    assert matcher.asked == [(middle_old, middle_new)]
+
+
+def test_ends_of_repetitive_data_do_not_overlap() -> None:
+    assert found(Fixed(), b"a" * 10, b"a" * 7) == [(0, 0, 7)]
+    assert found(Fixed(), b"a" * 7, b"a" * 10) == [(0, 0, 7)]
+    assert found(Fixed(), b"", b"abc") == []
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(-1, 0, 5)],
+        [(0, -1, 5)],
+        [(0, 0, 0)],
+        [(0, 0, -5)],
+        [(96, 0, 5)],
+        [(0, 96, 5)],
+        [(0, 0, 101)],
+        [(0, 10, 5), (0, 14, 5)],
+        [(0, 10, 5), (0, 0, 5)],
+        [(1 << 62, 0, 1 << 62)],
+        [(0, 0, (1 << 63) - 1)],
+        [((1 << 63) - 1, 0, 5)],
+        [(-(1 << 63), 0, 5)],
+    ],
+    ids=str,
+)
+def test_a_false_cover_is_no_cover(rows: list[tuple[int, int, int]]) -> None:
+    assert len(checked(np.array(rows, np.int64), 100, 100)) == 0
+    old, new = b"o" * 100, b"n" * 100
+    assert found(Fixed(*rows), old, new) == []
+
+
+def test_covers_of_a_wrong_shape_or_type_are_none() -> None:
+    assert len(checked(np.zeros(6, np.int64), 100, 100)) == 0
+    assert len(checked(np.zeros((2, 2), np.int64), 100, 100)) == 0
+    assert len(checked(np.array([[0.0, 0.0, 5.5]]), 100, 100)) == 0
+
+
+def test_a_true_cover_is_kept() -> None:
+    rows = [(50, 0, 10), (0, 10, 5), (95, 20, 5)]
+    assert found(Fixed(*rows), b"o" * 100, b"n" * 100) == rows
+
+
+def test_beyond_the_memory_blocks_cover_all_of_new() -> None:
+    matcher = Fixed()
+    old, new = b"o" * 10_000, bytes(range(1, 101)) * 300
+    found(matcher, old, new, memory=2000)
+    assert b"".join(asked for _, asked in matcher.asked) == new
+    assert max(len(left) + len(right) for left, right in matcher.asked) <= 2000
+    assert len({left for left, _ in matcher.asked}) <= len(matcher.asked)
+
+
+def test_bsdiff_finds_moved_and_changed_parts() -> None:
+    old = random.Random(4).randbytes(3000)
+    changed = bytearray(old)
+    changed[1500] ^= 0xFF
+    new = bytes(changed[1000:]) + b"between" + bytes(changed[:1000])
+    cover = Bsdiff().cover(old, new)
+    assert len(checked(cover, len(old), len(new))) == len(cover) > 0
+    equal = sum(a == b for o, n, size in cover for a, b in zip(old[o : o + size], new[n : n + size], strict=True))
+    assert equal > 2900
+
+
+def test_the_common_prefix_may_be_longer_than_one_piece() -> None:
+    left = np.zeros(1_000_000, np.uint8)
+    right = left.copy()
+    right[900_000] = 1
+    assert common_prefix(left, right) == 900_000
+    assert common_prefix(left, left[:5]) == 5

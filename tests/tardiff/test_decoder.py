@@ -1,0 +1,95 @@
+"""Applying deltas: the vectors, and the bounds that they cannot show."""
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.tardiff.decoder import DeltaError, MalformedDeltaError, OutputSizeError, SourceError, apply
+from tests.vectors import generate
+from tests.vectors.generate import ADD, COPY, DATA, MAGIC, SOURCES, data, delta, frame, op, opened
+
+VECTORS = Path(generate.__file__).parent / "tardiff"
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    root = tmp_path / "sources"
+    for path, content in SOURCES.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    (root / "link").symlink_to("f")
+    (root / "dirlink").symlink_to("d")
+    os.mkfifo(root / "fifo")
+    return root
+
+
+def test_the_generator_makes_the_checked_in_vectors(tmp_path: Path) -> None:
+    generate.main(tmp_path)
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert made == {path.name: path.read_bytes() for path in VECTORS.iterdir()}
+
+
+@pytest.mark.parametrize("name", [name for name, vector in generate.EXPECTED.items() if vector.output is not None])
+def test_a_good_vector_gives_its_output(sources: Path, name: str) -> None:
+    expected = generate.EXPECTED[name].output
+    assert expected is not None
+    out = io.BytesIO()
+    with (VECTORS / f"{name}.tardiff").open("rb") as stream:
+        assert apply(stream, sources, out, expected_size=len(expected)) == len(expected)
+    assert out.getvalue() == expected
+
+
+@pytest.mark.parametrize("name", [name for name, vector in generate.EXPECTED.items() if vector.output is None])
+def test_a_bad_vector_is_refused(sources: Path, name: str) -> None:
+    with (VECTORS / f"{name}.tardiff").open("rb") as stream, pytest.raises(DeltaError) as caught:
+        apply(stream, sources, io.BytesIO(), expected_size=None)
+    assert generate.EXPECTED[name].error.lower() in str(caught.value).lower()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [(data(b"x" * 101),), (data(b"x" * 100), opened(b"f"), op(COPY, 1)), (opened(b"f"), op(ADD, 101, b"a" * 101))],
+    ids=["data", "copy", "add-data"],
+)
+def test_output_stops_at_the_expected_size(sources: Path, operations: tuple[bytes, ...]) -> None:
+    out = io.BytesIO()
+    with pytest.raises(OutputSizeError, match="more than the expected 100 bytes"):
+        apply(io.BytesIO(delta(*operations)), sources, out, expected_size=100)
+    assert len(out.getvalue()) <= 100
+
+
+def test_a_short_result_is_refused(sources: Path) -> None:
+    with pytest.raises(OutputSizeError, match="4 bytes instead of the expected 5") as caught:
+        apply(io.BytesIO(delta(data(b"four"))), sources, io.BytesIO(), expected_size=5)
+    assert (caught.value.expected, caught.value.size) == (5, 4)
+
+
+def test_a_bomb_is_stopped_by_the_expected_size(sources: Path) -> None:
+    block = ((128 << 10 << 3) | 2).to_bytes(3, "little") + b"\0"  # run-length: 128 KiB from 4 bytes
+    head = op(DATA, 1 << 40)
+    literal = (len(head) << 3).to_bytes(3, "little") + head
+    bomb = MAGIC + frame(b"", window_log=20)[:6] + literal + block * 100_000
+    out = io.BytesIO()
+    with pytest.raises(OutputSizeError):
+        apply(io.BytesIO(bomb), sources, out, expected_size=1 << 20)
+    assert len(out.getvalue()) <= 1 << 20
+
+
+def test_errors_carry_where(sources: Path) -> None:
+    with pytest.raises(SourceError) as missing:
+        apply(io.BytesIO(delta(opened(b"d/nothing"))), sources, io.BytesIO(), expected_size=None)
+    assert missing.value.path == "d/nothing"
+    with pytest.raises(MalformedDeltaError) as malformed:
+        apply(io.BytesIO(delta(data(b"ab"), op(9, 0))), sources, io.BytesIO(), expected_size=None)
+    assert malformed.value.offset == 4
+
+
+def test_files_stay_closed_after_an_error(sources: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for operations in [(opened(b"f"), opened(b"d/missing")), (opened(b"d/g"), op(COPY, 99)), (opened(b"f/x"),)]:
+        with pytest.raises(DeltaError):
+            apply(io.BytesIO(delta(*operations)), sources, io.BytesIO(), expected_size=None)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -1,0 +1,145 @@
+"""Streams in and out of compression."""
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+import zstandard
+
+from pipeline.compression import (
+    CompressionError,
+    OutputTooLargeError,
+    ZstdFrameWriter,
+    decompressed,
+    zstd_frame,
+)
+
+CONTENT = random.Random(1).randbytes(50_000) + bytes(700_000) + b"the end" * 1000
+FORMATS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+}
+SKIPPABLE = b"\x5a\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"extra"
+
+
+def read(stream: bytes, *, max_bytes: int = 1 << 30) -> bytes:
+    with decompressed(io.BytesIO(stream), max_bytes=max_bytes) as result:
+        return result.read()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("content", [b"", b"x", CONTENT], ids=len)
+def test_content_comes_back(name: str, content: bytes) -> None:
+    assert read(FORMATS[name](content)) == content
+    assert read(FORMATS[name](content) + FORMATS[name](b"and more")) == content + b"and more"
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"PK\3\4", CONTENT], ids=len)
+def test_what_is_not_compressed_comes_as_it_is(content: bytes) -> None:
+    assert read(content) == content
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_truncation_is_an_error(name: str) -> None:
+    stream = FORMATS[name](CONTENT[:3000])
+    for size in [*range(6, 40), *range(len(stream) - 40, len(stream))]:
+        with pytest.raises(CompressionError, match="truncated"):
+            read(stream[:size])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damage_is_an_error(name: str) -> None:
+    stream = bytearray(FORMATS[name](CONTENT[:3000]))
+    stream[len(stream) // 2] ^= 0x55
+    with pytest.raises(CompressionError, match=name):
+        read(bytes(stream))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_garbage_behind_is_an_error(name: str) -> None:
+    with pytest.raises(CompressionError, match="followed by something else"):
+        read(FORMATS[name](b"x") + b"garbage")
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "plain"])
+def test_output_is_bounded(name: str) -> None:
+    stream = FORMATS.get(name, bytes)(CONTENT)
+    assert len(read(stream, max_bytes=len(CONTENT))) == len(CONTENT)
+    with pytest.raises(OutputTooLargeError, match="756,999") as caught:
+        read(stream, max_bytes=len(CONTENT) - 1)
+    assert (caught.value.format, caught.value.limit) == (name, len(CONTENT) - 1)
+
+
+def test_padding_that_the_tools_take() -> None:
+    assert read(gzip.compress(b"x") + bytes(1000)) == b"x"
+    assert read(lzma.compress(b"x") + bytes(8) + lzma.compress(b"y")) == b"xy"
+
+
+def test_skippable_frames_are_legal_in_layers() -> None:
+    compress = FORMATS["zstd"]
+    assert read(SKIPPABLE + compress(b"x") + SKIPPABLE + compress(b"y") + SKIPPABLE) == b"xy"
+    with pytest.raises(CompressionError, match="truncated"):
+        read(compress(b"x") + SKIPPABLE[:-1])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_bomb_needs_little_memory(name: str) -> None:
+    bomb = FORMATS[name](bytes(64 << 20))
+    tracemalloc.start()
+    with decompressed(io.BytesIO(bomb), max_bytes=1 << 30) as stream:
+        size = sum(len(piece) for piece in iter(lambda: stream.read(1 << 16), b""))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size == 64 << 20
+    assert peak < 16 << 20  # xz keeps the 8 MiB of its dictionary
+
+
+def test_closing_closes_the_source() -> None:
+    source = io.BytesIO(gzip.compress(b"x"))
+    decompressed(source, max_bytes=10).close()
+    assert source.closed
+
+
+def test_a_written_frame_is_one_frame_without_extras() -> None:
+    out = io.BytesIO()
+    writer = ZstdFrameWriter(out, level=3, size_bound=len(CONTENT))
+    for at in range(0, len(CONTENT), 1000):
+        writer.write(CONTENT[at : at + 1000])
+    writer.finish()
+    assert writer.size == len(out.getvalue())
+    parameters = zstandard.get_frame_parameters(out.getvalue())
+    assert (parameters.has_checksum, parameters.dict_id) == (False, 0)
+    assert b"".join(zstd_frame(io.BytesIO(out.getvalue()))) == CONTENT
+
+
+@pytest.mark.parametrize("bound", [0, 1, 1 << 20, 1 << 40])
+def test_the_window_fits_the_content_and_every_reader(bound: int) -> None:
+    out = io.BytesIO()
+    writer = ZstdFrameWriter(out, level=19, size_bound=bound)
+    writer.write(b"x")
+    writer.finish()
+    assert zstandard.get_frame_parameters(out.getvalue()).window_size <= min(1 << 27, max(1 << 17, 2 * bound))
+
+
+@pytest.mark.parametrize(
+    ("stream", "reason"),
+    [
+        (b"", "truncated"),
+        (b"\x28\xb5", "truncated"),
+        (b"nonsense", "does not begin with a frame"),
+        (SKIPPABLE + FORMATS["zstd"](b"x"), "does not begin with a frame"),
+        (FORMATS["zstd"](b"x") + SKIPPABLE, "goes on behind"),
+        (FORMATS["zstd"](b"x") + FORMATS["zstd"](b"x"), "goes on behind"),
+        (FORMATS["zstd"](b"x") + b"\0", "goes on behind"),
+    ],
+)
+def test_a_delta_has_exactly_one_frame(stream: bytes, reason: str) -> None:
+    with pytest.raises(CompressionError, match=reason):
+        list(zstd_frame(io.BytesIO(stream)))
