@@ -1,6 +1,5 @@
 """Every generated configuration, and `serve`, answer alike: one table of requests, asked of each real server."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,50 +8,49 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.oci.keys import HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING
-from pipeline.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from pipeline.oci.keys import HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING, typed_key
+from pipeline.oci.media_types import OCI_INDEX
 
-from . import servers, tree
+from ..layouts.builder import Json, LayoutBuilder, blob_path, on, sha256, tar_of
+from . import published, servers
 
 pytestmark = pytest.mark.interop
 
-
-def digest_of(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-BLOB = bytes(range(256)) * 64
-DIGEST = digest_of(BLOB)
-MISSING = f"sha256:{'0' * 64}"
-NAMES = ("team/app", "blobs", "team/manifests", "team/tags")
+BLOB = tar_of({"data": bytes(range(256)) * 64})
+DIGEST = sha256(BLOB)
+MISSING = sha256(b"")
+NAMES = ("team/app", "blobs", "team/manifests")
 
 
-def document(media_type: str) -> bytes:
-    listed = {"mediaType": OCI_CONFIG, "digest": DIGEST, "size": len(BLOB)}
-    body = {"manifests": []} if media_type in {OCI_INDEX, DOCKER_LIST} else {"config": listed, "layers": []}
-    return json.dumps({"schemaVersion": 2, "mediaType": media_type, **body}).encode()
+def layout() -> tuple[LayoutBuilder, dict[str, Json]]:
+    """A layout with every media type, and with tags from which a server would guess a type or an encoding."""
+    build = LayoutBuilder()
+    image, docker = build.image(BLOB, compression=""), build.image(BLOB, compression="", docker=True)
+    tags = {
+        "latest": build.index(on(image, "linux/amd64")),
+        "v1": image,
+        "docker": docker,
+        "docker-list": build.index(on(docker, "linux/amd64"), docker=True),
+        "v1.html": image,
+        "1.0.gz": docker,
+    }
+    for tag, descriptor in tags.items():
+        build.tag(tag, descriptor)
+    return build, tags
 
 
-TAGS = {
-    "latest": OCI_INDEX,
-    "v1": OCI_MANIFEST,
-    "docker": DOCKER_MANIFEST,
-    "list": DOCKER_LIST,
-    "_deltaindex": OCI_INDEX,
-    # what a server would guess a type or an encoding from
-    "v1.html": OCI_MANIFEST,
-    "1.0.gz": OCI_INDEX,
-}
+BUILD, TAGS = layout()
 
 
 @pytest.fixture(scope="module")
-def published() -> Iterator[Path]:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = BUILD.write(tmp_path_factory.mktemp("layout"))
     with servers.public_directory() as root:
-        tree.start(root)
-        for name in NAMES:
-            tree.put_blob(root, name, BLOB)
-            for tag, media_type in TAGS.items():
-                tree.put_manifest(root, name, document(media_type), media_type, tag)
+        published.publish(root, dict.fromkeys(NAMES, made))
+        # a page of a site that is larger than the one page of today
+        page = root / "r" / "app.html"
+        page.parent.mkdir(exist_ok=True)
+        page.write_text("<!doctype html>")
         yield root
 
 
@@ -62,8 +60,8 @@ def server(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def site(server: str, published: Path) -> Iterator[servers.Site]:
-    with servers.ALL[server](published) as running:
+def site(server: str, tree: Path) -> Iterator[servers.Site]:
+    with servers.ALL[server](tree) as running:
         yield running
 
 
@@ -97,9 +95,9 @@ def known() -> Iterator[tuple[str, str, str, str | None, bytes | None]]:
         yield f"/v2/{name}/tags/list", JSON, MUTABLE, None, None
         yield f"/v2/{name}/blobs/{DIGEST}", OCTET_STREAM, IMMUTABLE, DIGEST, BLOB
         yield f"/v2/{name}/blobs/{DIGEST.replace(':', '%3A')}", OCTET_STREAM, IMMUTABLE, DIGEST, BLOB
-        for tag, media_type in TAGS.items():
-            raw = document(media_type)
-            digest = digest_of(raw)
+        for tag, descriptor in TAGS.items():
+            media_type, digest = descriptor["mediaType"], descriptor["digest"]
+            raw = BUILD.blobs[blob_path(digest)]
             yield f"/v2/{name}/manifests/{tag}", media_type, MUTABLE, None, raw
             yield f"/v2/{name}/manifests/{digest}", media_type, IMMUTABLE, digest, raw
             yield f"/v2/{name}/referrers/{digest}", OCI_INDEX, MUTABLE, None, None
@@ -117,7 +115,7 @@ def test_what_clients_read_has_the_headers_of_the_table(server: str, site: serve
         named = headers["Docker-Content-Digest"]
         if digest is None and body is not None:
             # a tag: naming its digest is optional, but what is named must be true
-            assert named in {None, digest_of(body)}
+            assert named in {None, sha256(body)}
         else:
             assert (path, named) == (path, digest)
         if media_type != HTML:
@@ -200,3 +198,21 @@ def test_the_rest_of_the_directory_is_not_served(server: str, site: servers.Site
 def test_pushing_is_refused(site: servers.Site) -> None:
     assert ask(site, "/v2/team/app/blobs/uploads/", "POST").status in {404, 405}
     assert ask(site, "/v2/team/app/manifests/v1", "PUT").status in {403, 404, 405}
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy"])
+def test_a_tag_between_two_types_is_one_of_them_and_not_a_mixture(name: str, tree: Path) -> None:
+    image, index = TAGS["v1"], TAGS["latest"]
+    copies = {item["digest"]: tree / typed_key("team/app", "moving", item["mediaType"]) for item in (image, index)}
+
+    def is_served(site: servers.Site, descriptor: Json) -> None:
+        answer = ask(site, "/v2/team/app/manifests/moving")
+        assert (answer.headers["Content-Type"], sha256(answer.body)) == (descriptor["mediaType"], descriptor["digest"])
+
+    with servers.ALL[name](tree) as site:
+        for descriptor in (image, index):
+            copies[descriptor["digest"]].write_bytes(BUILD.blobs[blob_path(descriptor["digest"])])
+            is_served(site, descriptor)
+        copies[index["digest"]].unlink()
+        is_served(site, image)
+    copies[image["digest"]].unlink()

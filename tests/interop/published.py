@@ -1,0 +1,32 @@
+"""Trees for the servers, written by `deltapress publish` as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+_CHECKOUT = Path(__file__).parents[2]
+
+
+def publish(root: Path, layouts: Mapping[str, Path], *, rename: Mapping[str, str] | None = None) -> None:
+    """Publish each repository's layout into the directory `root`; `rename` leads from refs to tags, for all of them.
+
+    Raises:
+        AssertionError: with all that the command printed, when it did not succeed.
+    """
+    lines = ["[target]", f"url = {json.dumps(str(root))}"]
+    for name, layout in layouts.items():
+        lines += ["[[repository]]", f"name = {json.dumps(name)}", f"layout = {json.dumps(str(layout))}"]
+        if rename:
+            lines.append("[repository.rename]")
+            lines += [f"{json.dumps(ref)} = {json.dumps(tag)}" for ref, tag in rename.items()]
+    with tempfile.TemporaryDirectory(prefix="deltapress-config-") as name:
+        config = Path(name) / "deltapress.toml"
+        config.write_text("\n".join(lines) + "\n", "utf-8")
+        command = [sys.executable, "-m", "pipeline", "publish", "--config", str(config)]
+        environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, f"publish ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
