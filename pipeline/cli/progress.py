@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from ..progress import Progress, Task, Unit
+from ..quantities import format_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -99,6 +100,4 @@ def bars(stream: TextIO, clean: Callable[[str], str]) -> Iterator[Progress]:
 
 
 def _amount(amount: int, unit: Unit) -> str:
-    if unit == "items":
-        return f"{amount:,}"
-    return f"{amount / 1e6:,.1f} MB"
+    return f"{amount:,}" if unit == "items" else format_size(amount)

@@ -37,7 +37,7 @@ def test_lines() -> None:
     lines: list[str] = []
     work(LogLines(lines.append))
     assert lines[0] == "found 3 layers in all"
-    assert re.fullmatch(r"checking: 2\.0 MB in \d+\.\d s", lines[1])
+    assert re.fullmatch(r"checking: 1\.91 MiB in \d+\.\d s", lines[1])
     assert re.fullmatch(r"deltas: 1 in \d+\.\d s", lines[2])
     assert len(lines) == 3
 

@@ -1,0 +1,24 @@
+"""`deltapress plan`: what `publish` would make, copy, skip and delete, and why. Writes nothing."""
+
+import argparse
+
+from .. import press, report
+from ..errors import ExitCode
+from .console import Console
+from .options import Subparsers, add_config, add_jobs, add_json, configuration, settings, target_of
+from .results import show_outcome
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser("plan", help="say what `publish` would do, and why")
+    add_config(parser)
+    add_jobs(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
+    config = configuration(arguments)
+    with console.progress() as progress:
+        outcome = press.dry_run(config, target_of(config), settings(config, jobs=arguments.jobs), progress=progress)
+    return show_outcome(outcome, report.plan_text, console, as_json=arguments.json)

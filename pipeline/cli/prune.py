@@ -1,0 +1,27 @@
+"""`deltapress prune`: delete what has been unreferenced for longer than the grace period."""
+
+import argparse
+
+from .. import press, report
+from ..errors import ExitCode
+from .console import Console
+from .options import Subparsers, add_config, add_force, add_json, add_wait, configuration, settings, target_of
+from .results import show_outcome
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser("prune", help="delete what nothing has referred to for longer than the grace period")
+    add_config(parser)
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be deleted")
+    add_wait(parser)
+    add_force(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
+    config = configuration(arguments)
+    how = settings(config, force=arguments.force, wait=arguments.wait)
+    with console.progress() as progress:
+        outcome = press.prune(config, target_of(config), how, is_dry=arguments.dry_run, progress=progress)
+    return show_outcome(outcome, report.prune_text, console, as_json=arguments.json)

@@ -1,0 +1,32 @@
+"""`deltapress publish`: the whole job."""
+
+import argparse
+
+from .. import press, report
+from ..errors import ExitCode
+from .console import Console
+from .options import Subparsers, add_config, add_force, add_jobs, add_json, add_wait, configuration, settings, target_of
+from .results import show_outcome
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser("publish", help="publish the layouts with deltas, and delete what is stale")
+    add_config(parser)
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done, as `plan` does")
+    parser.add_argument("--no-prune", action="store_true", help="delete nothing")
+    add_jobs(parser)
+    add_wait(parser)
+    add_force(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
+    config = configuration(arguments)
+    how = settings(
+        config, jobs=arguments.jobs, prune=not arguments.no_prune, force=arguments.force, wait=arguments.wait
+    )
+    go, text = (press.dry_run, report.plan_text) if arguments.dry_run else (press.run, report.publish_text)
+    with console.progress() as progress:
+        outcome = go(config, target_of(config), how, progress=progress)
+    return show_outcome(outcome, text, console, as_json=arguments.json)

@@ -1,0 +1,22 @@
+"""How every command shows what came out: the result on standard output, what is wrong on standard error."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import ExitCode
+from ..press import Outcome
+from ..report import failures, outcome_json, to_json
+from .console import Console
+
+
+def show(text: str, document: Mapping[str, Any], problems: Iterable[str], console: Console, *, as_json: bool) -> None:
+    """`document` as JSON or `text`, then each problem as a line of its own."""
+    console.result(to_json(document) if as_json else text)
+    for line in problems:
+        console.error(line)
+
+
+def show_outcome(outcome: Outcome, text: Callable[[Outcome], str], console: Console, *, as_json: bool) -> ExitCode:
+    """Show what a run did, and return its exit code."""
+    show(text(outcome), outcome_json(outcome), failures(outcome), console, as_json=as_json)
+    return outcome.exit_code

@@ -1,0 +1,263 @@
+"""Result values -> text for people, and JSON for programs.
+
+Rule 1. The text is for reading and may change; of the JSON, members may be added, and `schema` changes with any other
+        change. Sizes are in bytes, times in ISO 8601 with their zone.
+Rule 2. What failed stands in the JSON too, but not in the text: the command line sends that to standard error.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from .ledger.records import DeltaKey
+from .oci.digest import Digest
+from .plan import Wanted
+from .press import Outcome
+from .prune import PrunePlan, Tombstone
+from .quantities import format_size
+from .savings import Saving
+
+SCHEMA: Final = 1
+
+
+def to_json(document: Mapping[str, Any]) -> str:
+    """The JSON text of a document of this module."""
+    return json.dumps({"schema": SCHEMA, **document}, indent=2, ensure_ascii=False)
+
+
+def failures(outcome: Outcome) -> Iterator[str]:
+    """What went wrong, one line each (an error may add indented ones)."""
+    for name, error in outcome.failed.items():
+        yield f"{error}\n  Repository {name} was not published."
+    for failure in outcome.delta_failures:
+        yield f"delta {failure.job.key}: {failure.problem}; it is not listed"
+    if outcome.prune_problem is not None:
+        yield f"nothing was deleted: {outcome.prune_problem}"
+
+
+def publish_text(outcome: Outcome) -> str:
+    """What `publish` did, and what clients save by it."""
+    lines = [*outcome.notes, _written(outcome)]
+    if outcome.made:
+        listed = sum(result.record.digest is not None for result in outcome.made)
+        refused = len(outcome.made) - listed
+        lines.append(
+            f"Made {_count(listed, 'delta')}{f', and {refused} that no client would gain by' if refused else ''}."
+        )
+    lines += [*_deletions(outcome), *_savings(outcome.savings)]
+    return "\n".join(lines)
+
+
+def plan_text(outcome: Outcome) -> str:
+    """What a dry run would do, and why."""
+    lines = [*outcome.notes, *_writes(outcome), *_deltas(outcome), *_deletions(outcome)]
+    return "\n".join(lines)
+
+
+def prune_text(outcome: Outcome) -> str:
+    """What `prune` deleted, or would delete; each key where it only would."""
+    lines = [*outcome.notes, *_deletions(outcome)]
+    if outcome.is_dry:
+        lines += [f"  {stone.key}  unreferenced since {stone.since:%Y-%m-%d %H:%M}" for stone in outcome.prune.remove]
+    return "\n".join(lines)
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """All of an outcome but the ledger."""
+    return {
+        "dry_run": outcome.is_dry,
+        "exit_code": int(outcome.exit_code),
+        "repositories": {
+            name: {"problem": str(outcome.failed[name]) if name in outcome.failed else None}
+            for name in outcome.repositories
+        },
+        "written": {"keys": outcome.written.keys, "size": outcome.written.size},
+        "writes": [{"key": entry.key, "size": entry.size} for entry in outcome.writes],
+        "deltas": {
+            "planned": [_key_json(job.key) | {"layer_size": job.layer.size} for job in outcome.plan.jobs],
+            "skipped": [
+                {
+                    "repository": skipped.repository,
+                    "series": skipped.series,
+                    "platform": str(skipped.platform) if skipped.platform else None,
+                    "reason": skipped.reason,
+                }
+                for skipped in outcome.plan.skipped
+            ],
+            "made": [
+                _key_json(result.record.key)
+                | {
+                    "size": result.record.size,
+                    "digest": str(result.record.digest) if result.record.digest else None,
+                    "refused": result.record.refused,
+                }
+                for result in outcome.made
+            ],
+            "failed": [_key_json(failure.job.key) | {"problem": failure.problem} for failure in outcome.delta_failures],
+        },
+        "savings": [_saving_json(saving) for saving in outcome.savings],
+        "prune": _prune_json(outcome.prune) | {"done": outcome.is_pruned, "problem": outcome.prune_problem},
+        "notes": list(outcome.notes),
+    }
+
+
+def _written(outcome: Outcome) -> str:
+    if not outcome.written.keys:
+        return _nothing(outcome)
+    return f"Wrote {_count(outcome.written.keys, 'file')}, {format_size(outcome.written.size)}."
+
+
+def _nothing(outcome: Outcome) -> str:
+    return "Nothing to write." if outcome.failed else "Nothing to write: everything is published already."
+
+
+def _writes(outcome: Outcome) -> Iterator[str]:
+    if not outcome.writes:
+        yield _nothing(outcome)
+        return
+    size = sum(entry.size for entry in outcome.writes)
+    aside = ", deltas aside" if outcome.plan.jobs else ""
+    yield f"Would write {_count(len(outcome.writes), 'file')}, {format_size(size)}{aside}:"
+    by_repository: dict[str, list[int]] = {}
+    for entry in outcome.writes:
+        by_repository.setdefault(entry.repository or "(pages and servers)", []).append(entry.size)
+    yield from _table(
+        [[name, _count(len(sizes), "file"), format_size(sum(sizes))] for name, sizes in sorted(by_repository.items())],
+        right={1, 2},
+    )
+
+
+def _deltas(outcome: Outcome) -> Iterator[str]:
+    planned = {job.key for job in outcome.plan.jobs}
+    if not outcome.plan.wanted:
+        yield "No deltas are wanted."
+    else:
+        yield f"Would make {_count(len(planned), 'delta')}; {len(outcome.plan.wanted)} are wanted:"
+    tags = _tags(outcome.savings)
+    yield from _table(
+        [
+            [
+                want.repository,
+                str(want.platform),
+                f"{_image(want.source, tags)} → {_image(want.target, tags)}",
+                format_size(want.layer.size),
+                _state(want, outcome, planned),
+            ]
+            for want in outcome.plan.wanted
+        ],
+        right={3},
+    )
+    for skipped in outcome.plan.skipped:
+        where = f" {skipped.platform}" if skipped.platform else ""
+        yield f"  {skipped.repository}{where}: no delta: {skipped.reason}"
+
+
+def _state(want: Wanted, outcome: Outcome, planned: set[DeltaKey]) -> str:
+    if want.key in planned:
+        return "make"
+    record = outcome.ledger.deltas.get(want.key)
+    if record is None:
+        return "skip"
+    if want.accepts(record):
+        return f"have, {format_size(record.size)}"
+    return f"skip: {record.refused or f'{format_size(record.size)} are more than max_ratio allows'}"
+
+
+def _deletions(outcome: Outcome) -> Iterator[str]:
+    plan = outcome.prune
+    if plan.remove:
+        what = f"{_count(len(plan.remove), 'unreferenced file')}, {format_size(plan.size)}"
+        if outcome.is_pruned:
+            yield f"Deleted {what}."
+        elif outcome.is_dry:
+            yield f"Would delete {what}."
+        else:
+            yield f"Left {what}, to be deleted later."
+    if plan.waiting:
+        yield f"{_count(len(plan.waiting), 'unreferenced file')} in the grace period."
+    if not plan.remove and not plan.waiting and not outcome.written.keys and not outcome.writes:
+        yield "Nothing to delete."
+
+
+def _savings(savings: Sequence[Saving]) -> Iterator[str]:
+    if not savings:
+        return
+    tags = _tags(savings)
+    yield "What a client downloads to update:"
+    yield from _table(
+        [
+            ["repository", "platform", "update", "whole layers", "with deltas", "saved"],
+            *(
+                [
+                    saving.repository,
+                    str(saving.platform),
+                    f"{_image(saving.source, tags)} → {_image(saving.target, tags)}",
+                    format_size(saving.whole),
+                    format_size(saving.with_deltas),
+                    # rounded down: nothing but what is there already is saved whole
+                    f"{math.floor(1000 * (1 - saving.share)) / 10:.1f} %",
+                ]
+                for saving in savings
+            ),
+        ],
+        right={3, 4, 5},
+    )
+
+
+def _tags(savings: Sequence[Saving]) -> dict[Digest, tuple[str, ...]]:
+    found = {saving.source: saving.source_tags for saving in savings}
+    return found | {saving.target: saving.target_tags for saving in savings}
+
+
+def _image(digest: Digest, tags: Mapping[Digest, tuple[str, ...]]) -> str:
+    return ", ".join(tags.get(digest, ())) or digest.short
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+def _table(rows: Sequence[Sequence[str]], *, right: Iterable[int]) -> Iterator[str]:
+    """The rows, indented, in columns; those in `right` end together."""
+    numbers = set(right)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if index in numbers else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield f"  {'  '.join(cells)}".rstrip()
+
+
+def _key_json(key: DeltaKey) -> dict[str, Any]:
+    return {"from_diff_id": str(key.from_diff_id), "to_diff_id": str(key.to_diff_id)}
+
+
+def _saving_json(saving: Saving) -> dict[str, Any]:
+    return {
+        "repository": saving.repository,
+        "series": saving.series,
+        "platform": str(saving.platform),
+        "source": str(saving.source),
+        "target": str(saving.target),
+        "source_tags": list(saving.source_tags),
+        "target_tags": list(saving.target_tags),
+        "layers": saving.layers,
+        "deltas": saving.deltas,
+        "whole": saving.whole,
+        "with_deltas": saving.with_deltas,
+    }
+
+
+def _prune_json(plan: PrunePlan) -> dict[str, Any]:
+    return {
+        "remove": [_tombstone_json(stone) for stone in plan.remove],
+        "waiting": [_tombstone_json(stone) for stone in plan.waiting],
+        "size": plan.size,
+        "total": plan.total,
+    }
+
+
+def _tombstone_json(stone: Tombstone) -> dict[str, Any]:
+    return {"key": stone.key, "since": stone.since.isoformat(), "size": stone.size}
