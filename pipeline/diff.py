@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 from uuid import uuid4
 
-from .compression import decompressed
-from .content import CHUNK, Content, FileContent, digest_of, hashed
+from .content import Content, FileContent, digest_of
 from .errors import DeltapressError
+from .layers import LayerChangedError, LayerSource
 from .ledger.records import DeltaRecord, LayerRecord
 from .oci.digest import DiffID, Digest, Hasher
 from .plan import DeltaJob
@@ -30,15 +30,10 @@ from .tardiff.decoder import apply
 from .tardiff.encoder import GENERATOR, EncoderOptions, encode
 from .tardiff.pool import Pool
 from .tardiff.tar import TarError
-from .tardiff.tree import SourceTree, extract
+from .tardiff.tree import SourceTree
 
-LayerContent = Callable[[LayerRecord], Content]
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-class LayerChangedError(DeltapressError):
-    """A stored layer does not decompress to its DiffID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +61,12 @@ Result = Made | Failed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What all jobs of a run share. `max_layer` bounds an uncompressed layer, in bytes; `directory` is for temporary
-    files."""
+    """What all jobs of a run share; `directory` is for temporary files."""
 
-    layers: LayerContent
+    layers: LayerSource
     directory: Path
     pool: Pool
     options: EncoderOptions
-    max_layer: int
 
 
 def make_deltas(jobs: Sequence[DeltaJob], workshop: Workshop, *, progress: Progress) -> Iterator[Result]:
@@ -148,35 +141,14 @@ def prove(delta: BinaryIO, directory: Path, to_diff_id: DiffID, *, size: int) ->
         raise LayerChangedError(f"the delta makes {made}, not {to_diff_id}")
 
 
-@contextmanager
-def opened(layer: LayerRecord, workshop: Workshop) -> Iterator[BinaryIO]:
-    """The uncompressed tar of a layer, which must be read to its end; its DiffID is compared at the exit.
-
-    Raises:
-        CompressionError: it is damaged, or too large (while reading).
-        LayerChangedError: it is not what its DiffID says.
-    """
-    hasher = layer.diff_id.new_hasher()
-    with decompressed(workshop.layers(layer).open(), max_bytes=workshop.max_layer) as stream:
-        yield hashed(stream, hasher)
-    found = DiffID.of_hasher(layer.diff_id.algorithm, hasher)
-    if found != layer.diff_id:
-        raise LayerChangedError(f"the stored layer {layer.digest} decompresses to {found}, not to {layer.diff_id}")
-
-
 def _unpack(layer: LayerRecord, workshop: Workshop) -> Path:
     path = _temporary(workshop)
-    with opened(layer, workshop) as stream, path.open("wb") as out:
-        shutil.copyfileobj(stream, out, CHUNK)
+    workshop.layers.unpack(layer, path)
     return path
 
 
 def _extract(layers: Sequence[LayerRecord], workshop: Workshop) -> SourceTree:
-    path = _temporary(workshop)
-    path.mkdir()
-    with ExitStack() as streams:
-        tars = [streams.enter_context(opened(layer, workshop)) for layer in layers]
-        return extract(tars, path, max_bytes=workshop.max_layer)
+    return workshop.layers.extract(layers, _temporary(workshop))
 
 
 def _remove_tree(tree: SourceTree) -> None:

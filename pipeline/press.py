@@ -19,6 +19,7 @@ from .config import Config, Repository
 from .content import Content
 from .diff import Failed, Made, Result, Workshop, make_deltas
 from .errors import DeltapressError, ExitCode
+from .layers import LayerSource
 from .ledger.document import Ledger, LedgerError
 from .ledger.records import LayerRecord, RepositoryRecord
 from .ledger.store import LedgerStore
@@ -291,11 +292,10 @@ class _Press:
             Pool(workers=self._settings.jobs, memory=self._settings.memory) as pool,
         ):
             workshop = Workshop(
-                layers=content,
+                layers=LayerSource(content=content, max_bytes=self._config.limits.layer),
                 directory=Path(directory),
                 pool=pool,
                 options=self._options,
-                max_layer=self._config.limits.layer,
             )
             yield from make_deltas(plan.jobs, workshop, progress=self._progress)
 

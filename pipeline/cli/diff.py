@@ -9,8 +9,9 @@ from pathlib import Path
 from ..compression import CompressionError, decompressed
 from ..config import Limits
 from ..content import CHUNK, hashed
-from ..diff import LayerChangedError, prove
+from ..diff import prove
 from ..errors import DeltapressError, ExitCode
+from ..layers import LayerChangedError
 from ..machine import usable_memory
 from ..oci.digest import DiffID
 from ..quantities import parse_size

@@ -1,0 +1,85 @@
+"""Every listed delta, applied again to the published old layer."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+from ..diff import prove
+from ..errors import DeltapressError
+from ..layers import LayerSource
+from ..ledger.document import Ledger
+from ..ledger.records import LayerRecord
+from ..oci.digest import DiffID
+from ..progress import Progress
+from ..targets.base import Target
+from .findings import Findings, ListedDelta, Problem
+
+
+def check_deltas(
+    findings: Findings,
+    ledger: Ledger,
+    target: Target,
+    source: LayerSource,
+    directory: Path,
+    *,
+    jobs: int,
+    progress: Progress,
+) -> tuple[str, ...]:
+    """Complain of each delta that does not give its layer; return a line for each that could not be tried.
+
+    The source of a delta need not be published any more: those who have it do not need it from here.
+    """
+    layers = {diff_id: layer for diff_id, (_, layer) in findings.layers.items()}
+    made = {(key.from_diff_id, key.to_diff_id): key for key in ledger.deltas}
+    groups: dict[tuple[DiffID, ...], dict[str, ListedDelta]] = {}
+    for delta in findings.deltas:
+        key = made.get((delta.pair.from_diff_id, delta.pair.to_diff_id), delta.pair)
+        groups.setdefault((*key.below, key.from_diff_id), {})[f"{delta.key} {delta.pair}"] = delta
+    unproven: list[str] = []
+    with progress.task("deltas", len(findings.deltas)) as task, ThreadPoolExecutor(jobs) as pool:
+
+        def check(sources: tuple[DiffID, ...]) -> list[Problem]:
+            return _check_group(
+                [layers[diff_id] for diff_id in sources], groups[sources], layers, target, source, directory
+            )
+
+        published = [sources for sources in groups if all(diff_id in layers for diff_id in sources)]
+        for sources, problems in zip(published, pool.map(check, published), strict=True):
+            findings.problems.extend(problems)
+            task.advance(len(groups[sources]))
+    for sources in groups.keys() - set(published):
+        unproven.extend(
+            f"{delta.key}: its source {sources[-1].short} is not published" for delta in groups[sources].values()
+        )
+    return tuple(sorted(unproven))
+
+
+def _check_group(
+    sources: Sequence[LayerRecord],
+    deltas: Mapping[str, ListedDelta],
+    layers: Mapping[DiffID, LayerRecord],
+    target: Target,
+    source: LayerSource,
+    directory: Path,
+) -> list[Problem]:
+    """The deltas from one old layer, which is extracted once."""
+    problems = []
+    place = directory / uuid4().hex
+    try:
+        tree = source.extract(sources, place)
+    except DeltapressError as error:
+        return [Problem(key=delta.key, problem=f"its source cannot be read: {error}") for delta in deltas.values()]
+    for delta in deltas.values():
+        to = layers.get(delta.pair.to_diff_id)
+        if to is None:
+            problems.append(Problem(key=delta.key, problem=f"leads to {delta.pair.to_diff_id}, which is not published"))
+            continue
+        try:
+            with target.open(delta.key) as stream:
+                prove(stream, tree.directory, delta.pair.to_diff_id, size=source.size(to))
+        except DeltapressError as error:
+            problems.append(Problem(key=delta.key, problem=f"from {delta.pair.from_diff_id.short}: {error}"))
+    shutil.rmtree(place)
+    return problems

@@ -1,0 +1,39 @@
+"""What is collected on the way through a tree."""
+
+from dataclasses import dataclass, field
+
+from ..ledger.records import DeltaKey, LayerRecord
+from ..oci.digest import DiffID
+from ..oci.keys import Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that a client, or the next publish, would stumble over."""
+
+    key: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedDelta:
+    """A delta as a `_deltaindex` leads to it; `key` is its blob, `size` in bytes."""
+
+    key: Key
+    size: int
+    pair: DeltaKey
+
+
+@dataclass(slots=True)
+class Findings:
+    """Problems, and what later checks need: where each layer lies, which deltas are listed."""
+
+    problems: list[Problem] = field(default_factory=list)
+    layers: dict[DiffID, tuple[Key, LayerRecord]] = field(default_factory=dict)
+    deltas: list[ListedDelta] = field(default_factory=list)
+
+    def complain(self, key: str, problem: str) -> None:
+        self.problems.append(Problem(key=key, problem=problem))

@@ -1,0 +1,225 @@
+"""One repository: every digest, every reference, every listing."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ..assemble import FROM, TARGET, TO
+from ..content import chunks
+from ..layout.images import Holder, Reader
+from ..layout.storage import LayoutError
+from ..ledger.records import DeltaKey
+from ..observe import record_of
+from ..oci.descriptor import Descriptor
+from ..oci.digest import DiffID, Digest, DigestError
+from ..oci.fields import FieldError, Fields, parse_json_object
+from ..oci.keys import TYPED, Key, blob_key, delta_index_key, manifest_key, referrers_key, tags_key, typed_key
+from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, Manifest, parse_document, successors
+from ..oci.media_types import OCI_INDEX, TAR_DIFF
+from ..oci.reference import is_reserved_tag
+from ..published import PublishedRepository, PublishedStorage
+from ..targets.base import KeyMissingError, Target, TargetError, read_bytes
+from .findings import Findings, ListedDelta
+
+MAX_LISTING: Final = 64 * 1024 * 1024
+
+
+class RepositoryCheck:
+    """The checks of one repository of `target`; what they find goes to `findings`."""
+
+    def __init__(
+        self, target: Target, repository: PublishedRepository, keys: frozenset[Key], findings: Findings
+    ) -> None:
+        self._target, self._repository, self._keys, self._findings = target, repository, keys, findings
+        self._sizes: dict[Digest, int] = {}
+        self._documents: dict[Digest, Document] = {}
+
+    def check(self) -> None:
+        """Raises TargetError only where the storage fails as a whole."""
+        for digest, key in self._repository.blobs.items():
+            self._check_blob(digest, key)
+        for digest, key in self._repository.manifests.items():
+            self._read_manifest(digest, key)
+        for document in self._documents.values():
+            self._check_successors(document)
+        self._collect_layers()
+        for tag, key in self._repository.tags.items():
+            self._check_tag(tag, key)
+        self._check_tags_list()
+        for digest in self._documents:
+            if referrers_key(self._repository.name, digest) not in self._keys:
+                self._complain(referrers_key(self._repository.name, digest), "is missing; some clients stop at that")
+        for key in self._repository.referrers.values():
+            self._check_referrers(key)
+        self._check_delta_index()
+
+    def _complain(self, key: str, problem: str) -> None:
+        self._findings.complain(key, problem)
+
+    def _check_blob(self, digest: Digest, key: Key) -> None:
+        hasher = digest.new_hasher()
+        size = 0
+        try:
+            with self._target.open(key) as stream:
+                for data in chunks(stream):
+                    hasher.update(data)
+                    size += len(data)
+        except TargetError as error:
+            self._findings.complain(key, error.problem)
+            return
+        self._sizes[digest] = size
+        if hasher.hexdigest() != digest.hex:
+            self._complain(key, f"is damaged: its {size:,} bytes have another digest")
+
+    def _read_manifest(self, digest: Digest, key: Key) -> None:
+        raw = self._read(key, MAX_MANIFEST_SIZE)
+        if raw is None:
+            return
+        hasher = digest.new_hasher()
+        hasher.update(raw)
+        if hasher.hexdigest() != digest.hex:
+            self._complain(key, f"is damaged: its {len(raw):,} bytes have another digest")
+            return
+        try:
+            self._documents[digest] = parse_document(raw, "", digest)
+        except FieldError as error:
+            self._complain(key, str(error))
+
+    def _check_successors(self, document: Document) -> None:
+        key = manifest_key(self._repository.name, document.digest)
+        edges = successors(document)
+        for child in edges.documents:
+            if child.digest not in self._documents:
+                self._complain(key, f"leads to the manifest {child.digest}, which is missing or damaged")
+        for blob in edges.blobs:
+            self._check_reference(key, blob)
+
+    def _check_reference(self, key: Key, blob: Descriptor) -> None:
+        size = self._sizes.get(blob.digest)
+        if size is None:
+            self._complain(key, f"leads to the blob {blob.digest}, which is missing")
+        elif size != blob.size:
+            self._complain(key, f"says that blob {blob.digest} is {blob.size:,} bytes, it is {size:,}")
+
+    def _collect_layers(self) -> None:
+        reader = Reader(PublishedStorage(target=self._target, repository=self._repository.name))
+        for document in self._documents.values():
+            if isinstance(document, Manifest) and document.is_image:
+                holder = Holder.of(document, tag=None, platform=None)
+                try:
+                    image = record_of(reader.image(document.descriptor(), holder=holder))
+                except LayoutError as error:
+                    self._complain(manifest_key(self._repository.name, document.digest), error.problem)
+                    continue
+                for platform in image.platforms:
+                    for layer in platform.layers:
+                        place = blob_key(self._repository.name, layer.digest)
+                        self._findings.layers.setdefault(layer.diff_id, (place, layer))
+
+    def _check_tag(self, tag: str, key: Key) -> None:
+        raw = self._read(key, MAX_MANIFEST_SIZE)
+        if raw is None:
+            return
+        try:
+            document = parse_document(raw)
+        except FieldError as error:
+            self._complain(key, str(error))
+            return
+        # a listing under a tag (`_deltaindex`, the referrers fallback) changes, so it has no copy under its digest
+        if not is_reserved_tag(tag) and not any(raw == known.raw for known in self._documents.values()):
+            self._complain(key, f"leads to {document.digest}, which is not stored under its digest")
+        if not self._target.stores_headers:
+            self._check_typed(tag, key, document)
+
+    def _check_typed(self, tag: str, key: Key, document: Document) -> None:
+        """The copy that nginx and Caddy serve is the first of these that is there."""
+        for media_type in TYPED:
+            copy = typed_key(self._repository.name, tag, media_type)
+            if copy in self._keys:
+                if media_type != document.media_type or self._read(copy, MAX_MANIFEST_SIZE) != document.raw:
+                    self._complain(copy, f"differs from {key}; web servers would serve it instead")
+                return
+        self._complain(key, "has no copy below a media type; nginx and Caddy do not find it")
+
+    def _check_tags_list(self) -> None:
+        key = tags_key(self._repository.name)
+        fields = self._read_fields(key)
+        if fields is None:
+            return
+        try:
+            listed = fields.list_of_texts("tags")
+        except FieldError as error:
+            self._complain(key, str(error))
+            return
+        for tag in listed:
+            if tag not in self._repository.tags:
+                self._complain(key, f"lists the tag {tag}, which is missing")
+
+    def _check_referrers(self, key: Key) -> None:
+        for entry in self._entries(key):
+            if entry.digest not in self._documents:
+                self._complain(key, f"lists {entry.digest}, which is missing or damaged")
+
+    def _check_delta_index(self) -> None:
+        key = delta_index_key(self._repository.name)
+        if key not in self._keys:
+            return
+        targets: set[str] = set()
+        for entry in self._entries(key):
+            target = entry.annotations.get(TARGET, "")
+            if target in targets:
+                self._complain(key, f"lists {target} twice; clients read the first entry alone")
+            targets.add(target)
+            document = self._documents.get(entry.digest)
+            if not isinstance(document, Manifest):
+                self._complain(key, f"lists the delta manifest {entry.digest}, which is missing or damaged")
+            elif document.annotations.get(TARGET) != target:
+                self._complain(key, f"says that {entry.digest} is for {target}, the manifest says otherwise")
+            else:
+                self._check_delta_manifest(document)
+
+    def _check_delta_manifest(self, document: Manifest) -> None:
+        key = manifest_key(self._repository.name, document.digest)
+        pairs = set()
+        for position, layer in enumerate(document.layers):
+            try:
+                pair = DeltaKey(
+                    from_diff_id=DiffID.parse(layer.annotations.get(FROM, "")),
+                    to_diff_id=DiffID.parse(layer.annotations.get(TO, "")),
+                )
+            except DigestError as error:
+                self._complain(key, f"layers[{position}].annotations: {error}")
+                continue
+            if pair in pairs or layer.media_type != TAR_DIFF:
+                self._complain(key, f"layers[{position}] is of another type, or a second delta for one pair")
+            pairs.add(pair)
+            place = blob_key(self._repository.name, layer.digest)
+            self._findings.deltas.append(ListedDelta(key=place, size=layer.size, pair=pair))
+
+    def _entries(self, key: Key) -> Iterator[Descriptor]:
+        raw = self._read(key, MAX_LISTING)
+        if raw is None:
+            return
+        try:
+            document = parse_document(raw, OCI_INDEX)
+        except FieldError as error:
+            self._complain(key, str(error))
+            return
+        if isinstance(document, Index):
+            yield from document.manifests
+
+    def _read_fields(self, key: Key) -> Fields | None:
+        raw = self._read(key, MAX_LISTING)
+        try:
+            return Fields(parse_json_object(raw)) if raw is not None else None
+        except FieldError as error:
+            self._complain(key, str(error))
+            return None
+
+    def _read(self, key: Key, limit: int) -> bytes | None:
+        try:
+            return read_bytes(self._target, key, limit=limit)
+        except KeyMissingError:
+            self._complain(key, "is missing")
+        except TargetError as error:
+            self._complain(key, error.problem)
+        return None

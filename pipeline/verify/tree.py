@@ -1,0 +1,106 @@
+"""All of a published tree."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..content import Content
+from ..errors import ExitCode
+from ..layers import LayerSource
+from ..ledger.document import Ledger, LedgerError
+from ..ledger.records import LayerRecord
+from ..ledger.store import LedgerStore
+from ..oci.fields import FieldError, Fields, parse_json_object
+from ..oci.keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key
+from ..progress import Progress
+from ..publish import StoredContent
+from ..published import PublishedRepository, by_repository
+from ..targets.base import Target, TargetError, read_bytes
+from .deltas import check_deltas
+from .findings import Findings, Problem
+from .repository import MAX_LISTING, RepositoryCheck
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What was found. `unproven` says which deltas could not be tried, because their source is no longer published."""
+
+    problems: tuple[Problem, ...]
+    keys: int
+    blobs: int
+    manifests: int
+    deltas: int
+    unproven: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.VERIFICATION_FAILED if self.problems else ExitCode.SUCCESS
+
+
+def verify(
+    target: Target, *, jobs: int, max_layer: int, progress: Progress, temporary: Path | None = None
+) -> Verification:
+    """Check everything. `jobs` threads; `max_layer` bounds an uncompressed layer in bytes.
+
+    Raises:
+        TargetError: the storage failed as a whole; a missing or damaged key is a problem, not a failure.
+    """
+    keys = frozenset(target.keys())
+    repositories = by_repository(keys)
+    findings = Findings()
+    with progress.task("verify", len(repositories)) as task:
+        for repository in repositories.values():
+            RepositoryCheck(target, repository, keys, findings).check()
+            task.advance()
+    if repositories and PING_KEY not in keys:
+        findings.complain(PING_KEY, "is missing; clients ask for /v2/ first")
+    _check_flatpak_index(target, repositories, keys, findings)
+    ledger = _ledger(target, findings)
+    for key, record in ledger.keys.items():
+        if not record.is_pending and key not in keys:
+            findings.complain(key, "is missing, and the ledger says that it was written")
+
+    def content(layer: LayerRecord) -> Content:
+        place, _ = findings.layers[layer.diff_id]
+        return StoredContent(target=target, key=place, size=layer.size)
+
+    with TemporaryDirectory(prefix="deltapress-", dir=temporary) as directory:
+        source = LayerSource(content=content, max_bytes=max_layer)
+        unproven = check_deltas(findings, ledger, target, source, Path(directory), jobs=jobs, progress=progress)
+    return Verification(
+        problems=tuple(sorted(set(findings.problems), key=str)),
+        keys=len(keys),
+        blobs=sum(len(repository.blobs) for repository in repositories.values()),
+        manifests=sum(len(repository.manifests) + len(repository.tags) for repository in repositories.values()),
+        deltas=len(findings.deltas),
+        unproven=unproven,
+    )
+
+
+def _ledger(target: Target, findings: Findings) -> Ledger:
+    """An empty one where there is none: a mirror has a right tree without it."""
+    try:
+        return LedgerStore(target).load() or Ledger()
+    except LedgerError as error:
+        findings.complain(LEDGER_KEY, str(error).removeprefix(f"{LEDGER_KEY}: "))
+        return Ledger()
+
+
+def _check_flatpak_index(
+    target: Target, repositories: Mapping[str, PublishedRepository], keys: frozenset[Key], findings: Findings
+) -> None:
+    if FLATPAK_INDEX_KEY not in keys:
+        return
+    try:
+        fields = Fields(parse_json_object(read_bytes(target, FLATPAK_INDEX_KEY, limit=MAX_LISTING)))
+        for result in fields.objects("Results"):
+            name = result.text("Name")
+            for image in result.objects("Images"):
+                digest = image.digest("Digest")
+                if name not in repositories or digest not in repositories[name].manifests:
+                    findings.complain(FLATPAK_INDEX_KEY, f"leads to {digest} of {name}, which is missing")
+    except FieldError as error:
+        findings.complain(FLATPAK_INDEX_KEY, str(error))
+    except TargetError as error:
+        findings.complain(FLATPAK_INDEX_KEY, error.problem)
