@@ -1,6 +1,7 @@
 """What only a directory promises: files as a web server wants them, and a tree that nothing leads out of."""
 
 import errno
+import fcntl
 import os
 import socket
 import stat
@@ -13,7 +14,7 @@ import pytest
 from pipeline.content import BytesContent, chunks
 from pipeline.oci.digest import Digest
 from pipeline.oci.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, Headers, Key
-from pipeline.targets.base import LOCK_KEY, ContentChangedError, KeyMissingError, TargetError
+from pipeline.targets.base import LOCK_KEY, ContentChangedError, KeyMissingError, LockHeldError, TargetError
 from pipeline.targets.directory import DirectoryTarget
 
 from ..conftest import require_tool
@@ -298,6 +299,7 @@ def _socket(path: Path) -> None:
         os.close(folder)
 
 
+@pytest.mark.timeout(60)  # opening a pipe may wait for ever
 @pytest.mark.parametrize("intruder", [_pipe, _socket])
 def test_what_is_no_file_is_named_and_replaced(
     target: DirectoryTarget, root: Path, intruder: Callable[[Path], None]
@@ -547,11 +549,22 @@ with target.lock(now=NOW, wait=0):
         os.kill(child, 9)
 
 
-def test_a_lock_file_that_was_removed_does_not_let_two_in(target: DirectoryTarget, root: Path) -> None:
-    with target.lock(now=NOW, wait=0):
-        (root / LOCK_KEY).unlink()
-    with target.lock(now=NOW, wait=0), pytest.raises(TargetError, match="held by"), target.lock(now=NOW, wait=0):
+def test_a_lock_file_that_is_removed_under_its_lock_does_not_let_two_in(
+    target: DirectoryTarget, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+    calls: list[int] = []
+
+    def flock(file: int, operation: int) -> None:
+        if not calls:
+            (root / LOCK_KEY).unlink()  # between opening and locking; the next one would make and lock a new file
+        calls.append(operation)
+        real(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with target.lock(now=NOW, wait=0), pytest.raises(LockHeldError), target.lock(now=NOW, wait=0):
         pass
+    assert len(calls) == 3
 
 
 def test_a_reader_streams_in_pieces(target: DirectoryTarget) -> None:
