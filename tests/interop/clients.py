@@ -6,10 +6,10 @@ Rule 2. What a client starts in the background is ended by its process id.
 
 import json
 import os
+import select
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -178,10 +178,16 @@ class Flatpak:
 
 def _end(pid: int) -> None:
     try:
-        os.kill(pid, signal.SIGTERM)
-        for _ in range(100):
-            time.sleep(0.05)
-            os.kill(pid, 0)
-        os.kill(pid, signal.SIGKILL)
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(process, number)
+            # readable once it has ended, whether or not its parent has asked for its status
+            if select.select([process], [], [], 5)[0]:
+                return
     except ProcessLookupError:
         pass
+    finally:
+        os.close(process)
