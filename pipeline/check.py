@@ -106,7 +106,7 @@ def _check(layout: Layout, task: _Task, max_layer_bytes: int) -> Outline | None:
             for _ in chunks(blob):  # what stands behind the compressed content belongs to the digest all the same
                 pass
     except OSError as error:
-        raise _error(layout, task, f"{what} cannot be read: {error.strerror}.") from error
+        raise _error(layout, task, f"{what} cannot be read: {error.strerror or error}.") from error
     # A damaged blob rarely decompresses: its digest is the truth, the decompressor's complaint only follows from it.
     if stored.hexdigest() != task.descriptor.digest.hex:
         raise _error(layout, task, f"{what} is damaged: its digest is not that.", advice=COPY_AGAIN)

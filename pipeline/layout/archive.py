@@ -56,7 +56,7 @@ class ArchiveStorage:
                 path, f"is neither a layout directory nor a readable oci-archive tar ({error})."
             ) from error
         except OSError as error:
-            raise LayoutError(path, f"cannot be read: {error.strerror}.") from error
+            raise LayoutError(path, f"cannot be read: {error.strerror or error}.") from error
         return cls(path=path, size=size, files=files, odd=odd)
 
     def find(self, name: str) -> Content | None:

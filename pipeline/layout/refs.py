@@ -97,7 +97,7 @@ def _open(path: Path) -> Storage:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise LayoutError(path, f"cannot be read: {error.strerror}.") from error
+        raise LayoutError(path, f"cannot be read: {error.strerror or error}.") from error
     storage: Storage
     if stat.S_ISDIR(mode):
         storage = DirectoryStorage.at(path)

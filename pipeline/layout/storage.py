@@ -76,7 +76,7 @@ class DirectoryStorage:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise LayoutError(self.path, f"{name} cannot be read: {error.strerror}.") from error
+            raise LayoutError(self.path, f"{name} cannot be read: {error.strerror or error}.") from error
         except RuntimeError as error:  # pathlib's word for a loop of links, until Python 3.13
             raise LayoutError(self.path, f"{name} is a symbolic link that leads to itself.") from error
         if not real.is_relative_to(self.root):
@@ -108,7 +108,7 @@ def read_small(storage: Storage, name: str, content: Content, *, limit: int) -> 
         with content.open() as stream:
             data = stream.read(content.size)
     except OSError as error:
-        raise LayoutError(storage.path, f"{name} cannot be read: {error.strerror}.") from error
+        raise LayoutError(storage.path, f"{name} cannot be read: {error.strerror or error}.") from error
     if len(data) != content.size:
         raise LayoutError(
             storage.path,

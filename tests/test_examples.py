@@ -1,0 +1,111 @@
+"""Every file in examples/ runs as it is; only the layouts that the configurations name are made here."""
+
+import json
+import runpy
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.check import check_images
+from pipeline.cli import main
+from pipeline.config import read_config
+from pipeline.layout import read_layout
+
+from .layouts.builder import LayoutBuilder, tar_of
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+REFS = {
+    "quickstart.toml": {"numpy": ["2.1.1", "2.1.2", "2.1.3"]},
+    "nightly.toml": {"app": ["nightly", "no/legal/tag"]},
+    "releases.toml": {"app": ["1.4", "2.0", "1.5", "dev"], "tools.tar": ["localhost/tools:2024.1"]},
+    "flatpak.toml": {"platform": ["runtime/org.example.Platform/x86_64/stable"]},
+}
+TAGS = {
+    "quickstart.toml": {"numpy": ["2.1.1", "2.1.2", "2.1.3"]},
+    "nightly.toml": {"team/app": ["nightly"]},
+    "releases.toml": {"team/app": ["1.4", "1.5", "2.0"], "team/tools": ["2024.1"]},
+    "flatpak.toml": {"org.example.platform": ["latest"]},
+}
+
+
+def write_layout(path: Path, refs: list[str], night: int = 0) -> None:
+    """A layout with one image for each ref, alike enough for deltas."""
+    build = LayoutBuilder()
+    for number, ref in enumerate(refs):
+        version = b"%d %d" % (night, number)
+        body = b"".join(b"%d\n" % (line * line) for line in range(20_000))
+        build.tag(ref, build.image(tar_of({"lib": body + version, "version": version})))
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".tar":
+        build.write_archive(path)
+    else:
+        build.write(path)
+
+
+def published(directory: Path, repository: str) -> tuple[list[str], int]:
+    """The tags of a repository, and how many target images have deltas."""
+    tree = directory / "public" / "v2" / repository
+    deltas = tree / "manifests" / "_deltaindex"
+    tags = json.loads((tree / "tags" / "list").read_bytes())["tags"]
+    return sorted(tags), len(json.loads(deltas.read_bytes())["manifests"]) if deltas.exists() else 0
+
+
+def test_every_configuration_is_tried() -> None:
+    assert sorted(REFS) == sorted(TAGS) == sorted(path.name for path in EXAMPLES.glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", sorted(REFS))
+def test_a_configuration_publishes(tmp_path: Path, name: str) -> None:
+    shutil.copy(EXAMPLES / name, tmp_path)
+    for layout, refs in REFS[name].items():
+        write_layout(tmp_path / "layouts" / layout, refs)
+    assert main(["publish", "--config", str(tmp_path / name)]) == 0
+    assert {repository: published(tmp_path, repository)[0] for repository in TAGS[name]} == TAGS[name]
+    assert [repository.name for repository in read_config(tmp_path / name).repositories] == list(TAGS[name])
+
+
+def test_the_nightly_configuration_makes_deltas_from_what_the_layout_has_lost(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "nightly.toml", tmp_path)
+    for night in range(3):
+        shutil.rmtree(tmp_path / "layouts", ignore_errors=True)
+        write_layout(tmp_path / "layouts" / "app", ["nightly"], night)
+        assert main(["publish", "--config", str(tmp_path / "nightly.toml")]) == 0
+        assert published(tmp_path, "team/app") == (["nightly"], min(night, 1))
+
+
+def test_the_two_lines_of_the_releases_get_deltas_of_their_own(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "releases.toml", tmp_path)
+    for layout, refs in {"app": ["1.4", "2.0", "1.5", "2.1"], "tools.tar": ["localhost/tools:1"]}.items():
+        write_layout(tmp_path / "layouts" / layout, refs)
+    assert main(["publish", "--config", str(tmp_path / "releases.toml")]) == 0
+    assert published(tmp_path, "team/app")[1] == 2
+
+
+def test_wheels_become_a_layout(tmp_path: Path) -> None:
+    example = runpy.run_path(str(EXAMPLES / "wheels.py"))
+    wheel = tmp_path / "tool-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tool/__init__.py", "")
+        archive.writestr("tool-1.0.data/scripts/tool", "#!python")
+        archive.writestr("tool-1.0.dist-info/METADATA", "Name: tool")
+    tar = example["layer"](wheel)
+    layout = example["Layout"](tmp_path / "layout")
+    layout.image("1.0", tar, created=example["FIRST_RELEASE"], labels={"a": "b"})
+    layout.finish()
+
+    read = read_layout(tmp_path / "layout")
+    images = [ref.image for ref in read.refs]
+    assert len(check_images(read, images, is_known=lambda _: False, max_layer_bytes=1 << 20)) == 1
+    assert [ref.tag for ref in read.refs] == ["1.0"]
+    assert images[0].created == example["FIRST_RELEASE"]
+    assert b"usr/bin/tool\0" in tar
+    assert example["layer"](wheel) == tar
+
+
+def test_a_wheel_cannot_write_elsewhere() -> None:
+    example = runpy.run_path(str(EXAMPLES / "wheels.py"))
+    for name in ["../evil", "/evil", "tool-1.0.data/scripts/../../evil"]:
+        with pytest.raises(ValueError, match="a wheel must not hold"):
+            example["installed_path"](name)
