@@ -17,6 +17,7 @@ from .press import Outcome
 from .prune import PrunePlan, Tombstone
 from .quantities import format_size
 from .savings import Saving
+from .verify import Verification
 
 SCHEMA: Final = 1
 
@@ -99,6 +100,30 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "savings": [_saving_json(saving) for saving in outcome.savings],
         "prune": _prune_json(outcome.prune) | {"done": outcome.is_pruned, "problem": outcome.prune_problem},
         "notes": list(outcome.notes),
+    }
+
+
+def verification_text(found: Verification) -> str:
+    """What `verify` looked at; the problems are not in it."""
+    lines = [
+        f"Read {_count(found.keys, 'file')}: {_count(found.manifests, 'manifest')}, {_count(found.blobs, 'blob')}.",
+        f"Applied {_count(found.deltas - len(found.unproven), 'delta')}.",
+        *found.unproven,
+        f"{_count(len(found.problems), 'problem')}." if found.problems else "Nothing is wrong.",
+    ]
+    return "\n".join(lines)
+
+
+def verification_json(found: Verification) -> dict[str, Any]:
+    """All that `verify` found."""
+    return {
+        "exit_code": int(found.exit_code),
+        "keys": found.keys,
+        "blobs": found.blobs,
+        "manifests": found.manifests,
+        "deltas": found.deltas,
+        "unproven": list(found.unproven),
+        "problems": [{"key": problem.key, "problem": problem.problem} for problem in found.problems],
     }
 
 

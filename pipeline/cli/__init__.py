@@ -14,11 +14,11 @@ from typing import Final
 
 from .. import __version__
 from ..errors import DeltapressError, ExitCode
-from . import diff, init, patch, plan, prune, publish, serve
+from . import diff, init, patch, plan, prune, publish, serve, verify
 from .console import Console
 from .options import DEFAULT_CONFIG, add_config, add_verbose
 
-_COMMANDS: Final = (init, publish, plan, prune, diff, patch, serve)
+_COMMANDS: Final = (init, publish, plan, prune, verify, diff, patch, serve)
 
 _EXIT_CODES: Final = """\
 exit codes:

@@ -91,7 +91,7 @@ class Console:
             with bars(sys.stderr, printable) as shown:
                 yield shown
         else:
-            yield LogLines(self.say)
+            yield LogLines(self.say, patience=0.0 if self.verbose else 1.0)
 
 
 def _write(stream: TextIO | None, text: str) -> None:

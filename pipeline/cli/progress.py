@@ -29,10 +29,13 @@ class _Counter:
 
 
 class LogLines:
-    """A Progress of single lines; `write` takes one without its line end."""
+    """A Progress of single lines; `write` takes one without its line end.
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
+    A task that took less than `patience` seconds is not worth a line: a log of nothing but trifles is not read.
+    """
+
+    def __init__(self, write: Callable[[str], None], *, patience: float) -> None:
+        self._write, self._patience = write, patience
 
     def step(self, text: str) -> None:
         self._write(" ".join(text.splitlines()))
@@ -41,8 +44,9 @@ class LogLines:
     def task(self, name: str, total: int | None = None, unit: Unit = "items") -> Iterator[Task]:
         counter, start = _Counter(), time.monotonic()
         yield counter
-        if counter.amount:
-            self.step(f"{name}: {_amount(counter.amount, unit)} in {time.monotonic() - start:.1f} s")
+        seconds = time.monotonic() - start
+        if counter.amount and seconds >= self._patience:
+            self.step(f"{name}: {_amount(counter.amount, unit)} in {seconds:.1f} s")
 
 
 class _Bar:

@@ -35,11 +35,17 @@ def work(progress: Progress) -> None:
 
 def test_lines() -> None:
     lines: list[str] = []
-    work(LogLines(lines.append))
+    work(LogLines(lines.append, patience=0))
     assert lines[0] == "found 3 layers in all"
     assert re.fullmatch(r"checking: 1\.91 MiB in \d+\.\d s", lines[1])
     assert re.fullmatch(r"deltas: 1 in \d+\.\d s", lines[2])
     assert len(lines) == 3
+
+
+def test_trifles_are_not_logged() -> None:
+    lines: list[str] = []
+    work(LogLines(lines.append, patience=3600))
+    assert lines == ["found 3 layers in all"]
 
 
 def test_silence() -> None:
@@ -49,7 +55,7 @@ def test_silence() -> None:
 def test_a_task_that_fails_leaves_no_line_that_it_is_done() -> None:
     lines: list[str] = []
     try:
-        with LogLines(lines.append).task("checking") as task:
+        with LogLines(lines.append, patience=0).task("checking") as task:
             task.advance()
             raise OSError
     except OSError:

@@ -1,0 +1,245 @@
+"""`publish`, `plan`, `prune`, `verify` as a person meets them: results, problems, exit codes."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli import main
+from pipeline.errors import ExitCode
+from tests.layouts.builder import LayoutBuilder, tar_of
+
+Capture = pytest.CaptureFixture[str]
+
+CONFIG = """
+[target]
+url = "public"
+[policy]
+versions = 2
+grace = "0s"
+keep = 3
+[[repository]]
+name = "team/app"
+layout = "layouts/app"
+"""
+BROKEN = """
+[[repository]]
+name = "team/broken"
+layout = "layouts/broken"
+"""
+
+
+def write_layout(folder: Path, versions: range) -> None:
+    content = random.Random(0).randbytes(50_000)
+    build = LayoutBuilder()
+    for version in versions:
+        build.tag(f"1.{version}", build.image(tar_of({"app": content, "version": b"%03d" % version})))
+    build.write(folder / "layouts/app")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a configuration, and a layout with three versions."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deltapress.toml").write_text(CONFIG)
+    write_layout(tmp_path, range(3))
+    return tmp_path
+
+
+def tree(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+
+
+def as_json(capsys: Capture, *arguments: str) -> tuple[int, dict[str, Any]]:
+    capsys.readouterr()
+    code = main([*arguments, "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == 1
+    assert document["exit_code"] == code
+    return code, document
+
+
+def test_a_first_run_and_one_with_nothing_new(site: Path, capsys: Capture) -> None:
+    assert main(["publish"]) == ExitCode.SUCCESS
+    first = capsys.readouterr()
+    assert "Made 2 deltas." in first.out
+    assert "1.1 → 1.2" in first.out
+    assert "deltapress:" not in first.err
+    before = tree(site / "public")
+    assert main(["publish"]) == ExitCode.SUCCESS
+    assert capsys.readouterr().out.startswith("Nothing to write: everything is published already.\n")
+    assert tree(site / "public") == before
+
+
+def test_json_says_what_was_done(site: Path, capsys: Capture) -> None:
+    code, document = as_json(capsys, "publish")
+    assert code == ExitCode.SUCCESS
+    assert document["dry_run"] is False
+    assert document["repositories"] == {"team/app": {"problem": None}}
+    # pages and lists are written before the deltas and again behind them
+    assert document["written"]["keys"] >= len(tree(site / "public")) - 1
+    made = document["deltas"]["made"]
+    assert len(made) == 2
+    assert document["deltas"]["failed"] == []
+    for delta in made:
+        assert (site / "public/v2/team/app/blobs" / delta["digest"]).stat().st_size == delta["size"]
+    assert [saving["source_tags"] for saving in document["savings"]] == [["1.1"], ["1.0"]]
+    assert all(0 < saving["with_deltas"] < saving["whole"] // 10 for saving in document["savings"])
+
+
+@pytest.mark.parametrize("arguments", [["plan"], ["publish", "--dry-run"], ["publish", "-n"]], ids=" ".join)
+def test_a_plan_writes_nothing(arguments: list[str], site: Path, capsys: Capture) -> None:
+    assert main(arguments) == ExitCode.SUCCESS
+    shown = capsys.readouterr().out
+    assert "Would make 2 deltas; 2 are wanted:" in shown
+    assert "Would write" in shown
+    assert not (site / "public").exists()
+
+
+def test_a_plan_tells_what_is_there(site: Path, capsys: Capture) -> None:
+    main(["publish"])
+    _, document = as_json(capsys, "plan")
+    assert document["dry_run"] is True
+    assert document["writes"] == []
+    assert document["deltas"]["planned"] == []
+    main(["plan"])
+    assert "have, " in capsys.readouterr().out
+
+
+def test_what_no_client_gains_by_is_told(site: Path, capsys: Capture) -> None:
+    (site / "deltapress.toml").write_text(CONFIG.replace("versions = 2", "versions = 2\nmax_ratio = 0.000001"))
+    main(["publish"])
+    assert "Made 0 deltas, and 2 that no client would gain by." in capsys.readouterr().out
+    main(["plan"])
+    assert "skip: " in capsys.readouterr().out
+
+
+def test_one_bad_repository_leaves_the_run_partly_done(site: Path, capsys: Capture) -> None:
+    (site / "deltapress.toml").write_text(CONFIG + BROKEN)
+    assert main(["publish"]) == ExitCode.PARTLY_DONE
+    captured = capsys.readouterr()
+    assert "Wrote " in captured.out
+    assert "team/broken" not in captured.out
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("deltapress: ")]
+    assert str(site / "layouts/broken") in line
+    assert "Repository team/broken was not published." in captured.err
+    code, document = as_json(capsys, "publish")
+    assert code == ExitCode.PARTLY_DONE
+    assert str(site / "layouts/broken") in document["repositories"]["team/broken"]["problem"]
+
+
+def test_nothing_but_bad_repositories_is_bad_input(site: Path, capsys: Capture) -> None:
+    (site / "layouts/app/index.json").write_text("{")
+    assert main(["publish"]) == ExitCode.BAD_INPUT
+    assert "everything is published" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["publish", "plan", "prune", "verify"])
+def test_a_bad_configuration_is_reported_whole(command: str, site: Path, capsys: Capture) -> None:
+    (site / "deltapress.toml").write_text(CONFIG + 'kepp = 3\ngrace = "soon"\n')
+    assert main([command]) == ExitCode.BAD_CONFIGURATION
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "repository[0].kepp" in captured.err
+    assert "repository[0].grace" in captured.err
+    assert not (site / "public").exists()
+
+
+def test_the_command_may_run_anywhere(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (site / "elsewhere").mkdir()
+    monkeypatch.chdir(site / "elsewhere")
+    assert main(["publish", "-c", "../deltapress.toml"]) == ExitCode.SUCCESS
+    assert (site / "public/v2/team/app/manifests/1.2").exists()
+
+
+def test_what_is_stale_goes_when_it_may(site: Path, capsys: Capture) -> None:
+    main(["publish"])
+    write_layout(site, range(4))
+    assert main(["publish", "--no-prune"]) == ExitCode.SUCCESS
+    _, document = as_json(capsys, "prune", "--dry-run")
+    keys = [stone["key"] for stone in document["prune"]["remove"]]
+    assert keys
+    assert document["prune"]["done"] is False
+    assert all((site / "public" / key).exists() for key in keys)
+    main(["prune", "--dry-run"])
+    assert all(key in capsys.readouterr().out for key in keys[:1])
+    assert main(["prune"]) == ExitCode.SUCCESS
+    assert f"Deleted {len(keys)} unreferenced files" in capsys.readouterr().out
+    assert not [key for key in keys if (site / "public" / key).exists()]
+
+
+def test_too_much_is_not_deleted_without_force(site: Path, capsys: Capture) -> None:
+    (site / "deltapress.toml").write_text(CONFIG.replace("versions = 2", "versions = 2\nmax_delete = 0"))
+    main(["publish"])
+    write_layout(site, range(4))
+    main(["publish", "--no-prune"])
+    before = tree(site / "public")
+    capsys.readouterr()
+    assert main(["prune"]) == ExitCode.PARTLY_DONE
+    assert "--force" in capsys.readouterr().err
+    assert tree(site / "public") == before
+    assert main(["prune", "--force"]) == ExitCode.SUCCESS
+    assert len(tree(site / "public")) < len(before)
+
+
+def test_a_target_that_cannot_be_written(site: Path, capsys: Capture) -> None:
+    (site / "public").write_text("a file is in the way")
+    assert main(["publish"]) == ExitCode.TARGET_FAILED
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("deltapress: ")]
+    assert "public" in line
+
+
+def test_any_number_of_jobs_gives_the_same_tree(site: Path) -> None:
+    def content(folder: str) -> dict[str, bytes]:
+        root = site / folder
+        return {
+            str(path.relative_to(root)): path.read_bytes()
+            for path in root.rglob("*")
+            if path.is_file() and "_deltapress/l" not in str(path)
+        }
+
+    main(["publish", "--jobs=1"])
+    (site / "public").rename(site / "one")
+    main(["publish", "--jobs=3"])
+    assert content("one") == content("public")
+
+
+def test_verify_finds_nothing_wrong_with_what_publish_wrote(site: Path, capsys: Capture) -> None:
+    main(["publish"])
+    capsys.readouterr()
+    assert main(["verify"]) == ExitCode.SUCCESS
+    shown = capsys.readouterr().out
+    assert "Applied 2 deltas." in shown
+    assert "Nothing is wrong." in shown
+    code, document = as_json(capsys, "verify")
+    assert code == ExitCode.SUCCESS
+    assert document["problems"] == []
+    assert document["deltas"] == 2
+
+
+def test_verify_names_what_is_wrong(site: Path, capsys: Capture) -> None:
+    main(["publish"])
+    damaged, missing = sorted((site / "public/v2/team/app/blobs").iterdir())[:2]
+    damaged.write_bytes(b"")
+    missing.unlink()
+    capsys.readouterr()
+    assert main(["verify"]) == ExitCode.VERIFICATION_FAILED
+    captured = capsys.readouterr()
+    assert "Nothing is wrong." not in captured.out
+    for path in (damaged, missing):
+        key = path.relative_to(site / "public")
+        assert any(line.startswith(f"deltapress: {key}: ") for line in captured.err.splitlines())
+    code, document = as_json(capsys, "verify")
+    assert code == ExitCode.VERIFICATION_FAILED
+    assert {str(path.relative_to(site / "public")) for path in (damaged, missing)} <= {
+        problem["key"] for problem in document["problems"]
+    }
+
+
+def test_verify_of_nothing(site: Path, capsys: Capture) -> None:
+    assert main(["verify"]) == ExitCode.VERIFICATION_FAILED
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("deltapress: public: nothing is published there; ")

@@ -1,0 +1,215 @@
+"""The layering of `pipeline/`, read from its imports. Every exception stands in a table, with its reason."""
+
+import ast
+import graphlib
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+
+# What a room, or a module at the root of `pipeline`, may import of the others. Those not listed, the verbs, may
+# import everything but `cli`.
+MAY_IMPORT: Final[dict[str, set[str]]] = {
+    "errors": set(),
+    "machine": set(),
+    "progress": set(),
+    "quantities": {"errors"},
+    "tables": {"errors"},
+    "templates": {"errors"},
+    "compression": {"errors"},
+    "oci": {"errors"},
+    "tardiff": {"errors", "compression"},
+    "content": {"errors", "oci"},
+    "targets": {"errors", "content", "oci"},
+    "config": {"errors", "oci", "quantities", "tables"},
+    "layout": {"errors", "content", "oci"},
+    "ledger": {"errors", "content", "oci", "tardiff.outline", "targets.base"},
+    "serve": {"errors", "oci"},
+}
+
+# No I/O: functions from values to values.
+PURE: Final = {"plan", "assemble", "versions", "flatpak", "savings"}
+PURE_MAY_IMPORT: Final = PURE | {"errors", "oci", "config", "ledger.document", "ledger.records", "tardiff.outline"}
+PURE_STANDARD: Final = {
+    *("bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "heapq"),
+    *("itertools", "json", "math", "operator", "re", "types", "typing"),
+}
+
+# Who may import a package: the one module that wraps its exceptions. Parts of the standard library that need the same
+# care stand here too; a room's name means all of its modules.
+DOORS: Final[dict[str, set[str]]] = {
+    "bsdiff4": {"pipeline.tardiff.matchers.bsdiff"},
+    "jinja2": {"pipeline.templates"},
+    "rich": {"pipeline.cli.progress"},
+    "semver": {"pipeline.versions"},
+    "tomli": {"pipeline.config"},
+    "werkzeug": {"pipeline.serve"},
+    "zstandard": {"pipeline.compression"},
+    "bz2": {"pipeline.compression"},
+    "gzip": {"pipeline.compression"},
+    "lzma": {"pipeline.compression"},
+    "zlib": {"pipeline.compression"},
+    "argparse": {"pipeline.cli"},
+    "signal": {"pipeline.cli"},
+    # arithmetic on arrays of bytes: it has no exceptions that would have to be wrapped
+    "numpy": {"pipeline.tardiff"},
+    # waiting for a lock needs a clock that does not jump; every date comes from the command line's `now`
+    "time": {"pipeline.cli", "pipeline.targets.flock"},
+    "logging": set(),
+    "pickle": set(),
+    "subprocess": set(),
+}
+TYPES_ONLY: Final = {"_typeshed"}  # there for type checkers alone
+
+# What only `pipeline.cli` may touch, as it stands in the code.
+OUTSIDE: Final = re.compile(
+    r"sys\.(argv|stdin|stdout|stderr|exit)|os\.(environ|getenv|putenv|_exit)|(datetime|date)\.(now|utcnow|today)"
+)
+VAGUE: Final = {"util", "utils", "helper", "helpers", "model", "models", "core", "common", "misc", "constants"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """One source file. `imports` are dotted names; those of the project begin with `pipeline`."""
+
+    name: str
+    tree: ast.Module
+    imports: frozenset[str]
+
+    @property
+    def room(self) -> str:
+        return room_of(self.name)
+
+
+def is_in(name: str, places: Iterable[str]) -> bool:
+    """True when `name` is one of the places, or lies in one."""
+    return any(name == place or name.startswith(f"{place}.") for place in places)
+
+
+def room_of(name: str) -> str:
+    """`tardiff` of `pipeline.tardiff.matchers`; empty for `pipeline` itself."""
+    return name.split(".")[1] if "." in name else ""
+
+
+@cache
+def modules() -> tuple[Module, ...]:
+    files = {}
+    for file in sorted((ROOT / "pipeline").rglob("*.py")):
+        *folders, stem = file.relative_to(ROOT).with_suffix("").parts
+        files[".".join(folders if stem == "__init__" else [*folders, stem])] = file
+    found = []
+    for name, file in files.items():
+        tree = ast.parse(file.read_text("utf-8"), str(file))
+        package = name if file.stem == "__init__" else name.rpartition(".")[0]
+        found.append(Module(name=name, tree=tree, imports=frozenset(imports_of(tree, package, set(files)))))
+    return tuple(found)
+
+
+def imports_of(tree: ast.Module, package: str, known: set[str]) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")
+            base = above[: len(above) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{origin}.{alias.name}"
+                yield inner if inner in known else origin
+
+
+def in_project(module: Module) -> set[str]:
+    return {name for name in module.imports if name.split(".")[0] == "pipeline"}
+
+
+def outside(module: Module) -> set[str]:
+    return {name.split(".")[0] for name in module.imports} - {"pipeline"}
+
+
+def by_name(module: Module) -> str:
+    return module.name
+
+
+every_module = pytest.mark.parametrize("module", modules(), ids=by_name)
+
+
+@every_module
+def test_imports_follow_the_layers(module: Module) -> None:
+    others = {name.partition(".")[2] for name in in_project(module) if room_of(name) != module.room} - {""}
+    if module.room in MAY_IMPORT:
+        assert not {name for name in others if not is_in(name, MAY_IMPORT[module.room])}
+    elif module.room not in {"cli", "__main__"}:
+        assert not {name for name in others if is_in(name, {"cli"})}
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if module.room in PURE], ids=by_name)
+def test_pure_modules_do_no_io(module: Module) -> None:
+    assert not {name for name in in_project(module) if not is_in(name.partition(".")[2], PURE_MAY_IMPORT)}
+    doors = {package for package, places in DOORS.items() if is_in(module.name, places)}
+    assert outside(module) <= PURE_STANDARD | doors
+    assert not [node for node in ast.walk(module.tree) if isinstance(node, ast.Name) and node.id == "open"]
+
+
+@every_module
+def test_each_package_has_one_door(module: Module) -> None:
+    wrong = {package for package in outside(module) if package in DOORS and not is_in(module.name, DOORS[package])}
+    assert not wrong
+    unknown = outside(module) - sys.stdlib_module_names - DOORS.keys() - TYPES_ONLY
+    assert not unknown, "a new package needs a line in DOORS, and one in the README that says what it is for"
+
+
+@pytest.mark.xfail(strict=True, reason="pyproject.toml does not name numpy yet; this mark goes with that fix")
+def test_the_dependencies_are_the_packages_that_are_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {re.split("[^a-z0-9-]", dependency.lower())[0] for dependency in project["dependencies"]}
+    imported = set().union(*(outside(module) for module in modules())) - sys.stdlib_module_names - TYPES_ONLY
+    assert declared == imported
+
+
+@every_module
+def test_only_the_command_line_meets_the_outside_world(module: Module) -> None:
+    if module.room == "cli":
+        return
+    touched = [ast.unparse(node) for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)]
+    touched += [node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name)]
+    assert not [text for text in touched if OUTSIDE.fullmatch(text) or text in {"print", "input"}]
+
+
+@every_module
+def test_names_and_docstrings_say_something(module: Module) -> None:
+    assert module.name.split(".")[-1] not in VAGUE
+    assert ast.get_docstring(module.tree)
+
+
+@every_module
+def test_the_package_does_not_name_itself(module: Module) -> None:
+    named = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom) and not node.level]
+    assert not [node.module for node in named if (node.module or "").split(".")[0] == "pipeline"]
+    assert "pipeline" not in {
+        alias.name.split(".")[0]
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+
+
+def test_imports_have_no_cycles() -> None:
+    graph = {module.name: in_project(module) - {module.name} for module in modules()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_the_tables_name_what_exists() -> None:
+    names = {module.name for module in modules()}
+    assert {room_of(name) for name in names} >= MAY_IMPORT.keys() | PURE
+    assert names >= {place for places in DOORS.values() for place in places}
