@@ -63,10 +63,14 @@ def _tasks(layout: Layout, images: Iterable[Image], is_known: Callable[[Digest],
     tags = {ref.image.digest: ref.tag for ref in reversed(layout.refs)}
     tasks: dict[tuple[Digest, DiffID | None], _Task] = {}
     layers: set[Digest] = set()
+    seen: set[tuple[Digest, bool]] = set()  # whether an index calls a manifest a platform is that index's own affair
     for image in images:
         by_manifest = {platform.manifest.digest: platform for platform in image.platforms}
         for document in image.documents:
             platform = by_manifest.get(document.digest)
+            if (document.digest, platform is None) in seen:
+                continue
+            seen.add((document.digest, platform is None))
             holder = Holder.of(document, tag=tags.get(image.digest), platform=platform.platform if platform else None)
             is_new = not is_known(document.digest)
             for layer in platform.layers if platform else ():
