@@ -159,7 +159,8 @@ def _repository(
         raise CollisionError(f"{name}: the tag {DELTA_INDEX} is where clients look for deltas; give it another name")
     tags[DELTA_INDEX] = _Served(descriptor=_described(delta_index), content=delta_index, phase=Phase.DELTA_INDEX)
 
-    blobs = {blob.digest: blob.size for image in record.images.values() for blob in image.blobs}
+    blobs = {Digest.of(EMPTY_JSON): len(EMPTY_JSON)}  # the config of every delta manifest
+    blobs |= {blob.digest: blob.size for image in record.images.values() for blob in image.blobs}
     blobs |= {digest: size for delta in deltas for digest, size in delta.blobs.items()}
     yield from (blob_entry(name, digest, size) for digest, size in blobs.items())
     for digest, served in documents.items():
@@ -258,7 +259,7 @@ def _delta_manifests(wanted: Sequence[Wanted], ledger: Ledger) -> Iterator[_Delt
             pair = str(want.key.from_diff_id), str(want.key.to_diff_id)
             targets.setdefault(want.target, {})[pair] = want, record
     for target, pairs in sorted(targets.items()):
-        layers, blobs = [], {Digest.of(EMPTY_JSON): len(EMPTY_JSON)}
+        layers, blobs = [], {}
         for (from_diff_id, to_diff_id), (_, delta) in sorted(pairs.items()):
             if delta.digest is None:
                 continue

@@ -28,7 +28,7 @@ from .oci.digest import Digest
 from .oci.keys import LEDGER_KEY, Key, repository_of
 from .pages import page_files, server_files
 from .plan import DeltaPlan, Rules, plan_deltas
-from .progress import Progress
+from .progress import Progress, Silent
 from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune
 from .publish import SourceChangedError, Stock, StoredContent, Written, plan_writes, publish, stored_content
 from .published import by_repository
@@ -308,7 +308,7 @@ class _Press:
         names = {want.repository for want in plan.wanted if want.key == result.job.key and want.accepts(result.record)}
         entries = [blob_entry(name, result.record.digest, result.record.size) for name in sorted(names)]
         stock = Stock(fresh=lambda _repository, _digest: fresh, target=self._target)
-        ledger, written = publish(self._store, entries, ledger, stock, progress=self._progress)
+        ledger, written = publish(self._store, entries, ledger, stock, progress=Silent())
         self._written += written
         return ledger
 

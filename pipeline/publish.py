@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import BinaryIO, Final
 
@@ -38,13 +38,20 @@ class SourceChangedError(DeltapressError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """How many keys were written, and how many bytes that was."""
+    """What was written: the size in bytes of each key, of its last bytes where they were written twice."""
 
-    keys: int = 0
-    size: int = 0
+    sizes: Mapping[Key, int] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes.values())
 
     def __add__(self, other: "Written") -> "Written":
-        return Written(keys=self.keys + other.keys, size=self.size + other.size)
+        return Written(sizes={**self.sizes, **other.sizes})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +131,7 @@ def publish(
     ledger = ledger.with_keys({key: replace(record, is_pending=True) for key, record in records.items()})
     ledger = ledger.with_pending(evicted)
     store.save(ledger)
-    written = Written(keys=len(entries), size=sum(entry.size for entry in entries))
+    written = Written(sizes={entry.key: entry.size for entry in entries})
     stored = stored_content(ledger)
     with progress.task("publish", written.size, "bytes") as task, threads(target.concurrency) as pool:
         for batch in _batches(entries):

@@ -166,7 +166,6 @@ def test_each_package_has_one_door(module: Module) -> None:
     assert not unknown, "a new package needs a line in DOORS, and one in the README that says what it is for"
 
 
-@pytest.mark.xfail(strict=True, reason="pyproject.toml does not name numpy yet; this mark goes with that fix")
 def test_the_dependencies_are_the_packages_that_are_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     declared = {re.split("[^a-z0-9-]", dependency.lower())[0] for dependency in project["dependencies"]}

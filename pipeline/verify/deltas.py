@@ -12,6 +12,7 @@ from ..layers import LayerSource
 from ..ledger.document import Ledger
 from ..ledger.records import LayerRecord
 from ..oci.digest import DiffID
+from ..oci.keys import Key
 from ..progress import Progress
 from ..targets.base import Target
 from .findings import Findings, ListedDelta, Problem
@@ -31,7 +32,7 @@ def check_deltas(
 
     The source of a delta need not be published any more: those who have it do not need it from here.
     """
-    layers = {diff_id: layer for diff_id, (_, layer) in findings.layers.items()}
+    layers = findings.layers
     made = {(key.from_diff_id, key.to_diff_id): key for key in ledger.deltas}
     groups: dict[tuple[DiffID, ...], dict[str, ListedDelta]] = {}
     for delta in findings.deltas:
@@ -57,9 +58,9 @@ def check_deltas(
 
 
 def _check_group(
-    sources: Sequence[LayerRecord],
+    sources: Sequence[tuple[Key, LayerRecord]],
     deltas: Mapping[str, ListedDelta],
-    layers: Mapping[DiffID, LayerRecord],
+    layers: Mapping[DiffID, tuple[Key, LayerRecord]],
     target: Target,
     source: LayerSource,
     directory: Path,
@@ -68,9 +69,10 @@ def _check_group(
     problems = []
     place = directory / uuid4().hex
     try:
-        tree = source.extract(sources, place)
+        tree = source.extract([layer for _, layer in sources], place)
     except DeltapressError as error:
-        return [Problem(key=delta.key, problem=f"its source cannot be read: {error}") for delta in deltas.values()]
+        problem = f"a source of {len(deltas)} deltas cannot be read: {error}"
+        return [Problem(key=sources[-1][0], problem=problem)]
     for delta in deltas.values():
         to = layers.get(delta.pair.to_diff_id)
         if to is None:
@@ -78,7 +80,7 @@ def _check_group(
             continue
         try:
             with target.open(delta.key) as stream:
-                prove(stream, tree.directory, delta.pair.to_diff_id, size=source.size(to))
+                prove(stream, tree.directory, delta.pair.to_diff_id, size=source.size(to[1]))
         except DeltapressError as error:
             problems.append(Problem(key=delta.key, problem=f"from {delta.pair.from_diff_id.short}: {error}"))
     shutil.rmtree(place)
