@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,38 @@ pytestmark = pytest.mark.interop
 REPOSITORY = "runtimes/platform"
 
 
-def config_digest(layout: Path) -> str:
-    [entry] = json.loads((layout / "index.json").read_bytes())["manifests"]
-    manifest = (layout / "blobs" / entry["digest"].replace(":", "/")).read_bytes()
-    return str(json.loads(manifest)["config"]["digest"])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A published runtime: its layout holds today's version only, as in a nightly job."""
+
+    root: Path
+    layout: Path
+    build: Path
+
+    @property
+    def ref(self) -> str:
+        return flatpaks.ref(flatpaks.arch(self.build))
+
+    @property
+    def config_digest(self) -> str:
+        [entry] = json.loads((self.layout / "index.json").read_bytes())["manifests"]
+        manifest = (self.layout / "blobs" / entry["digest"].replace(":", "/")).read_bytes()
+        return str(json.loads(manifest)["config"]["digest"])
+
+    def publish(self, version: int) -> None:
+        shutil.rmtree(self.layout, ignore_errors=True)
+        flatpaks.build(self.layout, self.build, version)
+        published.publish(self.root, {REPOSITORY: self.layout}, rename={self.ref: "latest"})
+
+
+@pytest.fixture
+def channel(tmp_path: Path) -> Iterator[Channel]:
+    build = tmp_path / "build"
+    build.mkdir()
+    with servers.public_directory() as root:
+        channel = Channel(root=root, layout=tmp_path / "layout", build=build)
+        channel.publish(1)
+        yield channel
 
 
 @pytest.fixture
@@ -28,39 +57,52 @@ def flatpak() -> Iterator[Flatpak]:
         yield Flatpak(home=home)
 
 
-@pytest.mark.parametrize("server", ["nginx", "serve"])
-def test_flatpak_updates_through_deltas_alone(server: str, flatpak: Flatpak, tmp_path: Path) -> None:
-    layout = tmp_path / "layout"
-    build = tmp_path / "build"
-    build.mkdir()
-    ref = flatpaks.ref(flatpaks.arch(build))
+def install(flatpak: Flatpak, site: servers.Site, channel: Channel) -> None:
+    flatpak.add_remote("ours", site.registry)
+    flatpak.install("ours", channel.ref)
+    assert installed(flatpak, channel) == flatpaks.content(1)
 
-    def publish(version: int) -> None:
-        # the nightly case: the layout holds today's version only
-        shutil.rmtree(layout, ignore_errors=True)
-        flatpaks.build(layout, build, version)
-        published.publish(root, {REPOSITORY: layout}, rename={ref: "latest"})
 
-    def assert_installed(version: int) -> None:
-        files = flatpak.files(ref)
-        assert {
-            path.relative_to(files).as_posix(): path.read_bytes()
-            for path in files.rglob("*")
-            if path.is_file() and path.name != ".ref"
-        } == flatpaks.content(version)
+def update_through_one_delta(flatpak: Flatpak, site: servers.Site, channel: Channel) -> None:
+    before = len(site.requests())
+    output = flatpak.update(channel.ref)
+    [delta] = re.findall(r"Using OCI delta (\S+) for layer", output.stdout + output.stderr)
+    blobs = re.findall(rf"/v2/{REPOSITORY}/blobs/(sha256:[0-9a-f]+)", "\n".join(site.requests()[before:]))
+    # nothing but these: the delta took the place of the layer
+    assert blobs == [channel.config_digest, delta]
 
-    with servers.public_directory() as root:
-        publish(1)
-        with servers.ALL[server](root) as site:
-            flatpak.add_remote("ours", site.registry)
-            flatpak.install("ours", ref)
-            assert_installed(1)
-            for version in (2, 3):
-                publish(version)
-                before = len(site.requests())
-                output = flatpak.update(ref)
-                [delta] = re.findall(r"Using OCI delta (\S+) for layer", output.stdout + output.stderr)
-                blobs = re.findall(rf"/v2/{REPOSITORY}/blobs/(\S+)", "\n".join(site.requests()[before:]))
-                # nothing but these: the delta took the place of the layer
-                assert blobs == [config_digest(layout), delta]
-                assert_installed(version)
+
+def installed(flatpak: Flatpak, channel: Channel) -> dict[str, bytes]:
+    files = flatpak.files(channel.ref)
+    found = {path.relative_to(files).as_posix(): path.read_bytes() for path in files.rglob("*") if path.is_file()}
+    found.pop(".ref")  # flatpak's own
+    return found
+
+
+@pytest.mark.parametrize("server", servers.ALL)
+def test_flatpak_updates_through_deltas_alone(server: str, channel: Channel, flatpak: Flatpak) -> None:
+    with servers.ALL[server](channel.root) as site:
+        install(flatpak, site, channel)
+        for version in (2, 3):
+            channel.publish(version)
+            update_through_one_delta(flatpak, site, channel)
+            assert installed(flatpak, channel) == flatpaks.content(version)
+
+
+def test_flatpak_may_miss_versions(channel: Channel, flatpak: Flatpak) -> None:
+    with servers.nginx(channel.root) as site:
+        install(flatpak, site, channel)
+        for version in (2, 3, 4):
+            channel.publish(version)
+        update_through_one_delta(flatpak, site, channel)
+        assert installed(flatpak, channel) == flatpaks.content(4)
+
+
+def test_flatpak_takes_the_layer_when_it_missed_too_many_versions(channel: Channel, flatpak: Flatpak) -> None:
+    with servers.nginx(channel.root) as site:
+        install(flatpak, site, channel)
+        for version in (2, 3, 4, 5):
+            channel.publish(version)
+        output = flatpak.update(channel.ref)
+        assert "Using OCI delta" not in output.stdout + output.stderr
+        assert installed(flatpak, channel) == flatpaks.content(5)
