@@ -28,6 +28,7 @@ MAX_WINDOW_LOG = 27
 """The largest zstd window that libzstd accepts by default (128 MiB); more is neither written nor read."""
 
 _PIECE = 1 << 18
+_INPUT = 1 << 15  # what is left of it is copied at the end of each member, and members can be tiny
 _GZIP_MAGIC = b"\x1f\x8b"
 _BZIP2_MAGIC = b"BZh"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
@@ -170,7 +171,7 @@ class _Input:
         if self._pushed:
             data, self._pushed = self._pushed, b""
             return data
-        return self._stream.read(_PIECE)
+        return self._stream.read(_INPUT)
 
     def pieces(self) -> Iterator[bytes]:
         while piece := self.piece():

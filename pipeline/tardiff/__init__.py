@@ -8,11 +8,12 @@ Rule 3. Same inputs and options, same bytes, for any number of threads. `encoder
 Rule 4. Nothing of `pipeline` is imported but `errors` and `compression`.
 
     format      magic, operations, their writer and reader      pool        threads with a memory budget
-    tar         streaming tar reader with raw offsets           sources     which old file a new one is made from
-    tree        old layers, extracted as clients do             matchers/   what two files share, a library a file
+    tar         streaming tar reader with raw offsets           sources     which old file a new one resembles
+    tree        old layers, extracted as clients do             pairing     sources for all files of a new tar
+    replay      the rules of that, entry by entry               matchers/   what two files share, a library a file
     encoder     new tar + tree -> delta                         cover       what a matcher answered, checked
     decoder     delta + tree -> tar                             outline     a few numbers that tell related layers
 
-numpy is used wherever bytes are compared or hashed by the million (cover, encoder, sources): it is the arithmetic of
-this package and not a service behind a door.
+numpy is used wherever bytes are compared or hashed by the million: it is the arithmetic of this package and not a
+service behind a door.
 """

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, cast
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,20 +31,25 @@ class Pool:
         self._used = 0
 
     def submit(self, memory: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run `function(*args, **kwargs)` in a thread once `memory` bytes are free."""
+        """Run `function(*args, **kwargs)` in a thread once `memory` bytes are free; until then it can be cancelled."""
         future: Future[T] = Future()
 
         def start() -> None:
-            self._executor.submit(function, *args, **kwargs).add_done_callback(finished)
+            self._executor.submit(run).add_done_callback(finished)
 
-        def finished(inner: Future[T]) -> None:
+        def run() -> T | None:
+            return function(*args, **kwargs) if future.set_running_or_notify_cancel() else None
+
+        def finished(inner: Future[T | None]) -> None:
             with self._lock:
                 self._used -= memory
             self._admit()
+            if future.cancelled():
+                return
             if (error := inner.exception()) is not None:
                 future.set_exception(error)
             else:
-                future.set_result(inner.result())
+                future.set_result(cast(T, inner.result()))
 
         with self._lock:
             self._waiting.append((memory, start, future))

@@ -86,10 +86,12 @@ class SourceIndex:
 
     def identical(self, path: bytes, digest: bytes) -> Source | None:
         """A source with this content."""
-        found = self._by_digest.get(digest, [])[:_TOO_COMMON]
-        names = _names(path)
+        if path in self._by_name and (same := self._by_name[path].sources[0]).digest == digest:
+            return same
+        names = set(_names(path))
         # the more of the names of the new file a source has, the nearer it is
-        return max(found, key=lambda source: (source.path == path, _common(names, source.path)), default=None)
+        found = self._by_digest.get(digest, [])[:_TOO_COMMON]
+        return max(found, key=lambda source: len(names.intersection(_names(source.path))), default=None)
 
     def named(self, path: bytes, size: int) -> Source | None:
         """A source with the nearest name."""
@@ -135,7 +137,3 @@ def _names(path: bytes) -> tuple[bytes, ...]:
     *_, name = plain.split(b"/")
     two = b"/".join(plain.split(b"/")[-2:])
     return path, b"/" + plain, b"//" + two, b"///" + name
-
-
-def _common(names: tuple[bytes, ...], path: bytes) -> int:
-    return len(set(names) & set(_names(path)))

@@ -241,6 +241,11 @@ class TarReader:
             self.offset += len(piece)
 
 
+def names_of(path: bytes) -> list[bytes]:
+    """The names in `path`; empty ones and "." mean nothing."""
+    return [name for name in path.split(b"/") if name not in (b"", b".")]
+
+
 def _text(field: bytes) -> bytes:
     return field.split(b"\0", 1)[0]
 

@@ -1,13 +1,10 @@
 """Covers: found within a bound, and believed only after a check."""
 
-import random
-
 import numpy as np
 import pytest
 
 from pipeline.tardiff.cover import checked, common_prefix, find_cover
 from pipeline.tardiff.matchers import CoverArray, Matcher
-from pipeline.tardiff.matchers.bsdiff import Bsdiff
 
 
 class Fixed:
@@ -87,17 +84,6 @@ def test_beyond_the_memory_blocks_cover_all_of_new() -> None:
     assert b"".join(asked for _, asked in matcher.asked) == new
     assert max(len(left) + len(right) for left, right in matcher.asked) <= 2000
     assert len({left for left, _ in matcher.asked}) <= len(matcher.asked)
-
-
-def test_bsdiff_finds_moved_and_changed_parts() -> None:
-    old = random.Random(4).randbytes(3000)
-    changed = bytearray(old)
-    changed[1500] ^= 0xFF
-    new = bytes(changed[1000:]) + b"between" + bytes(changed[:1000])
-    cover = Bsdiff().cover(old, new)
-    assert len(checked(cover, len(old), len(new))) == len(cover) > 0
-    equal = sum(a == b for o, n, size in cover for a, b in zip(old[o : o + size], new[n : n + size], strict=True))
-    assert equal > 2900
 
 
 def test_the_common_prefix_may_be_longer_than_one_piece() -> None:

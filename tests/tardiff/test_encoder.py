@@ -5,6 +5,7 @@ import gzip
 import io
 import random
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
@@ -28,6 +29,9 @@ from tests.tars import (
 )
 
 from .lab import Lab, operations
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 def noise(seed: int, size: int) -> bytes:
@@ -174,6 +178,33 @@ def test_zeros_with_one_changed_byte_stay_small(lab: Lab) -> None:
     delta, encoded = lab.encode(lab.tree(tar(file("f", old))), tar(file("f", new)))
     assert len(delta) < 300
     assert encoded.ops < 10
+
+
+def test_zeros_with_changes_between_are_made_in_a_few_operations(lab: Lab) -> None:
+    old = bytes(1 << 20)
+    new = b"x" + bytes(1 << 19) + b"changed" + bytes(1 << 18) + b"x"
+    delta, encoded = lab.encode(lab.tree(tar(file("f", old))), tar(file("f", new)))
+    assert len(delta) < 400
+    assert encoded.ops < 20
+
+
+class FullDisk(io.BytesIO):
+    """Refuses what exceeds a kilobyte."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        if self.tell() > 1000:
+            raise OSError("the disk is full")
+        return super().write(data)
+
+
+def test_after_an_error_nothing_goes_on(lab: Lab) -> None:
+    tree = lab.tree(tar(*(file(f"f{n}", noise(n, 30_000)) for n in range(100))))
+    to = lab.directory / "to.tar"
+    to.write_bytes(tar(*(file(f"f{n}", edited(noise(n, 30_000)) + noise(n + 500, 40_000)) for n in range(100))))
+    with Pool(workers=2, memory=1 << 30) as pool:
+        with pytest.raises(OSError, match="disk is full"):
+            encode(tree, to, FullDisk(), options=EncoderOptions(effort="fast"), pool=pool)
+        assert pool.submit(1 << 30, lambda: "idle").result() == "idle"
 
 
 def test_many_unrelated_files_are_not_matched(lab: Lab) -> None:

@@ -61,6 +61,23 @@ def test_what_a_task_raises_reaches_whoever_waits_and_frees_its_memory() -> None
         assert after.result() == "goes on"
 
 
+def test_a_task_that_waits_can_be_cancelled() -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def block() -> None:
+        started.set()
+        release.wait()
+
+    with Pool(workers=1, memory=100) as pool:
+        pool.submit(50, block)
+        small, large = pool.submit(50, lambda: 1), pool.submit(100, lambda: 2)
+        started.wait()
+        assert small.cancel()
+        assert large.cancel()
+        release.set()
+        assert pool.submit(100, lambda: "goes on").result() == "goes on"
+
+
 def test_leaving_cancels_what_waits() -> None:
     started, release = threading.Event(), threading.Event()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tardiff import tree as tree_module
+from pipeline.tardiff import replay
 from pipeline.tardiff.tar import TarError
 from pipeline.tardiff.tree import ExtractError, SourceTree, extract
 from tests.tars import (
@@ -132,6 +132,13 @@ def test_a_whiteout_removes_only_what_lower_layers_brought(lab: Lab) -> None:
     assert contents(lab.tree(lower, tar(whiteout("d/a"), file("d/a", NEW)))) == {"d/a": NEW, "d/b": OLD}
     assert contents(lab.tree(lower, tar(file("d/c", NEW), opaque("d")))) == {"d/c": NEW}
     assert contents(lab.tree(lower, tar(opaque("d"), file("d/c", NEW)))) == {"d/c": NEW}
+
+
+def test_repeated_and_nested_opaque_marks_change_nothing(lab: Lab) -> None:
+    lower = tar(file("d/a", OLD), file("d/e/b", OLD), file("d/e/k", OLD))
+    upper = tar(opaque("d/e"), file("d/e/b", NEW), opaque("d/e"), file("d/c", NEW), opaque("d"), opaque("d"))
+    assert contents(lab.tree(lower, upper)) == {"d/e/b": NEW, "d/c": NEW}
+    assert contents(lab.tree(lower, upper, tar(opaque("d"), file("d/z", OTHER)))) == {"d/z": OTHER}
 
 
 def test_a_file_that_its_own_layer_whites_out_is_no_source(lab: Lab) -> None:
@@ -260,7 +267,7 @@ def test_more_bytes_than_allowed_are_refused(tmp_path: Path) -> None:
 
 
 def test_more_names_than_allowed_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree_module, "MAX_NODES", 10)
+    monkeypatch.setattr(replay, "MAX_NODES", 10)
     layer = tar(directory("/".join("abcdefghijk")))
     with pytest.raises(ExtractError, match="more than the allowed 10 names"):
         extract([io.BytesIO(layer)], tmp_path, max_bytes=1000)
