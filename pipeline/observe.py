@@ -30,6 +30,12 @@ class Seen:
     outlines: Mapping[DiffID, Outline]
     skipped: tuple[str, ...]
 
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """Of all documents and blobs that can be published from here."""
+        images = self.observation.images.values()
+        return frozenset(self.documents) | {blob.digest for image in images for blob in image.blobs}
+
     def content(self, digest: Digest) -> Content | None:
         """The bytes of a blob or a document of this layout; None when it has none of that digest."""
         if digest in self.documents:

@@ -5,6 +5,8 @@ Rule 2. By default an image does not wait for its deltas: images and tags are wr
         listed. With the order `deltas-first` a repository's tags are written last.
 Rule 3. A proven delta is stored and remembered at once: a run that dies later does not make it again.
 Rule 4. A run in which nothing changed writes nothing, the ledger included.
+Rule 5. What a run that died left unfinished, and no layout has any more, is forgotten: it must not keep the next image
+        from being published.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,15 +31,24 @@ from .oci.keys import LEDGER_KEY, Key, repository_of
 from .pages import page_files, server_files
 from .plan import DeltaPlan, Rules, plan_deltas
 from .progress import Progress, Silent
-from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune
-from .publish import SourceChangedError, Stock, StoredContent, Written, plan_writes, publish, stored_content
+from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, without_lost
+from .publish import (
+    SourceChangedError,
+    Stock,
+    StoredContent,
+    Written,
+    found_content,
+    plan_writes,
+    publish,
+    stored_content,
+)
 from .published import by_repository
 from .rebuild import rebuild
 from .savings import Saving, savings
 from .tardiff.encoder import GENERATOR, EncoderOptions
 from .tardiff.pool import Pool
 from .targets.base import Target
-from .versions import advance, retain
+from .versions import advance, forget, retain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +112,8 @@ def run(config: Config, target: Target, settings: Settings, *, progress: Progres
             try:
                 return press.publish()
             except SourceChangedError as error:
+                if error.repository in failed:
+                    raise
                 # rare: a layout changed between check and copy; the others go on without it
                 failed[error.repository] = error
 
@@ -139,6 +152,7 @@ class _Press:
         self._seen: dict[str, Seen] = {}
         self._notes: list[str] = []
         self._is_rebuilt = False
+        self._found: Mapping[Digest, Key] = {}
         self._written = Written()
 
     def publish(self) -> Outcome:
@@ -212,6 +226,7 @@ class _Press:
     def _observe(self, ledger: Ledger) -> Ledger:
         """The ledger after all layouts that can be read were seen. What fails stays as it was published."""
         known = {record.digest for record in ledger.keys.values() if not record.is_pending}
+        self._found = found_content(ledger, self._target)
         repositories = dict(ledger.repositories)
         outlines = dict(ledger.outlines)
         for repository in self._config.repositories:
@@ -229,18 +244,33 @@ class _Press:
                 continue
             self._seen[repository.name] = seen
             self._notes.extend(f"{repository.name}: {line}" for line in seen.skipped)
-            record = advance(
+            repositories[repository.name] = advance(
                 repositories.get(repository.name, RepositoryRecord()), seen.observation, now=self._settings.now
             )
-            repositories[repository.name] = retain(record, scopes_of(repository), keep=repository.policy.keep)
             outlines |= seen.outlines
+        self._forget_lost(repositories)
+        for repository in self._config.repositories:
+            if repository.name in self._seen:
+                record = repositories[repository.name]
+                repositories[repository.name] = retain(record, scopes_of(repository), keep=repository.policy.keep)
         self._notes.extend(
             f"{name}: published, but not in {self._config.path.name}; left as it is"
             for name in sorted(repositories.keys() - {repository.name for repository in self._config.repositories})
         )
         used = {layer.diff_id for record in repositories.values() for layer in record.layers()}
         outlines = {diff_id: outline for diff_id, outline in outlines.items() if diff_id in used}
-        return replace(ledger, repositories=repositories, outlines=outlines)
+        deltas = without_lost(ledger.deltas, self._found)
+        return replace(ledger, repositories=repositories, outlines=outlines, deltas=deltas)
+
+    def _forget_lost(self, repositories: dict[str, RepositoryRecord]) -> None:
+        """Forget the images that were never written to their end, where no layout can give what is missing."""
+        for name, record in repositories.items():
+            there = self._found.keys() | (self._seen[name].digests if name in self._seen else ())
+            whole = forget(record, there)
+            if whole is not record:
+                repositories[name] = whole
+                lost = ", ".join(digest.short for digest in record.images if digest not in whole.images)
+                self._notes.append(f"{name}: forgotten, a run that died left it unfinished: {lost}")
 
     def _plan(self, ledger: Ledger) -> DeltaPlan:
         # a repository that is no longer configured keeps its deltas, by the policy for all
@@ -270,7 +300,7 @@ class _Press:
         return not waiting if entry.repository is None else entry.repository not in waiting
 
     def _write(self, entries: Iterable[Entry], ledger: Ledger) -> Ledger:
-        stock = Stock(fresh=self._fresh, target=self._target)
+        stock = Stock(fresh=self._fresh, target=self._target, found=self._found)
         ledger, written = publish(self._store, tuple(entries), ledger, stock, progress=self._progress)
         self._written += written
         return ledger
@@ -307,7 +337,7 @@ class _Press:
         fresh = result.content
         names = {want.repository for want in plan.wanted if want.key == result.job.key and want.accepts(result.record)}
         entries = [blob_entry(name, result.record.digest, result.record.size) for name in sorted(names)]
-        stock = Stock(fresh=lambda _repository, _digest: fresh, target=self._target)
+        stock = Stock(fresh=lambda _repository, _digest: fresh, target=self._target, found=self._found)
         ledger, written = publish(self._store, entries, ledger, stock, progress=Silent())
         self._written += written
         return ledger

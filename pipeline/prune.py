@@ -8,7 +8,7 @@ Rule 4. A key is pending in the stored ledger before it is deleted. So a run tha
         the next one takes for stored.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -16,8 +16,9 @@ from itertools import groupby
 from .assemble import Tree
 from .errors import DeltapressError, ExitCode
 from .ledger.document import Ledger
-from .ledger.records import DeltaKey
+from .ledger.records import DeltaKey, DeltaRecord
 from .ledger.store import LedgerStore
+from .oci.digest import Digest
 from .oci.keys import Key
 from .progress import Progress
 from .publish import threads
@@ -116,8 +117,17 @@ def forget_deltas(ledger: Ledger, wanted: Iterable[DeltaKey]) -> Ledger:
     """Leave out the records of deltas that no image wants, once their blobs are gone too."""
     needed = set(wanted)
     stored = {record.digest for record in ledger.keys.values()}
-    deltas = {key: record for key, record in ledger.deltas.items() if key in needed or record.digest in stored}
-    return replace(ledger, deltas=deltas) if len(deltas) != len(ledger.deltas) else ledger
+    known = without_lost(ledger.deltas, stored)
+    deltas = {key: record for key, record in known.items() if key in needed or record.digest is not None}
+    return replace(ledger, deltas=deltas) if deltas != ledger.deltas else ledger
+
+
+def without_lost(deltas: Mapping[DeltaKey, DeltaRecord], stored: Container[Digest]) -> Mapping[DeltaKey, DeltaRecord]:
+    """The records, with those marked as not stored whose bytes are gone: they are made again when they are wanted."""
+    return {
+        key: record if record.digest is None or record.digest in stored else replace(record, digest=None)
+        for key, record in deltas.items()
+    }
 
 
 def _backwards(ledger: Ledger, key: Key) -> tuple[int, int]:

@@ -4,6 +4,7 @@ Rule 1. What is to be written is pending in the stored ledger before the first w
 Rule 2. A phase is finished before the next begins; within a phase, a rank before the next. So at any moment, what a
         reader finds leads only to what is there.
 Rule 3. What the ledger says is stored with the same bytes and headers is not written again.
+Rule 4. What is pending from a run that died is written again, from a layout or from what that run has stored.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ _UNCHANGING: Final = (Phase.BLOBS, Phase.MANIFESTS)
 
 
 class SourceChangedError(DeltapressError):
-    """A blob of `repository` was not what it had been when it was checked; nothing leads to it yet."""
+    """A blob of `repository` was not there or not what it had been when it was checked; nothing leads to it yet."""
 
     def __init__(self, repository: str, problem: str) -> None:
         self.repository = repository
@@ -56,23 +57,27 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stock:
-    """Where bytes come from when an entry does not carry them: by repository and digest."""
+    """Where bytes come from when an entry does not carry them: by repository and digest.
+
+    `found` is what the target held before the run, see `found_content`.
+    """
 
     fresh: Callable[[str, Digest], Content | None]
     target: Target
+    found: Mapping[Digest, Key]
 
     def content(self, entry: Entry, stored: Mapping[Digest, Key]) -> Content:
-        """Raises DeltapressError when nobody has the bytes: the ledger then knows of an image that the tree has
-        lost."""
+        """Raises SourceChangedError when nobody has the bytes any more."""
         if entry.content is not None:
             return BytesContent(entry.content)
         if entry.repository is not None and (found := self.fresh(entry.repository, entry.digest)) is not None:
             return found
-        if entry.digest in stored:
-            return StoredContent(target=self.target, key=stored[entry.digest], size=entry.size)
-        raise DeltapressError(
-            f"{entry.key}: the target should hold these bytes but does not, and no layout has them; "
-            "copy the image into its layout again"
+        key = stored.get(entry.digest) or self.found.get(entry.digest)
+        if key is not None:
+            return StoredContent(target=self.target, key=key, size=entry.size)
+        raise SourceChangedError(
+            entry.repository or "",
+            f"the blob {entry.digest} went away while the run was under way; copy the image into its layout again",
         )
 
 
@@ -152,6 +157,20 @@ def stored_content(ledger: Ledger) -> dict[Digest, Key]:
         for key, record in ledger.keys.items()
         if record.order[0] in _UNCHANGING and not record.is_pending
     }
+
+
+def found_content(ledger: Ledger, target: Target) -> dict[Digest, Key]:
+    """`stored_content`, and what a run that died has stored of the pending keys, by a look at each of them.
+
+    A key that ends with the digest of its bytes holds them or is not there, since a put is verified and atomic.
+    Raises TargetError.
+    """
+    pending = {
+        record.digest: key
+        for key, record in ledger.keys.items()
+        if record.is_pending and key.endswith(f"/{record.digest}") and target.stat(key) is not None
+    }
+    return pending | stored_content(ledger)
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -14,7 +14,7 @@ Rule 5. A tag that its layout has lost stays a version: a layout that holds only
         same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -111,6 +111,28 @@ def retain(record: RepositoryRecord, scopes: Sequence[str] = (), *, keep: int) -
             tags[tag] = replace(known, moves=moves if len(moves) > 1 or not known.has_moved else known.moves[-2:])
     if tags == record.tags and images.keys() == record.images.keys():
         return record
+    return replace(record, tags=tags, images=images)
+
+
+def forget(record: RepositoryRecord, there: Set[Digest]) -> RepositoryRecord:
+    """Leave out each image of which a document or a blob is not `there`; its tags point to what they pointed to
+    before."""
+    images = {
+        digest: image
+        for digest, image in record.images.items()
+        if all(part.digest in there for part in (*image.documents, *image.blobs))
+    }
+    if len(images) == len(record.images):
+        return record
+    lost = record.images.keys() - images.keys()
+    tags = {}
+    for tag, known in record.tags.items():
+        moves: list[Move] = []
+        for move in known.moves:
+            if move.image not in lost and not (moves and moves[-1].image == move.image):
+                moves.append(move)
+        if moves:
+            tags[tag] = replace(known, moves=tuple(moves))
     return replace(record, tags=tags, images=images)
 
 

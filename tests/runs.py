@@ -1,0 +1,130 @@
+"""Whole runs for tests: a configuration in a folder, layouts beside it, a target, and one call a night."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pipeline import press
+from pipeline.config import Config, parse_config
+from pipeline.content import Content
+from pipeline.oci.digest import Digest
+from pipeline.oci.keys import LEDGER_KEY, Headers, Key
+from pipeline.progress import Silent
+from pipeline.targets.base import Target
+from pipeline.targets.memory import MemoryTarget
+from pipeline.targets.wrappers import RecordingTarget
+
+from .client import problems
+from .layouts.builder import Json, LayoutBuilder, tar_of
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+_NOISE = random.Random(7).randbytes(4000)
+
+
+def night(number: float) -> datetime:
+    return START + timedelta(days=number)
+
+
+def app(version: int) -> bytes:
+    """A layer whose versions differ in a few bytes of what does not compress: about 4 KB, a delta of 200 bytes."""
+    data = bytearray(_NOISE)
+    data[10 * version : 10 * version + 8] = random.Random(version).randbytes(8)
+    return tar_of({"bin/app": bytes(data)})
+
+
+def other(version: int) -> bytes:
+    """The same for another program: nothing in it is like anything of `app`."""
+    data = bytearray(reversed(_NOISE))
+    data[10 * version : 10 * version + 8] = random.Random(version).randbytes(8)
+    return tar_of({"lib/other": bytes(data)})
+
+
+class MemoryFolder(MemoryTarget):
+    """In memory what a directory is: it stores no headers, so web servers must find them in the tree."""
+
+    stores_headers = False
+
+    def copy(self) -> "MemoryFolder":
+        twin = MemoryFolder()
+        twin.contents, twin.headers = dict(self.contents), dict(self.headers)
+        return twin
+
+    def published(self) -> dict[Key, bytes]:
+        return {key: data for key, data in self.contents.items() if key != LEDGER_KEY}
+
+
+class WatchedTarget(RecordingTarget):
+    """Calls `look` after every put and delete."""
+
+    def __init__(self, inner: Target, look: Callable[[], None]) -> None:
+        super().__init__(inner)
+        self._look = look
+
+    def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
+        super().put(key, content, headers, digest=digest, same_as=same_as)
+        self._look()
+
+    def delete(self, key: Key) -> None:
+        super().delete(key)
+        self._look()
+
+
+@dataclass
+class Shop:
+    """A folder with layouts and a configuration. `repositories` maps each name to more lines of its table."""
+
+    path: Path
+    target: Target = field(default_factory=MemoryFolder)
+    policy: str = "versions = 2"
+    repositories: dict[str, str] = field(default_factory=lambda: {"app": ""})
+
+    @property
+    def folder(self) -> MemoryFolder:
+        assert isinstance(self.target, MemoryFolder)
+        return self.target
+
+    @property
+    def config(self) -> Config:
+        lines = ["[target]", 'url = "public"', "[policy]", self.policy]
+        for name, more in self.repositories.items():
+            lines += ["[[repository]]", f'name = "{name}"', f'layout = "{name.replace("/", "-")}"', more]
+        return parse_config("\n".join(lines), path=self.path / "deltapress.toml")
+
+    def layout(self, tags: dict[str, Json], build: LayoutBuilder, repository: str = "app") -> Path:
+        """Write the layout of a repository, whose descriptors `build` has made, in place of an earlier one."""
+        for tag, descriptor in tags.items():
+            build.tag(tag, descriptor)
+        path = self.path / repository.replace("/", "-")
+        for file in path.rglob("*"):
+            if file.is_file():
+                file.unlink()
+        return build.write(path)
+
+    def images(self, tags: dict[str, bytes | tuple[bytes, ...]], repository: str = "app") -> Path:
+        """A layout with an image for each tag, of one layer or several."""
+        build = LayoutBuilder()
+        found = {tag: build.image(*((tar,) if isinstance(tar, bytes) else tar)) for tag, tar in tags.items()}
+        return self.layout(found, build, repository)
+
+    def run(self, number: float = 0, *, target: Target | None = None, **settings: Any) -> press.Outcome:
+        """Publish, `number` nights after the first."""
+        chosen = press.Settings(now=night(number), **{"jobs": 1, "memory": 1 << 30, **settings})
+        return press.run(self.config, target or self.target, chosen, progress=Silent())
+
+    def dry_run(self, number: float = 0) -> press.Outcome:
+        settings = press.Settings(now=night(number), jobs=1, memory=1 << 30)
+        return press.dry_run(self.config, self.target, settings, progress=Silent())
+
+    def watched_run(self, number: float = 0, **settings: Any) -> tuple[press.Outcome, WatchedTarget]:
+        """Publish under the eyes of a client that looks after every single call."""
+
+        def look() -> None:
+            assert problems(self.folder.contents) == []
+
+        target = WatchedTarget(self.target, look)
+        outcome = self.run(number, target=target, **settings)
+        assert problems(self.folder.contents, at_rest=True) == []
+        return outcome, target
