@@ -109,7 +109,7 @@ def _files(reader: TarReader) -> list[NewFile]:
     files = []
     try:
         for entry in reader:
-            if entry.kind is Kind.FILE and not entry.is_sparse and entry.size:
+            if entry.kind is Kind.FILE and entry.size:
                 file = NewFile(path=b"/".join(names_of(entry.path)), start=entry.data, size=entry.size)
                 files.append(file)
     except TarError as error:

@@ -126,6 +126,7 @@ REFERENCE_CASES: dict[str, tuple[list[bytes], bytes]] = {
     "pax headers": ([tar(pax(file("f", A), path="g"))], tar(pax(file("x", A), path="g", mtime="1.5"))),
     "bytes behind the end": ([tar(file("f", A))], tar(file("f", A)) + A),
     "cut inside a file": ([tar(file("f", A))], tar(file("f", A), end=b"")[:20_000]),
+    "cut where a source ends": ([tar(file("g", A[: 20_000 - 512]))], tar(file("f", A), end=b"")[:20_000]),
     "a bad header": ([tar(file("f", A))], tar(file("f", A), end=b"garbage" * 100) + tar(file("g", A))),
     "absolute and escaping names": ([tar(file("/f", A), file("../g", B))], tar(file("/f", A), file("../g", B))),
 }
