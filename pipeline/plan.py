@@ -1,6 +1,7 @@
 """Pure: the ledger + the policy -> which deltas are wanted, which of them must be made, and what is skipped and why.
 
-Rule 1. Deltas lead into the latest image of a series only, from the `versions` distinct images before it, per platform.
+Rule 1. Deltas lead into the latest image of a series only, from the `versions` distinct images before it, per platform:
+        an index whose image for a platform is that of the index after it is no version of that platform.
 Rule 2. The same pair wanted twice is made once.
 Rule 3. A delta's sources are the files of one layer alone: clients of the `_deltaindex` format accept any image that
         has that layer, and only the layer's own files are certain to be there. One exception is rule 4.
@@ -124,30 +125,38 @@ def _wants(
     if not latest.platforms:
         yield skip(None, "the latest image has no tar layers")
         return
-    sources = series.last(policy.versions)
-    if not sources:
+    if not policy.versions:
+        yield skip(None, "the policy asks for deltas from 0 versions")
+        return
+    if len(series.versions) == 1:
         yield skip(None, "there is no version before the latest")
         return
     for target in latest.platforms:
-        found = False
-        for source in sources:
-            old = [image for image in record.images[source].platforms if image.platform == target.platform]
-            if len(old) != 1 or old[0].manifest == target.manifest:
-                continue
-            found = True
-            for key, layer in _pairs(record, old[0], target, outlines):
+        sources = _versions_of(target, series, record)[: policy.versions]
+        for old in sources:
+            for key, layer in _pairs(record, old, target, outlines):
                 yield Wanted(
                     key=key,
                     repository=repository,
                     series=series.name,
                     platform=target.platform,
-                    source=old[0].manifest,
+                    source=old.manifest,
                     target=target.manifest,
                     layer=layer,
                     max_ratio=policy.max_ratio,
                 )
-        if not found:
+        if not sources:
             yield skip(target.platform, "no version before the latest has another image for this platform")
+
+
+def _versions_of(target: PlatformRecord, series: Series, record: RepositoryRecord) -> list[PlatformRecord]:
+    """The distinct images of the target's platform before it, the newest first."""
+    found: dict[Digest, PlatformRecord] = {}
+    for version in series.versions[-2::-1]:
+        same = [image for image in record.images[version].platforms if image.platform == target.platform]
+        if len(same) == 1 and same[0].manifest != target.manifest:
+            found.setdefault(same[0].manifest, same[0])
+    return list(found.values())
 
 
 def _pairs(

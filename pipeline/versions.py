@@ -45,10 +45,6 @@ class Series:
     def latest(self) -> Digest:
         return self.versions[-1]
 
-    def last(self, count: int) -> tuple[Digest, ...]:
-        """The `count` versions before the latest, the newest first."""
-        return self.versions[-2 : -2 - count : -1] if count else ()
-
 
 def advance(record: RepositoryRecord, seen: Observation, *, now: datetime) -> RepositoryRecord:
     """The record after this run has seen its layout; the same value when nothing moved."""
