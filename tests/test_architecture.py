@@ -29,7 +29,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "tardiff": {"errors", "compression"},
     "content": {"errors", "oci"},
     "targets": {"errors", "content", "oci"},
-    "config": {"errors", "oci", "quantities", "tables"},
+    "config": {"errors", "oci", "quantities", "tables", "targets.s3.options"},
     "layout": {"errors", "content", "oci"},
     "ledger": {"errors", "content", "oci", "tardiff.outline", "targets.base"},
     "serve": {"errors", "oci"},
@@ -46,6 +46,10 @@ PURE_STANDARD: Final = {
 # Who may import a package: the one module that wraps its exceptions. Parts of the standard library that need the same
 # care stand here too; a room's name means all of its modules.
 DOORS: Final[dict[str, set[str]]] = {
+    "boto3": {"pipeline.targets.s3.bucket"},
+    # the two that boto3 is made of: its exceptions and its options are theirs
+    "botocore": {"pipeline.targets.s3.bucket"},
+    "urllib3": {"pipeline.targets.s3.bucket"},
     "bsdiff4": {"pipeline.tardiff.matchers.bsdiff"},
     "jinja2": {"pipeline.templates"},
     "rich": {"pipeline.cli.progress"},
@@ -62,7 +66,7 @@ DOORS: Final[dict[str, set[str]]] = {
     # arithmetic on arrays of bytes: it has no exceptions that would have to be wrapped
     "numpy": {"pipeline.tardiff"},
     # waiting for a lock needs a clock that does not jump; every date comes from the command line's `now`
-    "time": {"pipeline.cli", "pipeline.targets.flock"},
+    "time": {"pipeline.cli", "pipeline.targets.flock", "pipeline.targets.s3.lease"},
     "logging": set(),
     "pickle": set(),
     "subprocess": set(),

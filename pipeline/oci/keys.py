@@ -27,6 +27,8 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 PRIVATE: Final = "_deltapress"
 PING_KEY: Final = Key("v2/index.html")
+# What a bucket answers /v2/ with, for it has no index files. Of zero bytes: some gateways refuse a body there.
+PING_FOLDER_KEY: Final = Key("v2/")
 PAGE_KEY: Final = Key("index.html")
 FLATPAK_INDEX_KEY: Final = Key("index/static")
 LEDGER_KEY: Final = Key(f"{PRIVATE}/ledger.json")

@@ -50,12 +50,33 @@ class ContentChangedError(TargetError):
 
 
 class LockHeldError(TargetError):
-    """Another publisher holds the lock. `holder` is None where the lock does not say who."""
+    """Another publisher holds the lock. `holder` is None where the lock does not say who.
 
-    def __init__(self, holder: Holder | None) -> None:
-        self.holder = holder
-        who = str(holder) if holder else "a process that left no name"
-        super().__init__(f"the lock is held by {who}; wait until it has finished, or end it", key=LOCK_KEY)
+    `expires_in` is for a lock that outlives its holder: in how many seconds it is free, unless it is renewed.
+    """
+
+    def __init__(self, holder: Holder | None, *, expires_in: float | None = None) -> None:
+        self.holder, self.expires_in = holder, expires_in
+        until = "" if expires_in is None else f" (if that has died, the lock is free in {max(expires_in, 1):.0f} s)"
+        super().__init__(
+            f"the lock is held by {_named(holder)}; wait until it has finished, or end it{until}", key=LOCK_KEY
+        )
+
+
+class LostUpdateError(TargetError):
+    """Another publisher wrote `key` after this run had read or written it. `rival` is None where it left no name."""
+
+    def __init__(self, key: str, rival: Holder | None) -> None:
+        self.rival = rival
+        super().__init__(
+            f"was changed by {_named(rival)} during this run, which stops here and has overwritten nothing of it; let "
+            "one publisher run at a time, and run again",
+            key=key,
+        )
+
+
+def _named(holder: Holder | None) -> str:
+    return str(holder) if holder else "a process that left no name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..content import CHUNK, Content
 from ..oci.digest import Digest
-from ..oci.keys import Key
+from ..oci.keys import PING_FOLDER_KEY, Key
 from .base import LOCK_KEY, TEMPORARY_PREFIX, ContentChangedError, TargetError
 
 MAX_KEY: Final = 1024  # bytes; the limit of S3 (user guide, "Object key naming guidelines")
@@ -44,6 +44,17 @@ def check_key(key: Key) -> list[str]:
             f"none of them '.' or '..', nor {LOCK_KEY}, nor {TEMPORARY_PREFIX}…; this is a mistake in the program"
         )
     return key.split("/")
+
+
+def is_object_key(text: str) -> bool:
+    """`is_key` for a store without folders, which answers /v2/ with a key of that name."""
+    return text == PING_FOLDER_KEY or is_key(text)
+
+
+def check_object_key(key: Key) -> None:
+    """`check_key` for a store without folders. Raises TargetError."""
+    if key != PING_FOLDER_KEY:
+        check_key(key)
 
 
 def verified(key: Key, content: Content, digest: Digest) -> Iterator[bytes]:

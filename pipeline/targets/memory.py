@@ -11,7 +11,7 @@ from ..content import Content
 from ..oci.digest import Digest
 from ..oci.keys import Headers, Key
 from .base import KeyMissingError, LockHeldError, Stored
-from .checks import check_key, verified
+from .checks import check_object_key, verified
 from .holder import Holder
 
 
@@ -29,27 +29,27 @@ class MemoryTarget:
         self._holder: Holder | None = None
 
     def open(self, key: Key) -> BinaryIO:
-        check_key(key)
+        check_object_key(key)
         try:
             return io.BytesIO(self.contents[key])
         except KeyError:
             raise KeyMissingError(key) from None
 
     def stat(self, key: Key) -> Stored | None:
-        check_key(key)
+        check_object_key(key)
         data = self.contents.get(key)
         return None if data is None else Stored(size=len(data))
 
     def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
-        check_key(key)
+        check_object_key(key)
         if same_as is not None:
-            check_key(same_as)
+            check_object_key(same_as)
         data = b"".join(verified(key, content, digest))
         self.headers[key] = headers
         self.contents[key] = data
 
     def delete(self, key: Key) -> None:
-        check_key(key)
+        check_object_key(key)
         self.contents.pop(key, None)
         self.headers.pop(key, None)
 

@@ -1,11 +1,19 @@
 """From the URL in a configuration to a target: which kinds there are stands here and nowhere else."""
 
+import re
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from ..errors import DeltapressError, ExitCode
 from .base import Target
+from .checks import is_key
 from .directory import DirectoryTarget
+from .s3.options import S3Options
+
+S3_SCHEME: Final = "s3://"
+# S3 user guide, "General purpose bucket naming rules"; some servers take upper-case letters and underscores too.
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
 
 class TargetURLError(DeltapressError):
@@ -18,19 +26,43 @@ class TargetURLError(DeltapressError):
         super().__init__(f"target {url!r}: {problem}")
 
 
-def open_target(url: str, base: Path) -> Target:
-    """The target of `url`: a path, relative to the folder `base`, or a `file:` URL (RFC 8089). Touches nothing yet.
+def open_target(url: str, base: Path, *, s3: S3Options | None = None) -> Target:
+    """The target of `url`: a path, relative to the folder `base`, a `file:` URL (RFC 8089), or `s3://bucket/prefix`.
+
+    `s3` says how a bucket is reached. Touches nothing yet.
 
     Raises:
         TargetURLError: of any other kind, or incomplete.
+        TargetError: the SDK does not accept the options, such as a profile that there is not.
     """
+    if url.startswith(S3_SCHEME):
+        bucket, prefix = _bucket_of(url)
+        from .s3.target import S3Target  # here, because boto3 takes a third of a second, and directories do without
+
+        return S3Target(bucket, prefix, s3 or S3Options())
     if url.startswith("file:"):
         return DirectoryTarget(_path_of(url))
     if "://" in url:
-        raise TargetURLError(url, "is of no known kind; give the path of a folder, or file:///…")
+        raise TargetURLError(url, "is of no known kind; give the path of a folder, file:///… or s3://bucket/prefix")
     if not url or "\0" in url:
-        raise TargetURLError(url, "is no path; give the path of a folder, or file:///…")
+        raise TargetURLError(url, "is no path; give the path of a folder, file:///… or s3://bucket/prefix")
     return DirectoryTarget(base / url)
+
+
+def _bucket_of(url: str) -> tuple[str, str]:
+    """The name of the bucket, and the prefix, empty or ending with '/'."""
+    bucket, _, path = url.removeprefix(S3_SCHEME).partition("/")
+    if "@" in bucket or ":" in bucket:
+        # whatever stands there may be a secret, and is not repeated
+        raise TargetURLError(
+            S3_SCHEME + "…", "holds more than a bucket; credentials come from the AWS_… variables or a profile"
+        )
+    if not _BUCKET.fullmatch(bucket):
+        raise TargetURLError(url, "has no legal bucket name; write s3://bucket or s3://bucket/prefix")
+    path = path.removesuffix("/")
+    if path and not is_key(path):
+        raise TargetURLError(url, "has no legal prefix: names joined by single '/' are wanted")
+    return bucket, f"{path}/" if path else ""
 
 
 def _path_of(url: str) -> Path:

@@ -1,0 +1,68 @@
+"""What a bucket answers, in our words.
+
+Rule. The texts of a refusal (status 401 and 403) are ours alone: what a server says there may repeat a credential.
+      Other texts of a server are cut short and made printable.
+"""
+
+from typing import Final
+
+from ..base import KeyMissingError, TargetError
+
+_MAX_MESSAGE: Final = 160
+_MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
+_CONDITION: Final = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "NoSuchUpload"})
+_EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"})
+_REFUSED: Final = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId"})
+_BUSY: Final = frozenset({"SlowDown", "ServiceUnavailable", "503", "Throttling", "RequestLimitExceeded", "429"})
+_FULL: Final = frozenset({"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507"})
+_KEPT: Final = "what is complete was kept"
+
+
+class ConditionError(TargetError):
+    """The key did not hold what the write was to replace."""
+
+    def __init__(self, key: str | None) -> None:
+        super().__init__("was changed by somebody else at the same time", key=key)
+
+
+class UnsupportedError(TargetError):
+    """The server does not know what was asked of it (status 501)."""
+
+
+def answered(code: str, status: int, message: str, *, key: str | None, url: str) -> TargetError:
+    """The error for an answer: S3's error `code`, the HTTP `status`, and the text of the server."""
+    if code in _MISSING and key is not None:
+        return KeyMissingError(key)
+    if code in _CONDITION:
+        return ConditionError(key)
+    if code == "NotImplemented" or status == 501:
+        return UnsupportedError(f"the server does not implement this request (target {url})", key=key)
+    return TargetError(f"{_advice(code, status, message)} (target {url})", key=key)
+
+
+def _advice(code: str, status: int, message: str) -> str:
+    if code == "NoSuchBucket" or (code in _MISSING and status == 404):
+        return "there is no such bucket; create it, or correct `url` or `endpoint`"
+    if code in _EXPIRED:
+        return f"the credentials have expired; renew them and run again, {_KEPT}"
+    if code in _REFUSED:
+        return "the server does not know these credentials; check the profile or the AWS_… variables"
+    if code == "RequestTimeTooSkewed":
+        return "this machine's clock differs too much from the server's; set it right"
+    if code in _FULL:
+        return f"the storage is full; make room and run again, {_KEPT}"
+    if code in _BUSY:
+        return f"the server is overloaded ({_short(code)}), again and again; run again later, {_KEPT}"
+    if status in {301, 307} or code in {"AuthorizationHeaderMalformed", "PermanentRedirect"}:
+        return "the bucket is in another region; set `region` in [target.s3]"
+    if status in {401, 403}:
+        return (
+            f"access denied ({_short(code)}); a publisher may s3:GetObject, s3:PutObject, s3:DeleteObject, "
+            "s3:AbortMultipartUpload and s3:ListBucket (without the last, what is missing looks forbidden)"
+        )
+    return f"the server answered {status} {_short(code)}: {_short(message)}"
+
+
+def _short(text: str) -> str:
+    """A server's text, fit for one line of a log."""
+    return "".join(char if char.isprintable() else " " for char in text[:_MAX_MESSAGE])
