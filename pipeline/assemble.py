@@ -43,7 +43,7 @@ from .oci.keys import (
     tags_key,
     typed_key,
 )
-from .oci.media_types import DELTA_CONFIG, OCI_INDEX, OCI_MANIFEST, TAR_DIFF
+from .oci.media_types import DELTA_CONFIG, INDEXES, OCI_INDEX, OCI_MANIFEST, TAR_DIFF
 from .oci.reference import DELTA_INDEX, is_reserved_tag
 from .plan import Wanted
 
@@ -139,10 +139,11 @@ def _repository(
 ) -> Iterator[Entry]:
     deltas = list(_delta_manifests(wanted, ledger))
     delta_index = _index(delta.descriptor for delta in deltas)
+    ranks = _ranks(record)
     documents = {
-        document.digest: _Served(descriptor=document, rank=rank)
+        document.digest: _Served(descriptor=document, rank=ranks[document.digest])
         for image in record.images.values()
-        for rank, document in enumerate(image.documents)
+        for document in image.documents
     }
     documents |= {delta.descriptor.digest: _Served(descriptor=delta.descriptor, content=delta.raw) for delta in deltas}
     referrers = _referrers(record)
@@ -179,6 +180,22 @@ def _repository(
         yield _made(access_file_key(name), _access_file(types), TEXT, MUTABLE, Phase.REFERRERS, repository=name)
     listed = sorted(tag for tag in tags if not is_reserved_tag(tag))
     yield _made(tags_key(name), _json({"name": name, "tags": listed}), JSON, MUTABLE, Phase.LISTINGS, repository=name)
+
+
+def _ranks(record: RepositoryRecord) -> dict[Digest, int]:
+    """Manifests first, then the indexes, each after those that it may hold.
+
+    In the documents of an image children stand before parents. Where an index is part of several images, the smallest
+    count of indexes before it is taken: an index that holds it has a larger one in every image.
+    """
+    ranks: dict[Digest, int] = {}
+    for image in record.images.values():
+        before = 0
+        for document in image.documents:
+            before += document.media_type in INDEXES
+            rank = before if document.media_type in INDEXES else 0
+            ranks[document.digest] = min(rank, ranks.get(document.digest, rank))
+    return ranks
 
 
 def blob_entry(repository: str, digest: Digest, size: int) -> Entry:
