@@ -8,10 +8,10 @@ Rule 3. Only the text is judged here. Whether a layout exists and what is in it 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 import tomli
 
@@ -19,12 +19,14 @@ from .errors import DeltapressError, ExitCode
 from .oci.reference import check_repository, is_reserved_tag, is_tag
 from .quantities import QuantityError, parse_duration, parse_size
 from .tables import Mistake, Table, UnfitError
+from .targets.s3.options import ACL, MAX_PART, MIN_PART, Addressing, Encryption, S3Options
 
 Order = Literal["images-first", "deltas-first"]
 
 _POLICY: Final = ("versions", "max_ratio", "grace", "keep", "order")
 _ELSEWHERE: Final = {
     "url": "[target]",
+    **dict.fromkeys((field.name for field in fields(S3Options)), "[target.s3]"),
     **dict.fromkeys((*_POLICY, "max_delete"), "[policy]"),
     **dict.fromkeys(("memory", "layer"), "[limits]"),
     **dict.fromkeys(("name", "layout", "tags", "rename", "series"), "[[repository]]"),
@@ -34,6 +36,9 @@ _ELSEWHERE: Final = {
 _RESERVED_PARTS: Final = frozenset({"blobs", "manifests", "referrers", "tags"})
 _RESERVED_ROOT: Final = "index.html"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# no user and no path: a password would end up in messages, and a bucket at the root is what clients need
+_ENDPOINT: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?/?")
+_OUR_CACHING: Final = frozenset({"public", "private", "no-store", "no-cache", "max-age", "immutable", "no-transform"})
 _PERCENT: Final = re.compile(r"(\d{1,3})%", re.ASCII)
 
 
@@ -82,10 +87,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A whole configuration. `path` is absolute, and a relative `target_url` is relative to its folder."""
+    """A whole configuration. `path` is absolute, and a relative `target_url` is relative to its folder.
+
+    `s3` matters where `target_url` is that of a bucket.
+    """
 
     path: Path
     target_url: str
+    s3: S3Options = field(default_factory=S3Options)
     policy: Policy = field(default_factory=Policy)
     max_delete: float = 0.5
     limits: Limits = field(default_factory=Limits)
@@ -144,6 +153,9 @@ def parse_config(text: str, *, path: Path) -> Config:
 def _read(root: Table, path: Path) -> Config:
     target = root.table("target")
     url = target.parsed("url", "", _text, required=True)
+    if target.has("s3") and url and not url.startswith("s3://"):
+        target.complain("s3", "is for a bucket, and `url` does not begin with s3://")
+    s3 = _read_s3(target.table("s3"))
     target.close(_ELSEWHERE)
 
     defaults = root.table("policy")
@@ -162,11 +174,36 @@ def _read(root: Table, path: Path) -> Config:
     return Config(
         path=path,
         target_url=url,
+        s3=s3,
         policy=policy,
         max_delete=max_delete,
         limits=limits,
         repositories=repositories,
     )
+
+
+def _read_s3(table: Table) -> S3Options:
+    default = S3Options()
+    options = S3Options(
+        endpoint=table.parsed("endpoint", default.endpoint, _endpoint),
+        region=table.parsed("region", default.region, _text),
+        profile=table.parsed("profile", default.profile, _text),
+        addressing=table.parsed("addressing", default.addressing, lambda text: _choice(text, Addressing)),
+        storage_class=table.parsed("storage_class", default.storage_class, _text),
+        sse=table.parsed("sse", default.sse, lambda text: _choice(text, Encryption)),
+        sse_kms_key=table.parsed("sse_kms_key", default.sse_kms_key, _text),
+        acl=table.parsed("acl", default.acl, lambda text: _choice(text, ACL)),
+        cache_control=table.parsed("cache_control", default.cache_control, _cache_control),
+        concurrency=table.integer("concurrency", default.concurrency, minimum=1, maximum=256),
+        multipart_threshold=table.parsed("multipart_threshold", default.multipart_threshold, _part_size),
+        connect_timeout=table.parsed("connect_timeout", default.connect_timeout, _timeout),
+        read_timeout=table.parsed("read_timeout", default.read_timeout, _timeout),
+        attempts=table.integer("attempts", default.attempts, minimum=1, maximum=20),
+    )
+    if options.sse_kms_key is not None and options.sse in {None, "AES256"}:
+        table.complain("sse_kms_key", 'is a key of KMS; set `sse = "aws:kms"` too')
+    table.close(_ELSEWHERE)
+    return options
 
 
 def _read_policy(table: Table, base: Policy) -> Policy:
@@ -255,10 +292,43 @@ def _tag(text: str) -> str:
 
 
 def _order(text: str) -> Order:
-    for order in get_args(Order):
-        if text == order:
-            return cast(Order, order)
-    raise UnfitError(f"is {text[:40]!r}, {' or '.join(map(repr, get_args(Order)))} is wanted")
+    return cast(Order, _choice(text, Order))
+
+
+def _choice(text: str, literal: Any) -> Any:
+    """`text`, if it is one of those of a Literal type."""
+    choices = get_args(literal)
+    if text not in choices:
+        raise UnfitError(f"is {text[:40]!r}, {' or '.join(map(repr, choices))} is wanted")
+    return text
+
+
+def _endpoint(text: str) -> str:
+    if not _ENDPOINT.fullmatch(text):  # not repeated: it may hold a password
+        raise UnfitError("is no endpoint: a URL of scheme, host and port alone is wanted, as in http://127.0.0.1:9000")
+    return text
+
+
+def _cache_control(text: str) -> str:
+    for directive in text.split(","):
+        name = directive.partition("=")[0].strip().lower()
+        if name in _OUR_CACHING or not name.isascii() or not name.replace("-", "").isalnum():
+            raise UnfitError(f"holds {name[:40]!r}; what deltapress sets itself cannot be set, as s-maxage=60 can")
+    return _text(text)
+
+
+def _part_size(text: str) -> int:
+    size = parse_size(text)
+    if not MIN_PART <= size <= MAX_PART:
+        raise UnfitError(f"is {text!r}, from 5MiB to 5GiB is possible")
+    return size
+
+
+def _timeout(text: str) -> int:
+    seconds = int(parse_duration(text).total_seconds())
+    if not 1 <= seconds <= 3600:
+        raise UnfitError(f"is {text!r}, from 1s to 1h is possible")
+    return seconds
 
 
 def _memory(text: str) -> tuple[int | None, float]:

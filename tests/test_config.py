@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline.config import Config, ConfigError, Limits, Policy, SeriesRule, parse_config, read_config
 from pipeline.errors import ExitCode
 from pipeline.quantities import QuantityError, parse_duration, parse_size
+from pipeline.targets.s3.options import S3Options
 
 HEAD = """
 [target]
@@ -97,7 +98,10 @@ def test_everything_set() -> None:
     [
         pytest.param("", ["target.url: is missing", "repository: is missing; add"], id="empty"),
         pytest.param(HEAD, ["repository: is missing; add a [[repository]]"], id="no-repository"),
-        pytest.param(ONE + "[target.s3]", ["target.s3: is an unknown key; known here are url"], id="no-such-table"),
+        pytest.param(
+            ONE + "[target.file]", ["target.file: is an unknown key; known here are url, s3"], id="no-such-table"
+        ),
+        pytest.param(ONE + "[target.s3]", ["target.s3: is for a bucket, and `url` does"], id="s3-for-a-directory"),
         pytest.param(ONE + "[polcy]", ["polcy: is an unknown key; did you mean `policy`?"], id="near-table"),
         pytest.param(ONE + "kepp = 3", ["repository[0].kepp: is an unknown key; did you mean `keep`?"], id="near-key"),
         pytest.param(
@@ -169,6 +173,76 @@ def test_each_mistake_is_named_with_its_key_path(text: str, expected: list[str])
     assert len(found) == len(expected)
     for line, start in zip(found, expected, strict=True):
         assert line.startswith(start), line
+
+
+BUCKET = ONE.replace('"public"', '"s3://bucket/prefix"')
+
+
+def test_what_a_bucket_is_reached_with() -> None:
+    assert parse(BUCKET).s3 == S3Options()
+    config = parse(f"""
+        {BUCKET}
+        [target.s3]
+        endpoint = "https://storage.example.org:9000"
+        region = "eu-central-1"
+        profile = "publisher"
+        addressing = "path"
+        storage_class = "STANDARD_IA"
+        sse = "aws:kms"
+        sse_kms_key = "alias/registry"
+        acl = "public-read"
+        cache_control = "s-maxage=60, stale-while-revalidate=30"
+        concurrency = 16
+        multipart_threshold = "64MiB"
+        connect_timeout = "5s"
+        read_timeout = "2m"
+        attempts = 3
+    """)
+    assert config.target_url == "s3://bucket/prefix"
+    assert config.s3 == S3Options(
+        endpoint="https://storage.example.org:9000",
+        region="eu-central-1",
+        profile="publisher",
+        addressing="path",
+        storage_class="STANDARD_IA",
+        sse="aws:kms",
+        sse_kms_key="alias/registry",
+        acl="public-read",
+        cache_control="s-maxage=60, stale-while-revalidate=30",
+        concurrency=16,
+        multipart_threshold=64 << 20,
+        connect_timeout=5,
+        read_timeout=120,
+        attempts=3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('endpoint = "localhost:9000"', "endpoint: is no endpoint"),
+        ('endpoint = "https://host/path"', "endpoint: is no endpoint"),
+        ('addressing = "dns"', "addressing: is 'dns', 'auto' or 'path' or 'virtual' is wanted"),
+        ('sse = "aes"', "sse: is 'aes', 'AES256' or"),
+        ('sse_kms_key = "alias/a"', "sse_kms_key: is a key of KMS"),
+        ('acl = "public-read-write"', "acl: is 'public-read-write', 'private' or"),
+        ('cache_control = "s-maxage=1, Max-Age=5"', "cache_control: holds 'max-age'"),
+        ('cache_control = ""', "cache_control: holds ''"),
+        ("concurrency = 0", "concurrency: is 0, a number from 1 to 256"),
+        ('multipart_threshold = "1MiB"', "multipart_threshold: is '1MiB', from 5MiB to 5GiB"),
+        ('read_timeout = "0s"', "read_timeout: is '0s', from 1s to 1h"),
+        ('secret_key = "x"', "secret_key: is an unknown key"),
+        ('url = "s3://other"', "url: does not belong here, but in [target]"),
+    ],
+)
+def test_each_mistake_about_a_bucket_is_named(line: str, expected: str) -> None:
+    (mistake,) = mistakes(f"{BUCKET}[target.s3]\n{line}")
+    assert mistake.startswith(f"target.s3.{expected}")
+
+
+def test_a_password_in_an_endpoint_is_refused_and_not_repeated() -> None:
+    (mistake,) = mistakes(BUCKET + '[target.s3]\nendpoint = "https://user:hunter2@host"')
+    assert "hunter2" not in mistake
 
 
 def repositories(*names: str) -> str:

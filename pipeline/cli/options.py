@@ -88,7 +88,7 @@ def configuration(arguments: argparse.Namespace) -> Config:
 
 def target_of(config: Config) -> Target:
     """The target that the configuration names."""
-    return open_target(config.target_url, config.path.parent)
+    return open_target(config.target_url, config.path.parent, s3=config.s3)
 
 
 def settings(config: Config, *, jobs: int = 1, prune: bool = True, force: bool = False, wait: int = 0) -> Settings:

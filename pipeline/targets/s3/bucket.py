@@ -162,7 +162,9 @@ class Bucket:
             try:
                 self._client = session.client("s3", endpoint_url=options.endpoint, config=config)
             except ValueError as error:  # of an endpoint that is no URL, from the configuration or the environment
-                raise TargetError(f"{str(error)[:_MAX_PROBLEM]}; correct `endpoint` in [target.s3]") from error
+                raise TargetError(
+                    f"{str(error)[:_MAX_PROBLEM]}; correct `endpoint` or `region` in [target.s3]"
+                ) from error
         if guard is not None:
             for operation in _WRITES:
                 self._client.meta.events.register(f"before-send.s3.{operation}", lambda **_: guard())

@@ -5,8 +5,12 @@ from typing import Final, Literal
 
 Addressing = Literal["auto", "path", "virtual"]
 Encryption = Literal["AES256", "aws:kms", "aws:kms:dsse"]
+# the canned ones with which nobody else can write (S3 user guide, "Canned ACL")
+ACL = Literal["private", "public-read", "authenticated-read", "bucket-owner-read", "bucket-owner-full-control"]
 
-MIN_PART: Final = 5 << 20  # bytes; S3 refuses smaller parts (user guide, "Amazon S3 multipart upload limits")
+# bytes of a part, and of what goes up in one request (S3 user guide, "Amazon S3 multipart upload limits")
+MIN_PART: Final = 5 << 20
+MAX_PART: Final = 5 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +29,7 @@ class S3Options:
     storage_class: str | None = None
     sse: Encryption | None = None
     sse_kms_key: str | None = None
-    acl: str | None = None
+    acl: ACL | None = None
     cache_control: str | None = None
     concurrency: int = 8
     multipart_threshold: int = 16 << 20
