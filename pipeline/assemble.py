@@ -30,6 +30,7 @@ from .oci.keys import (
     MUTABLE,
     OCTET_STREAM,
     PING,
+    PING_FOLDER_KEY,
     PING_KEY,
     TEXT,
     TYPED,
@@ -115,7 +116,7 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
     """
     entries: dict[Key, Entry] = {}
     for entry in chain(
-        [_made(PING_KEY, EMPTY_JSON, JSON, PING, Phase.SERVERS)],
+        _pings(stores_headers),
         chain.from_iterable(
             _repository(name, record, [want for want in wanted if want.repository == name], ledger, stores_headers)
             for name, record in sorted(ledger.repositories.items())
@@ -132,6 +133,13 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
             entries[entry.key] = entry
     _check_folders(entries)
     return Tree(entries=entries)
+
+
+def _pings(stores_headers: bool) -> Iterator[Entry]:
+    """What clients ask for first: 200 is the whole answer (distribution-spec, end-1)."""
+    yield _made(PING_KEY, EMPTY_JSON, JSON, PING, Phase.SERVERS)
+    if stores_headers:
+        yield _made(PING_FOLDER_KEY, b"", JSON, PING, Phase.SERVERS)
 
 
 def _repository(

@@ -18,7 +18,7 @@ from .ledger.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagR
 from .observe import record_of
 from .oci.digest import Digest
 from .oci.fields import FieldError
-from .oci.keys import FLATPAK_INDEX_KEY, PAGE_KEY, PING_KEY, Key, parse_key, repository_of, server_key
+from .oci.keys import FLATPAK_INDEX_KEY, PAGE_KEY, PING_FOLDER_KEY, PING_KEY, Key, parse_key, repository_of, server_key
 from .oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, successors
 from .oci.media_types import DELTA_CONFIG
 from .oci.reference import is_reserved_tag
@@ -27,7 +27,7 @@ from .targets.base import Target, read_bytes
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _CONTENT: Final = {"blobs": Phase.BLOBS, "manifests": Phase.MANIFESTS}
-_COMMON: Final = frozenset({PING_KEY, PAGE_KEY, FLATPAK_INDEX_KEY, Key(".htaccess")})
+_COMMON: Final = frozenset({PING_KEY, PING_FOLDER_KEY, PAGE_KEY, FLATPAK_INDEX_KEY, Key(".htaccess")})
 _SERVERS: Final = server_key("")
 
 
