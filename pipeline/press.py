@@ -264,13 +264,15 @@ class _Press:
 
     def _forget_lost(self, repositories: dict[str, RepositoryRecord]) -> None:
         """Forget the images that were never written to their end, where no layout can give what is missing."""
-        for name, record in repositories.items():
+        for name, record in list(repositories.items()):
             there = self._found.keys() | (self._seen[name].digests if name in self._seen else ())
             whole = forget(record, there)
             if whole is not record:
                 repositories[name] = whole
+                if not whole.images:
+                    del repositories[name]
                 lost = ", ".join(digest.short for digest in record.images if digest not in whole.images)
-                self._notes.append(f"{name}: forgotten, a run that died left it unfinished: {lost}")
+                self._notes.append(f"{name}: forgotten, because it was never published completely: {lost}")
 
     def _plan(self, ledger: Ledger) -> DeltaPlan:
         # a repository that is no longer configured keeps its deltas, by the policy for all
@@ -283,8 +285,7 @@ class _Press:
 
     def _tree(self, ledger: Ledger, plan: DeltaPlan) -> Tree:
         extras = page_files(ledger, tuple(savings(ledger, plan.wanted)))
-        if not self._target.stores_headers:
-            extras |= server_files()
+        extras |= server_files(stores_headers=self._target.stores_headers)
         return assemble(ledger, plan.wanted, extras=extras, stores_headers=self._target.stores_headers)
 
     def _missing(self, ledger: Ledger, plan: DeltaPlan) -> tuple[Entry, ...]:
