@@ -170,6 +170,8 @@ class _Press:
         ledger = self._write(self._missing(ledger, plan), ledger)
         ledger = mark(ledger, self._tree(ledger, plan), now=self._settings.now)
         prune_plan, problem = self._plan_prune(ledger)
+        if not self._settings.prune:
+            problem = None  # nothing was to be deleted
         is_pruned = problem is None and self._settings.prune
         if is_pruned:
             ledger = execute(self._store, prune_plan, ledger, progress=self._progress)
