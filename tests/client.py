@@ -286,7 +286,9 @@ def _images(contents: Contents, repository: str) -> Iterator[tuple[str, dict[str
         document = _parsed(raw) if key.startswith(prefix) else {}
         if not document.get("layers") or document["config"]["mediaType"] not in _CONFIGS:
             continue
-        if not all(".tar" in layer["mediaType"] for layer in document["layers"]):
+        if not all(re.search(r"tar([.+](gzip|zstd))?$", layer["mediaType"]) for layer in document["layers"]):
+            continue
+        if any(layer.get("urls") for layer in document["layers"]):
             continue
         config = _parsed(contents[Key(f"v2/{repository}/blobs/{document['config']['digest']}")])
         blobs = [contents[Key(f"v2/{repository}/blobs/{layer['digest']}")] for layer in document["layers"]]

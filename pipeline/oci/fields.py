@@ -21,7 +21,7 @@ def parse_json_object(raw: bytes) -> dict[str, Any]:
     """Read `raw` as one JSON object.
 
     Raises:
-        FieldError: if it is not UTF-8, no JSON, nested absurdly deep, or not an object.
+        FieldError: if it is not UTF-8, no JSON, nested absurdly deep, not an object, or has strings that are no text.
     """
     try:
         value = json.loads(raw.decode("utf-8"))
@@ -33,7 +33,18 @@ def parse_json_object(raw: bytes) -> dict[str, Any]:
         raise FieldError("", f"is nested more than {MAX_DEPTH} levels deep") from error
     if not isinstance(value, dict):
         raise FieldError("", f"is a JSON {type(value).__name__}, an object is wanted")
+    if b"\\u" in raw and not _is_text(value):
+        raise FieldError("", "has half a surrogate pair, which is no text")
     return value
+
+
+def _is_text(value: object) -> bool:
+    """False when a string in it cannot be written: an escape such as `\\ud800` alone is JSON all the same."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Fields:

@@ -1,0 +1,425 @@
+"""Whole runs: many nights, all kinds of images, and all that can go wrong in one."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from pipeline import diff
+from pipeline.errors import ExitCode
+from pipeline.ledger.document import LedgerError
+from pipeline.oci.keys import LEDGER_KEY, Key
+from pipeline.tardiff.encoder import encode as real_encode
+from pipeline.tardiff.format import MAGIC
+from pipeline.targets.base import LockHeldError
+from pipeline.targets.wrappers import RecordingTarget
+
+from .client import Client, deltas_of, problems, sha256, unproven
+from .layouts.builder import Json, LayoutBuilder, on
+from .layouts.builder import sha256 as diff_id_of
+from .runs import Shop, app, night, other
+from .tars import file, tar
+
+
+def _sources(shop: Shop, repository: str = "app") -> list[tuple[str, str]]:
+    return sorted((delta.from_diff_id, delta.to_diff_id) for delta in deltas_of(shop.folder.contents, repository))
+
+
+def _pairs(*pairs: tuple[bytes, bytes]) -> list[tuple[str, str]]:
+    return sorted((diff_id_of(old), diff_id_of(new)) for old, new in pairs)
+
+
+def _check(shop: Shop) -> None:
+    assert problems(shop.folder.contents, at_rest=True) == []
+    assert unproven(shop.folder.published()) == []
+
+
+def test_six_nights_of_a_layout_that_holds_only_todays_image(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, policy='versions = 3\nkeep = 4\ngrace = "36h"\nmax_delete = 1.0')
+    blobs: list[str] = []
+    for number in range(6):
+        shop.images({"latest": app(number)})
+        outcome, _ = shop.watched_run(number)
+        assert (outcome.exit_code, outcome.delta_failures) == (ExitCode.SUCCESS, ())
+        assert _sources(shop) == _pairs(*((app(old), app(number)) for old in range(max(0, number - 3), number)))
+        assert len(outcome.made) == min(number, 3)
+        _check(shop)
+        blobs.append(deltas_of(shop.folder.contents, "app")[0].digest if number else "")
+        # un-listed at once, there for the grace period, then gone
+        for night_made, digest in enumerate(blobs[1:], start=1):
+            is_there = Key(f"v2/app/blobs/{digest}") in shop.folder.contents
+            assert is_there == (number - night_made < 3)
+    records = outcome.ledger.repositories["app"]
+    assert len(records.images) == 4
+    assert [saving.source_tags for saving in outcome.savings] == [(), (), ()]
+    assert all(saving.with_deltas < 0.2 * saving.whole for saving in outcome.savings)
+
+
+def test_versions_that_the_layout_has_lost_are_read_back_from_the_tree(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.images({"latest": (other(1), app(1))})
+    shop.run()
+    shop.images({"latest": (other(2), app(2))})
+    target = RecordingTarget(shop.target)
+    shop.run(1, target=target)
+    read = {str(call.key) for call in target.calls if call.method == "open"} - {LEDGER_KEY}
+    assert len(read) == 2
+    assert all("/blobs/" in key or "/manifests/" in key for key in read)
+    assert _sources(shop) == _pairs((app(1), app(2)), (other(1), other(2)))
+    _check(shop)
+
+
+def test_a_roll_back_lists_deltas_into_the_old_image(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    for number, version in enumerate((1, 2, 1, 2)):
+        shop.images({"latest": app(version)})
+        outcome, _ = shop.watched_run(number)
+        _check(shop)
+    assert _sources(shop) == _pairs((app(1), app(2)))
+    assert outcome.made == ()  # it was made when the second version first came, and its grace is not over
+
+
+def test_a_delta_whose_bytes_are_gone_is_made_again(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, policy='versions = 2\ngrace = "1h"\nmax_delete = 1.0')
+    for number, version in enumerate((1, 2, 1)):
+        shop.images({"latest": app(version)})
+        shop.run(number)
+    shop.run(4)
+    shop.images({"latest": app(2)})
+    assert len(shop.run(5).made) == 1
+    assert _sources(shop) == _pairs((app(1), app(2)))
+    _check(shop)
+
+
+def test_a_policy_that_was_tightened_and_relaxed(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, policy='max_ratio = 0.9\ngrace = "1h"\nmax_delete = 1.0')
+    shop.images({"1.0": app(1), "2.0": app(2)})
+    shop.run()
+    shop.policy = shop.policy.replace("0.9", "0.001")
+    assert shop.run(1).made == ()
+    assert _sources(shop) == []
+    assert shop.run(2).prune.remove
+    assert shop.run(3).written.keys == 0
+    shop.policy = shop.policy.replace("0.001", "0.9")
+    assert len(shop.run(4).made) == 1
+    assert _sources(shop) == _pairs((app(1), app(2)))
+    _check(shop)
+
+
+def test_a_delta_that_is_too_large_is_refused_with_the_reason_and_not_tried_again(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, policy="max_ratio = 0.01")
+    shop.images({"1.0": app(1), "2.0": app(2)})
+    [made] = shop.run().made
+    assert made.record.digest is None
+    assert "more than the policy allows" in (made.record.refused or "")
+    assert _sources(shop) == []
+    assert shop.run(1).made == ()
+    shop.policy = "max_ratio = 0.9"
+    assert len(shop.run(2).made) == 1
+    _check(shop)
+
+
+def test_another_generator_makes_every_delta_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop(tmp_path)
+    shop.images({"1.0": app(1), "2.0": app(2)})
+    shop.run()
+    monkeypatch.setattr("pipeline.press.GENERATOR", "tardiff-next")
+    monkeypatch.setattr("pipeline.diff.GENERATOR", "tardiff-next")
+    outcome, _ = shop.watched_run(1)
+    assert [made.record.generator for made in outcome.made] == ["tardiff-next"]
+    assert shop.run(2).made == ()
+
+
+def test_a_bad_repository_does_not_stop_the_others(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, policy='grace = "1h"\nmax_delete = 1.0', repositories={"app": "", "bad": "", "other": ""})
+    for number in range(4):
+        for name, make in (("app", app), ("bad", other), ("other", other)):
+            shop.images({"latest": make(number)}, name)
+        if number < 3:
+            shop.run(number)
+    before = {key: data for key, data in shop.folder.published().items() if "/bad/" in key}
+    config = next(path for path in (tmp_path / "bad/blobs/sha256").iterdir() if b"rootfs" in path.read_bytes())
+    config.unlink()
+    outcome, target = shop.watched_run(3)
+    assert outcome.exit_code is ExitCode.PARTLY_DONE
+    assert list(outcome.failed) == ["bad"]
+    assert "bad" in str(outcome.failed["bad"])
+    assert "could not be read" in (outcome.prune_problem or "")
+    assert target.counts["delete"] == 0
+    assert {key: data for key, data in shop.folder.published().items() if "/bad/" in key} == before
+    for name, make in (("app", app), ("other", other)):
+        expected = LayoutBuilder().image(make(3))["digest"]
+        assert Client(shop.folder.contents).tags(name) == {"latest": expected}
+    _check(shop)
+    shop.images({"latest": other(3)}, "bad")
+    healed = shop.run(4)
+    assert (healed.exit_code, healed.prune_problem) == (ExitCode.SUCCESS, None)
+    assert healed.is_pruned
+    assert healed.prune.remove
+
+
+def test_when_no_repository_can_be_read_the_input_is_bad(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    outcome = shop.run()
+    assert outcome.exit_code is ExitCode.BAD_INPUT
+    assert not [key for key in shop.folder.contents if key.startswith("v2/app")]
+
+
+def test_text_that_cannot_be_written_is_an_error_of_its_repository(tmp_path: Path) -> None:
+    """An escape such as \\ud800 alone is JSON, but no text: the ledger and the index could not be written."""
+    shop = Shop(tmp_path, repositories={"app": "", "bad": ""})
+    shop.images({"latest": app(1)})
+    build = LayoutBuilder()
+    image = build.image(app(1))
+    build.entry(build.artifact(subject=image, kind="text/\ud800"))
+    shop.layout({"latest": image}, build, "bad")
+    outcome = shop.run()
+    assert (outcome.exit_code, list(outcome.failed)) == (ExitCode.PARTLY_DONE, ["bad"])
+    assert "surrogate" in str(outcome.failed["bad"])
+    _check(shop)
+
+
+class _Liar:
+    """An encoder that makes `lie` of the first delta and is honest afterwards."""
+
+    def __init__(self, lie: bytes | Exception) -> None:
+        self._lie: bytes | Exception | None = lie
+
+    def __call__(self, sources: Any, to: Any, out: Any, **how: Any) -> Any:
+        lie, self._lie = self._lie, None
+        if isinstance(lie, Exception):
+            raise lie
+        if lie is None:
+            return real_encode(sources, to, out, **how)
+        out.write(lie)
+        return replace(real_encode(sources, to, io.BytesIO(), **how), size=len(lie))
+
+
+def _delta(operations: bytes) -> bytes:
+    return MAGIC + zstandard.ZstdCompressor(level=19).compress(operations)
+
+
+_LIES: dict[str, bytes | Exception] = {
+    "empty": b"",
+    "cut": MAGIC,
+    "other bytes": _delta(b"\x00\x05wrong"),
+    "no such source": _delta(b"\x01\x07nowhere\x02\x05"),
+    "outside": _delta(b"\x01\x0b../../../etc\x02\x05"),
+    "bug": RuntimeError("a bug in a matcher"),
+    "full disk": OSError(28, "No space left on device"),
+}
+
+
+@pytest.mark.parametrize("lie", _LIES)
+@pytest.mark.parametrize("order", ["images-first", "deltas-first"])
+def test_a_delta_that_does_not_prove_is_reported_and_never_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: str, order: str
+) -> None:
+    shop = Shop(tmp_path, policy=f'order = "{order}"')
+    shop.images({"1.0": app(1), "2.0": app(2), "3.0": app(3)})
+    monkeypatch.setattr(diff, "encode", _Liar(_LIES[lie]))
+    outcome, _ = shop.watched_run()
+    assert outcome.exit_code is ExitCode.PARTLY_DONE
+    [failure] = outcome.delta_failures
+    assert failure.problem
+    assert len(_sources(shop)) == len(outcome.made) == 1
+    assert set(Client(shop.folder.contents).tags("app")) == {"1.0", "2.0", "3.0"}
+    _check(shop)
+    again = shop.run(1)
+    assert (again.exit_code, len(again.made)) == (ExitCode.SUCCESS, 1)
+    assert _sources(shop) == _pairs((app(1), app(3)), (app(2), app(3)))
+    _check(shop)
+
+
+def test_a_wrong_delta_of_the_right_length_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = bytearray(app(2))
+    new[600] ^= 1
+    size = len(new)
+    lie = _delta(b"\x00" + bytes([size & 127 | 128, size >> 7]) + new)
+    shop = Shop(tmp_path, policy="max_ratio = 1.0")
+    shop.images({"1.0": app(1), "2.0": app(2)})
+    monkeypatch.setattr(diff, "encode", _Liar(lie))
+    outcome = shop.run()
+    assert len(outcome.delta_failures) == 1
+    assert _sources(shop) == []
+
+
+def test_a_dry_run_says_what_would_be_and_writes_nothing(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, policy='versions = 1\nkeep = 2\ngrace = "1h"\nmax_delete = 1.0')
+    for number in range(3):
+        shop.images({"latest": app(number)})
+        shop.run(number)
+    shop.images({"latest": app(3)})
+    before = shop.folder.copy()
+    planned = shop.dry_run(4)
+    assert planned.is_dry
+    assert shop.folder.contents == before.contents
+    target = RecordingTarget(shop.target)
+    done = shop.run(4, target=target)
+    puts = [call.key for call in target.calls if call.method == "put"]
+    assert {entry.key for entry in planned.writes} <= set(puts)
+    assert [job.key for job in planned.plan.jobs] == [made.job.key for made in done.made]
+    assert planned.prune.remove == done.prune.remove
+
+
+def test_a_dry_run_needs_no_lock_and_a_run_waits_for_it(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.images({"latest": app(1)})
+    with shop.target.lock(now=night(0), wait=0):
+        assert shop.dry_run().writes
+        with pytest.raises(LockHeldError):
+            shop.run()
+
+
+@pytest.mark.parametrize("lose", ["lost", "damaged"])
+def test_a_lost_ledger_is_rebuilt_and_nothing_is_deleted(tmp_path: Path, lose: str) -> None:
+    shop = Shop(tmp_path, policy='versions = 3\ngrace = "1h"\nmax_delete = 1.0')
+    for number in range(4):
+        build = LayoutBuilder()
+        image = build.image(app(number), created=f"2025-01-0{number + 1}T00:00:00Z")
+        build.entry(build.artifact(subject=image, data=b"%d" % number))
+        shop.layout({"latest": image}, build)
+        shop.run(number / 100)
+    before = shop.folder.published()
+    listed = _sources(shop)
+    if lose == "lost":
+        del shop.folder.contents[LEDGER_KEY]
+    else:
+        shop.folder.contents[LEDGER_KEY] = shop.folder.contents[LEDGER_KEY][:1000]
+    outcome, target = shop.watched_run(5)
+    assert outcome.exit_code is ExitCode.SUCCESS
+    assert any("rebuilt" in note for note in outcome.notes)
+    assert target.counts["delete"] == 0
+    assert len(outcome.made) == 3
+    assert set(before) <= set(shop.folder.published())
+    assert {key: shop.folder.contents[key] for key in before} == before
+    assert _sources(shop) == listed
+    _check(shop)
+    assert shop.run(6).made == ()
+    _check(shop)
+
+
+def test_a_newer_ledger_stops_the_run(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.images({"latest": app(1)})
+    shop.run()
+    document = json.loads(shop.folder.contents[LEDGER_KEY])
+    shop.folder.contents[LEDGER_KEY] = json.dumps({**document, "schema": 2}).encode()
+    before = shop.folder.copy()
+    with pytest.raises(LedgerError, match="schema 2"):
+        shop.run(1)
+    assert shop.folder.contents == before.contents
+
+
+def test_a_layer_that_was_compressed_again_is_no_change(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    for number, compression in enumerate(("gzip", "zstd", "")):
+        build = LayoutBuilder()
+        shop.layout({"latest": build.image(other(0), app(1), compression=compression)}, build)
+        outcome, _ = shop.watched_run(number)
+        assert outcome.made == ()
+    _check(shop)
+
+
+@pytest.mark.parametrize("old", ["gzip", "zstd", "", "docker"])
+@pytest.mark.parametrize("new", ["gzip", "zstd", "", "docker"])
+def test_deltas_between_all_kinds_of_layers(tmp_path: Path, old: str, new: str) -> None:
+    shop = Shop(tmp_path)
+    for number, kind in enumerate((old, new)):
+        build = LayoutBuilder()
+        docker = kind == "docker"
+        image = build.image(other(0), app(number), compression="gzip" if docker else kind, docker=docker)
+        shop.layout({"latest": image}, build)
+        shop.run(number)
+    assert _sources(shop) == _pairs((app(0), app(1)))
+    _check(shop)
+
+
+def _others(build: LayoutBuilder, number: int) -> dict[str, Json]:
+    image = build.image(app(number))
+    foreign = {
+        "mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "digest": diff_id_of(b"elsewhere %d" % number),
+        "size": 9,
+        "urls": ["https://example.org/layer"],
+    }
+    config = build.blob(b'{"number":%d}' % number, "application/vnd.cncf.helm.config.v1+json")
+    image_config = build.blob(
+        json.dumps({"rootfs": {"type": "layers", "diff_ids": [diff_id_of(b"?")]}, "n": number}).encode(),
+        "application/vnd.oci.image.config.v1+json",
+    )
+    secret = build.blob(b"secret %d" % number, "application/vnd.oci.image.layer.v1.tar+gzip+encrypted")
+    return {
+        "none": build.index(on(build.image(created=f"2024-01-0{number + 1}T00:00:00Z"), "linux/amd64")),
+        "chart": build.manifest(config, build.blob(b"chart %d" % number, "application/vnd.cncf.helm.chart.content.v1")),
+        "foreign": build.manifest(image_config, foreign),
+        "encrypted": build.manifest(image_config, secret),
+        "attested": build.index(on(image, "linux/amd64"), build.attestation(image)),
+    }
+
+
+def test_what_has_no_tar_layers_is_published_as_it_is_without_deltas(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    for number in range(2):
+        build = LayoutBuilder()
+        tags = _others(build, number)
+        shop.layout(tags, build)
+        outcome, _ = shop.watched_run(number)
+        assert outcome.exit_code is ExitCode.SUCCESS
+        for tag, descriptor in tags.items():
+            key = Key(f"v2/app/manifests/{tag}")
+            assert sha256(shop.folder.contents[key]) == descriptor["digest"]
+    assert _sources(shop) == _pairs((app(0), app(1)))
+    assert {skipped.series for skipped in outcome.plan.skipped} == {"none", "chart", "foreign", "encrypted"}
+    _check(shop)
+
+
+def test_a_tar_that_no_client_could_extract_is_published_without_a_delta(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    odd = tar(file("a", b"1" * 2000))[:1000] + b"x" * 4000
+    shop.images({"1.0": odd, "2.0": app(1)})
+    outcome = shop.run()
+    assert (outcome.exit_code, outcome.delta_failures) == (ExitCode.SUCCESS, ())
+    assert shop.run(1).made == ()
+    _check(shop)
+
+
+def test_a_repository_that_left_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, policy='grace = "1h"\nmax_delete = 1.0', repositories={"app": "", "gone": ""})
+    for name in shop.repositories:
+        shop.images({"1.0": app(1), "2.0": app(2)}, name)
+    shop.run()
+    before = shop.folder.published()
+    del shop.repositories["gone"]
+    for number in (1, 2):
+        outcome = shop.run(number)
+        assert any(note.startswith("gone:") for note in outcome.notes)
+    assert shop.folder.published() == before
+
+
+def test_two_series_want_the_same_pair(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    for number in (1, 2):
+        shop.images({"stable": app(number), "nightly": app(number)})
+        outcome = shop.run(number)
+    assert len(outcome.made) == 1
+    assert len(outcome.savings) == 2
+    _check(shop)
+
+
+def test_the_proof_of_a_multi_layer_flatpak_is_the_merged_tree(tmp_path: Path) -> None:
+    labels = {"org.flatpak.ref": "app/org.test.App/x86_64/stable", "org.flatpak.metadata": "[Application]"}
+    shop = Shop(tmp_path)
+    for number in range(3):
+        build = LayoutBuilder()
+        shop.layout({"latest": build.image(other(0), app(number), labels=labels)}, build)
+        outcome, _ = shop.watched_run(number)
+        _check(shop)
+    assert _sources(shop) == _pairs(*((app(old), new) for old in (0, 1) for new in (other(0), app(2))))
+    identity = [delta for delta in deltas_of(shop.folder.contents, "app") if delta.to_diff_id == diff_id_of(other(0))]
+    assert all(delta.size < 1000 for delta in identity)
+    assert outcome.exit_code is ExitCode.SUCCESS
