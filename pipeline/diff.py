@@ -72,8 +72,8 @@ class Workshop:
 def make_deltas(jobs: Sequence[DeltaJob], workshop: Workshop, *, progress: Progress) -> Iterator[Result]:
     """The result of each job, as soon as it is there.
 
-    What is wrong with one job is a `Failed`. Closing the iterator ends the work; temporary files are removed in any
-    case.
+    What is wrong with one job is a `Failed`. Closing the iterator early ends the work; what is in the workshop's
+    directory then is for its owner to remove.
     """
     trees = _Shared[tuple[LayerRecord, ...], SourceTree](Counter(job.sources for job in jobs))
     tars = _Shared[LayerRecord, Path](Counter(job.layer for job in jobs))
@@ -100,7 +100,7 @@ def _run(
         with ExitStack() as held:
             tree = held.enter_context(trees.use(job.sources, lambda: _extract(job.sources, workshop), _remove_tree))
             tar = held.enter_context(tars.use(job.layer, lambda: _unpack(job.layer, workshop), Path.unlink))
-            return _make(job, tree, tar, workshop)
+            return _make(job, tree(), tar(), workshop)
     except TarError as error:
         return Made(
             job=job, record=_record(job, workshop, refused=f"the old layer is no readable tar: {error}"), content=None
@@ -114,15 +114,15 @@ def _run(
 
 
 def _make(job: DeltaJob, tree: SourceTree, tar: Path, workshop: Workshop) -> Made:
-    path = _temporary(workshop)
-    with path.open("wb") as out:
-        encoded = encode(tree, tar, out, options=workshop.options, pool=workshop.pool)
-    if encoded.size > job.max_size:
-        path.unlink()
-        reason = f"{encoded.size:,} bytes are more than the policy allows for a layer of {job.layer.size:,} bytes"
-        return Made(job=job, record=_record(job, workshop, size=encoded.size, refused=reason), content=None)
-    with path.open("rb") as delta:
-        prove(delta, tree.directory, job.key.to_diff_id, size=tar.stat().st_size)
+    with _temporary(workshop) as path:
+        with path.open("wb") as out:
+            encoded = encode(tree, tar, out, options=workshop.options, pool=workshop.pool)
+        if encoded.size > job.max_size:
+            path.unlink()
+            reason = f"{encoded.size:,} bytes are more than the policy allows for a layer of {job.layer.size:,} bytes"
+            return Made(job=job, record=_record(job, workshop, size=encoded.size, refused=reason), content=None)
+        with path.open("rb") as delta:
+            prove(delta, tree.directory, job.key.to_diff_id, size=tar.stat().st_size)
     content = FileContent(path=path, size=encoded.size)
     return Made(job=job, record=_record(job, workshop, size=encoded.size, digest=digest_of(content)), content=content)
 
@@ -142,21 +142,32 @@ def prove(delta: BinaryIO, directory: Path, to_diff_id: DiffID, *, size: int) ->
 
 
 def _unpack(layer: LayerRecord, workshop: Workshop) -> Path:
-    path = _temporary(workshop)
-    workshop.layers.unpack(layer, path)
+    with _temporary(workshop) as path:
+        workshop.layers.unpack(layer, path)
     return path
 
 
 def _extract(layers: Sequence[LayerRecord], workshop: Workshop) -> SourceTree:
-    return workshop.layers.extract(layers, _temporary(workshop))
+    with _temporary(workshop) as path:
+        return workshop.layers.extract(layers, path)
 
 
 def _remove_tree(tree: SourceTree) -> None:
     shutil.rmtree(tree.directory)
 
 
-def _temporary(workshop: Workshop) -> Path:
-    return workshop.directory / uuid4().hex
+@contextmanager
+def _temporary(workshop: Workshop) -> Iterator[Path]:
+    """The name of a new file or folder, which stays unless making it fails: the run goes on, the disk is not ours."""
+    path = workshop.directory / uuid4().hex
+    try:
+        yield path
+    except BaseException:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _record(
@@ -192,13 +203,18 @@ class _Shared(Generic[K, V]):
         self._made: dict[K, V] = {}
 
     @contextmanager
-    def use(self, key: K, make: Callable[[], V], remove: Callable[[V], None]) -> Iterator[V]:
-        """A maker that fails is tried again by the next user."""
-        try:
+    def use(self, key: K, make: Callable[[], V], remove: Callable[[V], None]) -> Iterator[Callable[[], V]]:
+        """Count as one user, who makes the thing when it asks for it and nobody has yet. A maker that fails is tried
+        again by the next."""
+
+        def get() -> V:
             with self._locks[key]:
                 if key not in self._made:
                     self._made[key] = make()
-            yield self._made[key]
+                return self._made[key]
+
+        try:
+            yield get
         finally:
             with self._locks[key]:
                 self._left[key] -= 1
