@@ -42,8 +42,15 @@ def run_script(script: str, root: Path, *, prefix: tuple[str, ...] = ()) -> str:
 
 @contextmanager
 def running_script(script: str, root: Path) -> Iterator["subprocess.Popen[str]"]:
-    """The process of `script` after it has printed a line; it is killed in the end, if it still runs."""
-    command = [sys.executable, "-c", PRELUDE + script, str(root)]
+    """The process of `script`, as in `run_script`, after it has printed a line; it is killed in the end."""
+    with running_code(PRELUDE + script, str(root)) as process:
+        yield process
+
+
+@contextmanager
+def running_code(code: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """The process of `code` after it has printed a line; it is killed in the end, if it still runs."""
+    command = [sys.executable, "-c", code, *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

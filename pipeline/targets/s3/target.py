@@ -187,9 +187,8 @@ class S3Target:
             with _given_up_on_failure(upload):
                 return upload.complete(self._send_parts(upload, chunks, content.size), over=over)
         with self._slots:
-            data = bytearray()
-            for chunk in chunks:
-                data += chunk
+            # one byte more than there can be, so that the chunks are read to their end, where they are verified
+            data = next(_parts(chunks, content.size + 1), b"")
             return self._bucket.put(key, data, wanted, over=over)
 
     def _send_parts(self, upload: Upload, chunks: Iterator[bytes], size: int) -> list[Part]:
@@ -217,6 +216,7 @@ class S3Target:
                 if data is None:
                     break
                 under_way.append(pool.submit(send, number, data))
+                del data  # while this thread waits for the next slot, the part belongs to its sender alone
                 while under_way and under_way[0].done():
                     sent.append(under_way.popleft().result())
             return [*sent, *(future.result() for future in under_way)]
@@ -259,18 +259,27 @@ def _holds(info: Info | None, size: int, wanted: ObjectHeaders) -> bool:
 
 
 def _parts(chunks: Iterator[bytes], size: int) -> Iterator[bytearray]:
-    """The same bytes in pieces of `size`, the last one shorter."""
-    part = bytearray()
+    """The same bytes in pieces of `size`, the last one shorter; none of no bytes.
+
+    A piece is forgotten here when it is given away, and the next begun when it is asked for: who bounds the number of
+    pieces bounds the memory.
+    """
+    begun: list[bytearray] = []
+    filled = 0
     for chunk in chunks:
         view = memoryview(chunk)
-        while len(part) + len(view) >= size:
-            left = size - len(part)
-            part += view[:left]
-            yield part
-            part, view = bytearray(), view[left:]
-        part += view
-    if part:
-        yield part
+        while view:
+            if not begun:
+                begun.append(bytearray(size))
+            taken = min(size - filled, len(view))
+            begun[0][filled : filled + taken] = view[:taken]
+            filled, view = filled + taken, view[taken:]
+            if filled == size:
+                filled = 0
+                yield begun.pop()
+    if begun:
+        del begun[0][filled:]
+        yield begun.pop()
 
 
 @contextmanager
