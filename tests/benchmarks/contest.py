@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,15 +70,20 @@ class Outcome:
     made: dict[str, Made]
 
 
-def contest(pair: Pair, tools: Tools, efforts: Sequence[str], *, repeat: int, limit: float) -> Outcome:
-    """Let all contenders make a delta `repeat` times, and apply each three times; no run may take over `limit` s."""
-    made: dict[str, Made] = {}
+def contest(
+    pair: Pair, tools: Tools, efforts: Sequence[str], known: Mapping[str, Made], *, repeat: int, limit: float
+) -> Outcome:
+    """Let all contenders make a delta `repeat` times, and apply each three times; no run may take over `limit` s.
+
+    Contenders of the reference that are `known` from an earlier run do not compete again.
+    """
+    made = {name: known[name] for name in REFERENCE_LEVELS if name in known}
     with TemporaryDirectory(prefix="benchmark-") as name:
         place = Path(name)
         tree = place / "tree"
         tree.mkdir()
         subprocess.run(["tar", "-xf", pair.folder / "old.tar", "-C", tree], check=True)
-        turns = _turns(pair, tools, efforts, place, limit)
+        turns = {name: turn for name, turn in _turns(pair, tools, efforts, place, limit).items() if name not in made}
         usages: dict[str, list[Usage]] = {name: [] for name in turns}
         failures: dict[str, str] = {}
         for _ in range(repeat):
@@ -89,6 +94,8 @@ def contest(pair: Pair, tools: Tools, efforts: Sequence[str], *, repeat: int, li
                 except RunFailedError as error:
                     failures[name] = str(error)
         for name in [*REFERENCE_LEVELS, *efforts]:
+            if name in made:
+                continue
             if name in failures:
                 made[name] = Made(failed=failures[name])
                 continue

@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.run", description=__doc__)
     parser.add_argument("--pairs", default="*", metavar="GLOBS", help="names, or patterns, with commas (default: all)")
     parser.add_argument("--effort", default="default", metavar="NAMES", help="fast,default,max (default: default)")
+    parser.add_argument("--known", type=Path, metavar="FILE", help="take the reference's figures from an earlier run")
     parser.add_argument("--quick", action="store_true", help="only pairs that take seconds")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="make each delta N times, count the least")
     parser.add_argument("--limit", type=float, default=600, metavar="S", help="end what takes longer (default: 600)")
@@ -47,9 +48,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measured(arguments: argparse.Namespace) -> tuple[dict[str, str], list[Outcome]]:
     tools = Tools.find()
-    efforts = arguments.effort.split(",")
-    if not tools.has_effort and efforts != ["default"]:
+    efforts = [effort for effort in arguments.effort.split(",") if effort]
+    if not tools.has_effort and set(efforts) - {"default"}:
         raise SystemExit("this deltapress has no --effort; measure `default`")
+    known = {outcome.pair: outcome.made for outcome in read_outcomes(arguments.known)[1]} if arguments.known else {}
     about = {
         "date": datetime.now(UTC).date().isoformat(),
         "reference": tools.version,
@@ -65,10 +67,11 @@ def _measured(arguments: argparse.Namespace) -> tuple[dict[str, str], list[Outco
     for pair in chosen(arguments.pairs, quick=arguments.quick):
         if not pair.folder.exists():
             continue
-        outcomes.append(contest(pair, tools, efforts, repeat=arguments.repeat, limit=arguments.limit))
+        before = known.get(pair.name, {})
+        outcomes.append(contest(pair, tools, efforts, before, repeat=arguments.repeat, limit=arguments.limit))
         # kept after each, so that a run that is ended has measured something
         write_outcomes(arguments.json, about, outcomes)
-        print(text_table(outcomes[-1:]).splitlines()[1], file=sys.stderr, flush=True)
+        print(text_table(outcomes[-1:]), file=sys.stderr, flush=True)
     return about, outcomes
 
 

@@ -17,8 +17,8 @@ from .measure import Usage
 Row = Sequence[str]
 
 _HEAD: Final = (
-    "pair", "effort", "layer", "ref", "ref 19", "ours", "/ ref 19", "ref s", "ours s", "/ ref", "encode", "CPU",
-    "ref MB", "ours MB", "/ ref", "patch s", "/ Go", "Go s", "/ ref",
+    "pair", "effort", "layer", "ref", "ref 19", "ours", "/ ref 19", "ref s", "ours s", "/ ref", "encode",
+    "ref CPU", "ours CPU", "/ ref", "ref MB", "ours MB", "/ ref", "patch s", "/ Go", "Go s", "/ ref",
 )  # fmt: skip
 _BOUNDS: Final = {pair.name: pair.bound for pair in PAIRS}
 _ALLOWED: Final = {"size": 1024, "wall": 2.0, "memory": 100e6}
@@ -38,7 +38,11 @@ class Ratios:
 
 
 def ratios(outcome: Outcome, effort: str) -> Ratios:
-    reference, best, ours = outcome.made["reference"], outcome.made["reference, level 19"], outcome.made[effort]
+    reference, best, ours = (
+        outcome.made["reference"],
+        outcome.made["reference, level 19"],
+        outcome.made.get(effort, Made()),
+    )
     return Ratios(
         size=_ratio(ours.size, best.size),
         wall=_ratio(_wall(ours.make), _wall(reference.make)),
@@ -90,34 +94,39 @@ def _beyond(outcome: Outcome, effort: str, bound: Bound) -> Iterator[str]:
 def _rows(outcomes: Sequence[Outcome]) -> Iterator[Row]:
     efforts = [name for name in ("fast", "default", "max") if any(name in outcome.made for outcome in outcomes)]
     for outcome in outcomes:
-        for effort in efforts:
-            if effort in outcome.made:
-                yield _row(outcome, effort)
+        # without any of ours, the reference's figures alone
+        for effort in [name for name in efforts if name in outcome.made] or [""]:
+            yield _row(outcome, effort)
     real = [outcome for outcome in outcomes if _BOUNDS.get(outcome.pair) is None]
     for effort in efforts:
         yield _mean_row(effort, [ratios(outcome, effort) for outcome in real if effort in outcome.made])
 
 
 def _row(outcome: Outcome, effort: str) -> Row:
-    reference, best, ours = outcome.made["reference"], outcome.made["reference, level 19"], outcome.made[effort]
+    reference, best, ours = (
+        outcome.made["reference"],
+        outcome.made["reference, level 19"],
+        outcome.made.get(effort, Made()),
+    )
     ratio = ratios(outcome, effort)
     return (
         outcome.pair, effort, f"{outcome.packed:,}",
-        _size(reference), _size(best), _size(ours), _factor(ratio.size),
-        _seconds(reference.make), _seconds(ours.make), _factor(ratio.wall), _factor(ratio.encode), _factor(ratio.cpu),
-        _megabytes(reference.make), _megabytes(ours.make), _factor(ratio.memory),
-        _seconds(ours.our_patch), _factor(ratio.patch), _seconds(ours.go_patch), _factor(ratio.go_patch),
+        _size(reference), _size(best), _size(ours), _number(ratio.size),
+        _seconds(reference.make), _seconds(ours.make), _number(ratio.wall), _number(ratio.encode),
+        _number(_cpu(reference.make)), _number(_cpu(ours.make)), _number(ratio.cpu),
+        _megabytes(reference.make), _megabytes(ours.make), _number(ratio.memory),
+        _seconds(ours.our_patch), _number(ratio.patch), _seconds(ours.go_patch), _number(ratio.go_patch),
     )  # fmt: skip
 
 
 def _mean_row(effort: str, of: Sequence[Ratios]) -> Row:
     def mean(name: str) -> str:
         values = [value for one in of if (value := getattr(one, name)) is not None]
-        return _factor(math.exp(sum(map(math.log, values)) / len(values))) if values else _factor(None)
+        return _number(math.exp(sum(map(math.log, values)) / len(values))) if values else _number(None)
 
     return (
-        "geometric mean", effort, "", "", "", "", mean("size"), "", "", mean("wall"), mean("encode"), mean("cpu"),
-        "", "", mean("memory"), "", mean("patch"), "", mean("go_patch"),
+        "geometric mean", effort, "", "", "", "", mean("size"), "", "", mean("wall"), mean("encode"),
+        "", "", mean("cpu"), "", "", mean("memory"), "", mean("patch"), "", mean("go_patch"),
     )  # fmt: skip
 
 
@@ -143,15 +152,15 @@ def _memory(usage: Usage | None) -> float | None:
 
 
 def _size(made: Made) -> str:
-    return f"{made.size:,}" if not made.failed else "–"
+    return f"{made.size:,}" if made.size else "–"
 
 
-def _factor(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return f"{value:.2f}" if value is not None else "–"
 
 
 def _seconds(usage: Usage | None) -> str:
-    return f"{usage.wall:.2f}" if usage else "–"
+    return _number(_wall(usage))
 
 
 def _megabytes(usage: Usage | None) -> str:
