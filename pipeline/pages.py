@@ -26,6 +26,7 @@ _SERVER_FILES: Final = {
     server_key("Caddyfile"): "servers/Caddyfile.j2",
     server_key("README"): "servers/README.j2",
 }
+_BUCKET_FILES: Final = {server_key("nginx-s3.conf"): "servers/nginx-s3.conf.j2"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +60,18 @@ def page_files(ledger: Ledger, found: Sequence[Saving]) -> dict[Key, bytes]:
     return {PAGE_KEY: page.encode()}
 
 
-def server_files() -> dict[Key, bytes]:
-    """What an administrator copies to a web server, and what Apache reads from the tree by itself."""
+def server_files(*, stores_headers: bool) -> dict[Key, bytes]:
+    """What an administrator copies to a web server, and what Apache reads from the tree by itself.
+
+    A bucket, which stores headers, needs none; for it there is one of a server that stands before it.
+    """
     variables = {
         "types": [SimpleNamespace(ext=folder, media_type=media_type) for media_type, folder in TYPED.items()],
         "headers": SimpleNamespace(immutable=IMMUTABLE, mutable=MUTABLE, ping=PING),
         "referrers_type": OCI_INDEX,
     }
-    return {key: render(template, variables).encode() for key, template in _SERVER_FILES.items()}
+    files = _BUCKET_FILES if stores_headers else _SERVER_FILES
+    return {key: render(template, variables).encode() for key, template in files.items()}
 
 
 def _tags(record: RepositoryRecord) -> Iterator[TagRow]:
