@@ -11,13 +11,23 @@ from pathlib import Path
 _CHECKOUT = Path(__file__).parents[2]
 
 
-def publish(root: Path, layouts: Mapping[str, Path], *, rename: Mapping[str, str] | None = None) -> None:
-    """Publish each repository's layout into the directory `root`; `rename` leads from refs to tags, for all of them.
+def publish(
+    target: Path | str,
+    layouts: Mapping[str, Path],
+    *,
+    rename: Mapping[str, str] | None = None,
+    s3: Mapping[str, str] | None = None,
+) -> None:
+    """Publish each repository's layout into a directory, or into a bucket that is reached with `s3`.
+
+    `rename` leads from refs to tags, for all repositories.
 
     Raises:
         AssertionError: with all that the command printed, when it did not succeed.
     """
-    lines = ["[target]", f"url = {json.dumps(str(root))}"]
+    lines = ["[target]", f"url = {json.dumps(str(target))}"]
+    if s3:
+        lines += ["[target.s3]", *(f"{key} = {json.dumps(value)}" for key, value in s3.items())]
     for name, layout in layouts.items():
         lines += ["[[repository]]", f"name = {json.dumps(name)}", f"layout = {json.dumps(str(layout))}"]
         if rename:

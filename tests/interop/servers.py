@@ -56,6 +56,26 @@ def public_directory() -> Iterator[Path]:
 
 @contextmanager
 def nginx(root: Path) -> Iterator[Site]:
+    with _nginx(f"root {root};\ninclude {root}/_deltapress/servers/nginx.conf;") as site:
+        yield site
+
+
+@contextmanager
+def nginx_edge(configuration: Path, bucket: str) -> Iterator[Site]:
+    """nginx with the generated configuration of an edge, before the bucket whose root is at `bucket`, a `host:port`."""
+    upstream = f"upstream deltapress_bucket {{ server {bucket}; keepalive 4; }}"
+    server = f"""
+set $deltapress_bucket http://deltapress_bucket;
+set $deltapress_host {bucket};
+set $deltapress_prefix "";
+include {configuration};
+"""
+    with _nginx(server, upstream) as site:
+        yield site
+
+
+@contextmanager
+def _nginx(server: str, more: str = "") -> Iterator[Site]:
     program = require_tool("nginx")
     with _state() as (state, port):
         conf = state / "nginx.conf"
@@ -76,10 +96,10 @@ http {{
     gzip on; gzip_types *; gzip_min_length 0;    # what an administrator may well have
     log_format line '$request_method $request_uri $status';
     access_log {state}/access.log line;
+    {more}
     server {{
         listen 127.0.0.1:{port};
-        root {root};
-        include {root}/_deltapress/servers/nginx.conf;
+        {server}
     }}
 }}
 """
