@@ -127,7 +127,7 @@ def test_another_generator_makes_every_delta_again(tmp_path: Path, monkeypatch: 
     shop = Shop(tmp_path)
     shop.images({"1.0": app(1), "2.0": app(2)})
     shop.run()
-    monkeypatch.setattr("pipeline.press.GENERATOR", "tardiff-next")
+    monkeypatch.setattr("pipeline.press.publisher.GENERATOR", "tardiff-next")
     monkeypatch.setattr("pipeline.diff.GENERATOR", "tardiff-next")
     outcome, _ = shop.watched_run(1)
     assert [made.record.generator for made in outcome.made] == ["tardiff-next"]

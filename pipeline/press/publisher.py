@@ -1,0 +1,239 @@
+"""Publish, dry run, prune."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ..assemble import Entry, Phase, Tree, assemble, blob_entry
+from ..config import Config
+from ..content import Content
+from ..diff import Failed, Made, Result, Workshop, make_deltas
+from ..errors import DeltapressError
+from ..layers import LayerSource
+from ..ledger.document import Ledger
+from ..ledger.records import LayerRecord
+from ..ledger.store import LedgerStore
+from ..oci.keys import Key, repository_of
+from ..pages import page_files, server_files
+from ..plan import DeltaPlan, Rules, plan_deltas
+from ..progress import Progress, Silent
+from ..prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune
+from ..publish import SourceChangedError, Stock, StoredContent, Written, plan_writes, publish, stored_content
+from ..savings import savings
+from ..tardiff.encoder import GENERATOR, EncoderOptions
+from ..tardiff.pool import Pool
+from ..targets.base import Target
+from .history import History, load, read_history, scopes_of
+from .outcome import Outcome, Settings
+
+
+def run(config: Config, target: Target, settings: Settings, *, progress: Progress) -> Outcome:
+    """Publish. See the guarantees in the README for what a reader sees meanwhile, and after a crash.
+
+    Raises:
+        TargetError: the storage failed, or another publisher holds the lock.
+        LedgerError: a newer deltapress wrote the ledger.
+        CollisionError: two names cannot stand in one tree.
+    """
+    with target.lock(now=settings.now, wait=settings.wait):
+        failed: dict[str, DeltapressError] = {}
+        while True:
+            press = _Press(config, target, settings, progress)
+            try:
+                return press.publish(failed)
+            except SourceChangedError as error:
+                if error.repository in failed:
+                    raise
+                # rare: a layout changed between check and copy; the others go on without it
+                failed[error.repository] = error
+
+
+def dry_run(config: Config, target: Target, settings: Settings, *, progress: Progress) -> Outcome:
+    """Say what `run` would do. Writes nothing, and takes no lock. Raises what `run` raises."""
+    return _Press(config, target, settings, progress).dry_run()
+
+
+def prune(config: Config, target: Target, settings: Settings, *, is_dry: bool, progress: Progress) -> Outcome:
+    """Delete what has been unreferenced for longer than the grace period, from the ledger alone.
+
+    Raises what `run` raises, and LedgerError when there is no ledger to prune by.
+    """
+    if is_dry:
+        return _Press(config, target, settings, progress).prune(is_dry=True)
+    with target.lock(now=settings.now, wait=settings.wait):
+        return _Press(config, target, settings, progress).prune(is_dry=False)
+
+
+class _Press:
+    """One run over one target."""
+
+    def __init__(self, config: Config, target: Target, settings: Settings, progress: Progress) -> None:
+        self._config, self._target, self._settings, self._progress = config, target, settings, progress
+        self._options = EncoderOptions()
+        self._store = LedgerStore(target)
+        self._written = Written()
+
+    def publish(self, given_up: Mapping[str, DeltapressError]) -> Outcome:
+        """`given_up` are the repositories with which an earlier attempt of the run failed."""
+        history = read_history(self._store, self._config, self._settings, given_up)
+        ledger = history.ledger
+        plan = self._plan(ledger)
+        ledger = self._write((entry for entry in self._missing(ledger, plan) if self._is_early(entry)), ledger, history)
+        made: list[Made] = []
+        failures: list[Failed] = []
+        for result in self._make(plan, ledger, history):
+            if isinstance(result, Failed):
+                failures.append(result)
+            else:
+                made.append(replace(result, content=None))
+                ledger = self._store_delta(result, plan, ledger, history)
+        ledger = self._write(self._missing(ledger, plan), ledger, history)
+        ledger = mark(ledger, self._tree(ledger, plan), now=self._settings.now)
+        prune_plan, problem = self._plan_prune(ledger, is_rebuilt=history.is_rebuilt, failed=len(history.failed))
+        if not self._settings.prune:
+            problem = None  # nothing was to be deleted
+        is_pruned = problem is None and self._settings.prune
+        if is_pruned:
+            ledger = execute(self._store, prune_plan, ledger, progress=self._progress)
+        ledger = forget_deltas(ledger, (want.key for want in plan.wanted))
+        self._store.save(ledger)
+        return self._outcome(
+            ledger,
+            plan,
+            failed=history.failed,
+            notes=history.notes,
+            made=tuple(made),
+            delta_failures=tuple(failures),
+            prune=prune_plan,
+            is_pruned=is_pruned,
+            prune_problem=problem,
+        )
+
+    def dry_run(self) -> Outcome:
+        history = read_history(self._store, self._config, self._settings, {})
+        plan = self._plan(history.ledger)
+        tree = self._tree(history.ledger, plan)
+        marked = mark(history.ledger, tree, now=self._settings.now)
+        prune_plan, problem = self._plan_prune(marked, is_rebuilt=history.is_rebuilt, failed=len(history.failed))
+        return self._outcome(
+            history.ledger,
+            plan,
+            is_dry=True,
+            failed=history.failed,
+            notes=history.notes,
+            writes=plan_writes(tree, history.ledger, stores_headers=self._target.stores_headers),
+            prune=prune_plan,
+            prune_problem=problem,
+        )
+
+    def prune(self, *, is_dry: bool) -> Outcome:
+        loaded = load(self._store, self._settings)
+        ledger = loaded.ledger
+        prune_plan, problem = self._plan_prune(ledger, is_rebuilt=loaded.rebuilt is not None)
+        is_pruned = problem is None and not is_dry
+        if is_pruned:
+            ledger = execute(self._store, prune_plan, ledger, progress=self._progress)
+        return self._outcome(
+            ledger, self._plan(ledger), is_dry=is_dry, prune=prune_plan, is_pruned=is_pruned, prune_problem=problem
+        )
+
+    def _plan(self, ledger: Ledger) -> DeltaPlan:
+        # a repository that is no longer configured keeps its deltas, by the policy for all
+        rules = {name: Rules(policy=self._config.policy) for name in ledger.repositories}
+        rules |= {
+            repository.name: Rules(policy=repository.policy, scopes=scopes_of(repository))
+            for repository in self._config.repositories
+        }
+        return plan_deltas(ledger, rules, generator=GENERATOR, options=self._options.key)
+
+    def _tree(self, ledger: Ledger, plan: DeltaPlan) -> Tree:
+        extras = page_files(ledger, tuple(savings(ledger, plan.wanted)))
+        extras |= server_files(stores_headers=self._target.stores_headers)
+        return assemble(ledger, plan.wanted, extras=extras, stores_headers=self._target.stores_headers)
+
+    def _missing(self, ledger: Ledger, plan: DeltaPlan) -> tuple[Entry, ...]:
+        return plan_writes(self._tree(ledger, plan), ledger, stores_headers=self._target.stores_headers)
+
+    def _is_early(self, entry: Entry) -> bool:
+        """True for what does not wait for deltas."""
+        waiting = {
+            repository.name for repository in self._config.repositories if repository.policy.order != "images-first"
+        }
+        if entry.phase <= Phase.REFERRERS:
+            return True
+        return not waiting if entry.repository is None else entry.repository not in waiting
+
+    def _write(self, entries: Iterable[Entry], ledger: Ledger, history: History) -> Ledger:
+        stock = Stock(fresh=history.fresh, target=self._target, found=history.found)
+        ledger, written = publish(self._store, tuple(entries), ledger, stock, progress=self._progress)
+        self._written += written
+        return ledger
+
+    def _make(self, plan: DeltaPlan, ledger: Ledger, history: History) -> Iterator[Result]:
+        if not plan.jobs:
+            return
+        stored = stored_content(ledger)
+
+        def content(layer: LayerRecord) -> Content:
+            found = history.anywhere(layer.digest)
+            return found or StoredContent(target=self._target, key=stored[layer.digest], size=layer.size)
+
+        with (
+            TemporaryDirectory(prefix="deltapress-", dir=self._settings.temporary) as directory,
+            Pool(workers=self._settings.jobs, memory=self._settings.memory) as pool,
+        ):
+            workshop = Workshop(
+                layers=LayerSource(content=content, max_bytes=self._config.limits.layer),
+                directory=Path(directory),
+                pool=pool,
+                options=self._options,
+            )
+            yield from make_deltas(plan.jobs, workshop, progress=self._progress)
+
+    def _store_delta(self, result: Made, plan: DeltaPlan, ledger: Ledger, history: History) -> Ledger:
+        """Remember a result, and store the delta wherever it will be listed."""
+        ledger = replace(ledger, deltas={**ledger.deltas, result.job.key: result.record})
+        if result.content is None or result.record.digest is None:
+            return ledger
+        fresh = result.content
+        names = {want.repository for want in plan.wanted if want.key == result.job.key and want.accepts(result.record)}
+        entries = [blob_entry(name, result.record.digest, result.record.size) for name in sorted(names)]
+        stock = Stock(fresh=lambda _repository, _digest: fresh, target=self._target, found=history.found)
+        ledger, written = publish(self._store, entries, ledger, stock, progress=Silent())
+        self._written += written
+        return ledger
+
+    def _plan_prune(self, ledger: Ledger, *, is_rebuilt: bool, failed: int = 0) -> tuple[PrunePlan, str | None]:
+        """What may go, and why it must stay all the same."""
+        grace = {repository.name: repository.policy.grace for repository in self._config.repositories}
+
+        def grace_of(key: Key) -> timedelta:
+            repository = repository_of(key)
+            return grace.get(repository, self._config.policy.grace) if repository else self._config.policy.grace
+
+        plan = plan_prune(ledger, grace_of, now=self._settings.now)
+        if not plan.remove:
+            return plan, None
+        if is_rebuilt:
+            return plan, "the ledger was rebuilt in this run"
+        if failed:
+            return plan, f"{failed} of the repositories could not be read"
+        if not self._settings.force:
+            try:
+                check_share(plan, self._config.max_delete)
+            except TooMuchError as error:
+                return plan, str(error)
+        return plan, None
+
+    def _outcome(self, ledger: Ledger, plan: DeltaPlan, **what: Any) -> Outcome:
+        return Outcome(
+            ledger=ledger,
+            plan=plan,
+            repositories=tuple(repository.name for repository in self._config.repositories),
+            written=self._written,
+            savings=tuple(savings(ledger, plan.wanted)),
+            **what,
+        )
