@@ -104,6 +104,11 @@ class Target(Protocol):
         """How many calls at the same time serve it best; all methods may be called from that many threads."""
         ...
 
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Which guarantees this storage cannot give, for people; known once the lock has been taken."""
+        ...
+
     def open(self, key: Key) -> BinaryIO:
         """The bytes of `key`, streamed. Raises KeyMissingError, TargetError."""
         ...

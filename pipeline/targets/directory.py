@@ -68,6 +68,7 @@ class DirectoryTarget:
 
     stores_headers = False
     concurrency = 4  # they wait for the disk, not for the processor
+    caveats = ()
 
     def __init__(self, path: Path) -> None:
         self.url = str(path)

@@ -21,6 +21,7 @@ class MemoryTarget:
     url = "memory:"
     stores_headers = True
     concurrency = 1
+    caveats = ()
 
     def __init__(self) -> None:
         self.contents: dict[Key, bytes] = {}

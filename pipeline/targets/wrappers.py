@@ -39,6 +39,10 @@ class _Wrapper:
         self.stores_headers = inner.stores_headers
         self.concurrency = inner.concurrency
 
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        return self.inner.caveats
+
     def lock(self, *, now: datetime, wait: float) -> AbstractContextManager[None]:
         return self.inner.lock(now=now, wait=wait)
 

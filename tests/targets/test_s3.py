@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pytest
@@ -21,6 +22,7 @@ from pipeline.targets.s3.options import MIN_PART
 from pipeline.targets.s3.target import S3Target
 
 from ..interop.s3_servers import Storage
+from ..runs import Shop, app
 from .faulty_proxy import faulty_proxy
 from .test_contract import NOW, put
 
@@ -285,6 +287,19 @@ def test_a_server_that_ignores_conditions(juicefs: Storage, prefix: str) -> None
     assert conditions == IGNORED
     assert conditions.lost is not None
     assert conditions.lost.startswith("the server does not enforce If-None-Match and If-Match: two publishers")
+
+
+@pytest.mark.interop
+def test_after_a_run_the_target_says_what_was_not_guaranteed(juicefs: Storage, prefix: str, tmp_path: Path) -> None:
+    target = S3Target(juicefs.bucket, prefix, juicefs.options(), times=Times(pause=0.2))
+    shop = Shop(path=tmp_path, target=target)
+    shop.images({"1.0": app(0)})
+    shop.run()
+    [caveat] = target.caveats
+    assert caveat.startswith(f"s3://tree/{prefix.rstrip('/')}: the server does not enforce")
+    shop.images({"1.0": app(0), "1.1": app(1)})
+    shop.run(1)
+    assert {Key("v2/"), Key("v2/app/manifests/1.1")} <= set(target.keys())
 
 
 def test_a_server_that_does_not_know_conditions(moto: Storage, prefix: str) -> None:

@@ -74,6 +74,11 @@ class S3Target:
                 self._conditions = conditions_of(self._bucket)
             return self._conditions
 
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        known = self._conditions
+        return () if known is None or known.lost is None else (f"{self.url}: {known.lost}",)
+
     def open(self, key: Key) -> BinaryIO:
         check_object_key(key)
         try:
