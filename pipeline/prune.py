@@ -67,6 +67,17 @@ def mark(ledger: Ledger, tree: Tree, *, now: datetime) -> Ledger:
     return ledger.with_keys(changed) if changed else ledger
 
 
+def forgive(ledger: Ledger, tree: Tree) -> Ledger:
+    """Take the mark from each key that the tree has again: before a run writes what leads to it, not after, or else a
+    run that dies in between would leave a reader on what the next one deletes."""
+    again = {
+        key: replace(record, unreferenced=None)
+        for key, record in ledger.keys.items()
+        if record.unreferenced is not None and key in tree.entries
+    }
+    return ledger.with_keys(again) if again else ledger
+
+
 def plan_prune(ledger: Ledger, grace_of: Callable[[Key], timedelta], *, now: datetime) -> PrunePlan:
     """Decide what may go of what is marked. Touches nothing.
 

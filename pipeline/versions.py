@@ -89,6 +89,13 @@ def retain(record: RepositoryRecord, scopes: Sequence[str] = (), *, keep: int) -
 
     An attached artifact (a signature, an SBOM) is held as long as its subject. A lost tag goes when its image goes.
     """
+    # without a lost tag the others may be ordered by another rule: what the next run would leave out goes at once
+    while (smaller := _retained(record, scopes, keep)) is not record:
+        record = smaller
+    return record
+
+
+def _retained(record: RepositoryRecord, scopes: Sequence[str], keep: int) -> RepositoryRecord:
     held = {known.image for known in record.tags.values() if known.lost is None}
     for series in series_of(record, scopes):
         held.update(series.versions[-keep:])

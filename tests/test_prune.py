@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from pipeline import press
-from pipeline.assemble import Phase, Tree
+from pipeline.assemble import Phase, Tree, blob_entry
 from pipeline.errors import ExitCode
 from pipeline.ledger.document import Ledger
 from pipeline.ledger.records import DeltaKey, DeltaRecord, KeyRecord
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.oci.keys import LEDGER_KEY, Key
 from pipeline.progress import Silent
-from pipeline.prune import PrunePlan, TooMuchError, check_share, forget_deltas, mark, plan_prune
+from pipeline.prune import PrunePlan, TooMuchError, check_share, forget_deltas, forgive, mark, plan_prune
 from pipeline.targets.wrappers import RecordingTarget
 
 from .client import deltas_of, problems
@@ -48,6 +48,14 @@ def test_marking_notes_since_when_and_forgives_what_comes_back() -> None:
         "c": night(2),
     }
     assert mark(after, Tree(), now=night(6)) is after
+
+
+def test_what_the_tree_has_again_is_forgiven_at_once() -> None:
+    before = ledger(a=None, b=1, c=2)
+    entry = blob_entry("app", Digest.of(b""), 0)
+    after = forgive(before, Tree(entries={Key("b"): entry, Key("a"): entry}))
+    assert {key: record.unreferenced for key, record in after.keys.items()} == {"a": None, "b": None, "c": night(2)}
+    assert forgive(after, Tree(entries={Key("b"): entry})) is after
 
 
 @pytest.mark.parametrize(("now", "gone"), [(3.9, []), (4, ["a"]), (5, ["a", "b"])])

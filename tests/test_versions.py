@@ -162,6 +162,14 @@ def test_a_moved_tag_stays_a_series_when_one_image_is_left() -> None:
     assert names(retain(again, keep=2)) == {"latest": ["B", "D"], "*": ["C"]}
 
 
+def test_what_is_left_out_is_left_out_at_once() -> None:
+    """Without the lost `edge` the others are semantic versions, and another one is the newest."""
+    record = history({"2.0": "A", "edge": "B", "1.1": "C", "latest": "A"}, {"latest": "A"})
+    kept = retain(record, ["latest"], keep=1)
+    assert set(kept.images) == {digest("A")}
+    assert retain(kept, ["latest"], keep=1) is kept
+
+
 def test_attached_artifacts_live_as_long_as_their_subject() -> None:
     record = RepositoryRecord()
     artifacts = image("D", subject="A"), image("E", subject="D"), image("F", subject="B"), image("G", subject="nothing")

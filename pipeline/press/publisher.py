@@ -1,6 +1,6 @@
 """Publish, dry run, prune."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..oci.keys import Key, repository_of
 from ..pages import page_files, server_files
 from ..plan import DeltaPlan, Rules, plan_deltas
 from ..progress import Progress, Silent
-from ..prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune
+from ..prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, forgive, mark, plan_prune
 from ..publish import SourceChangedError, Stock, StoredContent, Written, plan_writes, publish, stored_content
 from ..savings import savings
 from ..tardiff.encoder import GENERATOR, EncoderOptions
@@ -81,7 +81,7 @@ class _Press:
         history = read_history(self._store, self._config, self._settings, given_up)
         ledger = history.ledger
         plan = self._plan(ledger)
-        ledger = self._write((entry for entry in self._missing(ledger, plan) if self._is_early(entry)), ledger, history)
+        ledger = self._write(plan, ledger, history, is_ready=self._is_early)
         made: list[Made] = []
         failures: list[Failed] = []
         for result in self._make(plan, ledger, history):
@@ -90,7 +90,7 @@ class _Press:
             else:
                 made.append(replace(result, content=None))
                 ledger = self._store_delta(result, plan, ledger, history)
-        ledger = self._write(self._missing(ledger, plan), ledger, history)
+        ledger = self._write(plan, ledger, history)
         ledger = mark(ledger, self._tree(ledger, plan), now=self._settings.now)
         prune_plan, problem = self._plan_prune(ledger, is_rebuilt=history.is_rebuilt, failed=len(history.failed))
         if not self._settings.prune:
@@ -154,9 +154,6 @@ class _Press:
         extras |= server_files(stores_headers=self._target.stores_headers)
         return assemble(ledger, plan.wanted, extras=extras, stores_headers=self._target.stores_headers)
 
-    def _missing(self, ledger: Ledger, plan: DeltaPlan) -> tuple[Entry, ...]:
-        return plan_writes(self._tree(ledger, plan), ledger, stores_headers=self._target.stores_headers)
-
     def _is_early(self, entry: Entry) -> bool:
         """True for what does not wait for deltas."""
         waiting = {
@@ -166,9 +163,16 @@ class _Press:
             return True
         return not waiting if entry.repository is None else entry.repository not in waiting
 
-    def _write(self, entries: Iterable[Entry], ledger: Ledger, history: History) -> Ledger:
+    def _write(
+        self, plan: DeltaPlan, ledger: Ledger, history: History, *, is_ready: Callable[[Entry], bool] = bool
+    ) -> Ledger:
+        """Write what the tree lacks and `is_ready`."""
+        tree = self._tree(ledger, plan)
+        ledger = forgive(ledger, tree)
+        missing = plan_writes(tree, ledger, stores_headers=self._target.stores_headers)
         stock = Stock(fresh=history.fresh, target=self._target, found=history.found)
-        ledger, written = publish(self._store, tuple(entries), ledger, stock, progress=self._progress)
+        entries = tuple(entry for entry in missing if is_ready(entry))
+        ledger, written = publish(self._store, entries, ledger, stock, progress=self._progress)
         self._written += written
         return ledger
 
