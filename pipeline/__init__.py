@@ -1,20 +1,32 @@
 """deltapress: publish OCI image layouts as a static registry tree, with verified tar-diff deltas.
 
-The modules lie in the order of the data; the rooms hold the nouns.
+The verbs, in the order of the data; `press` calls them.
 
-    config      TOML -> a frozen Config
-    layout      read an OCI image layout: refs -> images, as raw bytes beside their parsed view
-    plan        pure: images + history + policy + now -> the delta jobs, and what is skipped and why
-    diff        run the plan: pool, cache, and prove each delta by applying it
-    assemble    pure: images + delta results -> a Tree of keys, contents, headers, phases
+    config      deltapress.toml -> a frozen Config
+    observe     read each layout (layout/), check what is new in it (check), say what was seen
+    versions    pure: what was seen + what is remembered -> the series of versions
+    plan        pure: the series + the policy -> which deltas are wanted, and which must be made
+    diff        run the jobs: extract, encode, prove each delta by applying it
+    assemble    pure: images + deltas -> the Tree of keys, digests, headers, phases
     publish     write a Tree to a Target, phase by phase
-    prune       mark (fail closed) -> PrunePlan -> execute
-    report      result values -> JSON, text, HTML
+    prune       mark -> PrunePlan -> execute
+    press/      the whole run, under the target's lock
+    verify/     read a published tree as its clients do
+    rebuild     a lost ledger, from the tree
+    report      result values -> text and JSON
+    serve       a tree over HTTP, for trying things
 
-    cli/        the only user of argv, environ, stdout, the clock and exit codes
+The nouns.
+
+    cli/        the only user of argv, environ, stdout, the clock and exit codes; one file a command
+    ledger/     what the publisher remembers: one document in the target
+    layout/     OCI image layouts on disk
     oci/        digests, descriptors, manifests, references, keys of the static tree
     tardiff/    the tar-diff format: encoder, decoder, tar reader, source matching
-    targets/    where a tree is written: the contract, memory, directory
+    targets/    where a tree is written: the contract, memory, directory, S3
+    flatpak, savings, pages     parts of the tree: flatpak's index, what clients save, pages and server files
+    content, layers, compression, published     bytes that are somewhere, and how they are read
+    errors, progress, machine, quantities, tables, templates     what everybody needs
 """
 
 __version__ = "0.1.0"
