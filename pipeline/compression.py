@@ -10,9 +10,7 @@ of one step, and whoever walks the blocks knows where a frame ends, which the li
 tell.
 """
 
-import bz2
 import io
-import lzma
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -238,6 +236,8 @@ def _gzip_pieces(source: _Input) -> Iterator[bytes]:
 
 
 def _bzip2_pieces(source: _Input) -> Iterator[bytes]:
+    import bz2  # rare in layers, and `patch` should start quickly; so with lzma
+
     while head := source.peek(3):
         if head != _BZIP2_MAGIC:
             raise CompressionError("bzip2", "is followed by something else than a bzip2 stream")
@@ -256,6 +256,8 @@ def _bzip2_pieces(source: _Input) -> Iterator[bytes]:
 
 
 def _xz_pieces(source: _Input) -> Iterator[bytes]:
+    import lzma
+
     while head := source.peek(6):
         if head != _XZ_MAGIC:
             raise CompressionError("xz", "is followed by something else than an xz stream")

@@ -7,18 +7,20 @@ Rule 3. Whatever ends a run early unwinds the stack, so that locks and temporary
 
 import argparse
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
 from typing import Final
 
 from .. import __version__
 from ..errors import DeltapressError, ExitCode
-from . import diff, init, patch, plan, prune, publish, serve, verify
 from .console import Console
 from .options import DEFAULT_CONFIG, add_config, add_verbose
 
-_COMMANDS: Final = (init, publish, plan, prune, verify, diff, patch, serve)
+_COMMANDS: Final = ("init", "publish", "plan", "prune", "verify", "diff", "patch", "serve")
 
 _EXIT_CODES: Final = """\
 exit codes:
@@ -35,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: for --help, --version and wrong usage, as argparse does.
     """
-    arguments = _parser().parse_args(argv)
+    if argv is None:
+        argv = sys.argv[1:]
+    arguments = _parser(_commands(argv)).parse_args(argv)
     console = Console(verbose=arguments.verbose)
     try:
         with _signals_interrupt():
@@ -60,7 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.INTERNAL
 
 
-def _parser() -> argparse.ArgumentParser:
+def _commands(argv: Sequence[str]) -> list[ModuleType]:
+    """All of them; or only the one whose name comes first, since a `patch` should not wait for a publisher to load."""
+    names = argv[:1] if argv and argv[0] in _COMMANDS else _COMMANDS
+    return [import_module(f".{name}", __name__) for name in names]
+
+
+def _parser(commands: Sequence[ModuleType]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="deltapress",
         description="Publish OCI image layouts as a static registry tree, with verified tar-diff deltas.",
@@ -72,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     add_config(parser, default=DEFAULT_CONFIG)
     add_verbose(parser, default=False)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in _COMMANDS:
+    for command in commands:
         command.add_parser(subparsers)
     for subparser in subparsers.choices.values():
         add_verbose(subparser)

@@ -3,16 +3,10 @@
 import argparse
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
-from ..config import Config, read_config
 from ..errors import DeltapressError
-from ..machine import usable_memory, usable_processors
-from ..press import Settings
-from ..targets.base import Target
-from ..targets.open import open_target
+from ..machine import usable_processors
 
 T = TypeVar("T")
 # what add_subparsers returns, for which argparse has no public name
@@ -78,26 +72,4 @@ def add_force(parser: argparse.ArgumentParser) -> None:
 def add_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", type=seconds, metavar="SECONDS", default=0, help="for another publisher to end (default: do not wait)"
-    )
-
-
-def configuration(arguments: argparse.Namespace) -> Config:
-    """The configuration that the command line names."""
-    return read_config(Path(arguments.config))
-
-
-def target_of(config: Config) -> Target:
-    """The target that the configuration names."""
-    return open_target(config.target_url, config.path.parent, s3=config.s3)
-
-
-def settings(config: Config, *, jobs: int = 1, prune: bool = True, force: bool = False, wait: int = 0) -> Settings:
-    """How a run is carried out. The only place where the time of a run is taken."""
-    return Settings(
-        now=datetime.now(UTC),
-        jobs=jobs,
-        memory=config.limits.memory_of(usable_memory()),
-        prune=prune,
-        force=force,
-        wait=wait,
     )

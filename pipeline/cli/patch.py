@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from ..compression import Writable
-from ..config import Limits
 from ..errors import DeltapressError, ExitCode
 from ..oci.digest import DiffID, Hasher
 from ..quantities import parse_size
@@ -29,7 +28,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--expect", type=checked(DiffID.parse), metavar="DIGEST", help="write nothing if the new layer is another one"
     )
     parser.add_argument(
-        "--max-size", type=checked(parse_size), default=Limits().layer, metavar="SIZE", help="of OUT (default: 64GiB)"
+        "--max-size", type=checked(parse_size), default="64GiB", metavar="SIZE", help="of OUT (default: 64GiB)"
     )
     parser.set_defaults(run=run)
 

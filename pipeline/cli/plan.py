@@ -5,8 +5,9 @@ import argparse
 from .. import press, report
 from ..errors import ExitCode
 from .console import Console
-from .options import Subparsers, add_config, add_jobs, add_json, configuration, settings, target_of
+from .options import Subparsers, add_config, add_jobs, add_json
 from .results import show_outcome
+from .settings import configuration, settings, target_of
 
 
 def add_parser(subparsers: Subparsers) -> None:

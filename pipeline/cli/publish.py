@@ -5,8 +5,9 @@ import argparse
 from .. import press, report
 from ..errors import ExitCode
 from .console import Console
-from .options import Subparsers, add_config, add_force, add_jobs, add_json, add_wait, configuration, settings, target_of
+from .options import Subparsers, add_config, add_force, add_jobs, add_json, add_wait
 from .results import show_outcome
+from .settings import configuration, settings, target_of
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -6,8 +6,9 @@ from .. import report
 from ..errors import DeltapressError, ExitCode
 from ..verify import verify
 from .console import Console
-from .options import Subparsers, add_config, add_jobs, add_json, configuration, target_of
+from .options import Subparsers, add_config, add_jobs, add_json
 from .results import show
+from .settings import configuration, target_of
 
 
 class NothingPublishedError(DeltapressError):

@@ -4,7 +4,9 @@ The delta is untrusted, and so is every path in it.
 
 Rule 1. Whatever the delta holds, the answer is the output or a `DeltaError`.
 Rule 2. Sources are regular files below the directory, reached without following a symlink at any step.
-Rule 3. Memory is bounded by zstd's window (at most 128 MiB) and one piece; output by `expected_size`.
+Rule 3. Memory is bounded by zstd's window (at most 128 MiB) and a few pieces; output by `expected_size`.
+Rule 4. What a delta costs is what its operations make one do: they are gathered, and a piece of the output is one
+        addition and one write, however many of them it is made of.
 
 The format has no checksum: whoever calls compares the digest of what came out.
 """
@@ -12,18 +14,18 @@ The format has no checksum: whoever calls compares the digest of what came out.
 import errno
 import os
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from ..compression import Writable, zstd_frame
-from .format import MAGIC, MAX_ADD_DATA, MAX_PATH, DeltaError, MalformedDeltaError, Op, OpReader, normalised
+from .format import MAGIC, MAX_PART, DeltaError, MalformedDeltaError, Op, normalised, operations
+from .sums import Adder
 
 __all__ = ["DeltaError", "MalformedDeltaError", "OutputSizeError", "SourceError", "apply"]
 
 _PIECE = 1 << 18
-_SMALL = 64  # below this many bytes a loop adds faster than numpy starts
+assert _PIECE >= MAX_PART
 _MAX_POSITION = (1 << 63) - 1
 
 
@@ -58,70 +60,84 @@ def apply(delta: BinaryIO, directory: Path, out: Writable, *, expected_size: int
     magic = delta.read(len(MAGIC))
     if magic != MAGIC:
         raise MalformedDeltaError("does not begin with the magic of tar-diff version 1")
-    reader = OpReader(zstd_frame(delta))
-    output = _Output(out, expected_size)
-    source = _Source(directory)
-    try:
-        while (operation := reader.next()) is not None:
-            code, size = operation
-            if code == Op.DATA:
-                while size:
-                    piece = reader.read(min(size, _PIECE))
-                    output.write(piece)
-                    size -= len(piece)
-            elif code == Op.COPY:
-                output.claim(size)
-                while size:
-                    piece = source.read(min(size, _PIECE))
-                    output.write(piece)
-                    size -= len(piece)
-            elif code == Op.ADD_DATA:
-                if size > MAX_ADD_DATA:
-                    raise MalformedDeltaError(f"an AddData of {size:,} bytes is refused", offset=reader.offset)
-                while size:
-                    piece = reader.read(min(size, _PIECE))
-                    output.write(_sum(piece, source.read_all(len(piece))))
-                    size -= len(piece)
-            elif code == Op.SEEK:
+    data, _, copy, add_data, seek = map(int, Op)  # plain numbers, for they compare faster
+    with closing(_Source(directory)) as source:
+        output = _Output(source, out, expected_size)
+        for code, size, payload in operations(zstd_frame(delta)):
+            if code == copy:
+                output.copy(size)
+            elif code == add_data:
+                output.add(size, payload)
+            elif code == data:
+                output.data(size, payload)
+            elif code == seek:
+                output.read_source()
                 source.seek(size)
             else:
-                if size > MAX_PATH:
-                    raise MalformedDeltaError(f"a path of {size:,} bytes is refused", offset=reader.offset)
-                source.open(reader.read(size))
+                output.read_source()
+                source.open(payload)
         output.finish()
-    finally:
-        source.close()
     return output.size
 
 
-def _sum(difference: bytes, old: bytes) -> bytes:
-    if len(old) < _SMALL:
-        return bytes([(a + b) & 0xFF for a, b in zip(difference, old, strict=True)])
-    return (np.frombuffer(difference, np.uint8) + np.frombuffer(old, np.uint8)).tobytes()
-
-
 class _Output:
-    """Counts what is written, and stops it at the limit; gathers small writes."""
+    """Puts the output together, piece by piece.
 
-    def __init__(self, out: Writable, expected: int | None) -> None:
+    `_old` holds the piece before the addition, and `_difference` what is added to it: Data and what comes from the
+    source are laid into the one, AddData into the other, which is zero elsewhere. Copy and AddData both go on
+    in the source where the last one stopped, so that it is read only when something else comes in between.
+    """
+
+    def __init__(self, source: "_Source", out: Writable, expected: int | None) -> None:
+        self._source = source
         self._out = out
         self._expected = expected
-        self._held: list[bytes] = []
-        self._held_size = 0
+        self._add = Adder()
+        self._old = bytearray(_PIECE)
+        self._difference = bytearray(_PIECE)
+        self._filled = 0  # bytes of the piece that are decided
+        self._read = 0  # those of them that are in `_old`; the others are yet to come from the source
+        self._first_added = self._last_added = 0  # the part of `_difference` that is not zero
         self.size = 0
 
-    def claim(self, size: int) -> None:
-        """Refuse at once what would exceed the limit."""
-        if self._expected is not None and self.size + size > self._expected:
-            raise OutputSizeError(self._expected, self.size + size)
-
-    def write(self, data: bytes) -> None:
-        self.claim(len(data))
-        self.size += len(data)
-        self._held.append(data)
-        self._held_size += len(data)
-        if self._held_size >= _PIECE:
+    def copy(self, size: int) -> None:
+        """The next `size` bytes of the source."""
+        if self._filled + size > _PIECE:
             self._flush()
+            if size > _PIECE:
+                self._claim(size)
+                self._copy(size)
+                return
+        self._filled += size
+
+    def add(self, size: int, difference: bytes) -> None:
+        """The next `size` bytes of the source plus `difference`, at most one piece."""
+        start = self._filled
+        if start + size > _PIECE:
+            self._flush()
+            start = 0
+        self._filled = end = start + size
+        self._difference[start:end] = difference
+        if not self._last_added:
+            self._first_added = start
+        self._last_added = end
+
+    def data(self, size: int, data: bytes) -> None:
+        """`size` bytes as they are, at most one piece."""
+        if self._filled + size > _PIECE:
+            self._flush()
+        elif self._read < self._filled:
+            self.read_source()
+        start = self._filled
+        self._filled = self._read = end = start + size
+        self._old[start:end] = data
+
+    def read_source(self) -> None:
+        """Read what is outstanding: the source or its position is about to change."""
+        if self._read < self._filled:
+            with memoryview(self._old) as view:
+                self._source.read_into(view[self._read : self._filled])
+            self._read = self._filled
 
     def finish(self) -> None:
         self._flush()
@@ -129,10 +145,30 @@ class _Output:
             raise OutputSizeError(self._expected, self.size)
 
     def _flush(self) -> None:
-        if self._held:
-            self._out.write(b"".join(self._held))
-            self._held = []
-            self._held_size = 0
+        self._claim(self._filled)
+        self.read_source()
+        first, last = self._first_added, self._last_added
+        if last:
+            self._old[first:last] = self._add(self._old[first:last], self._difference[first:last])
+            self._difference[first:last] = bytes(last - first)
+        if self._filled:
+            self._write(bytes(self._old[: self._filled]))
+        self._filled = self._read = self._first_added = self._last_added = 0
+
+    def _copy(self, size: int) -> None:
+        while size:
+            piece = self._source.read(min(size, _PIECE))
+            self._write(piece)
+            size -= len(piece)
+
+    def _claim(self, size: int) -> None:
+        """Refuse at once what would exceed the limit."""
+        if self._expected is not None and self.size + size > self._expected:
+            raise OutputSizeError(self._expected, self.size + size)
+
+    def _write(self, data: bytes) -> None:
+        self._out.write(data)
+        self.size += len(data)
 
 
 class _Source:
@@ -140,6 +176,9 @@ class _Source:
 
     def __init__(self, directory: Path) -> None:
         self._root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        # the folder of the last source stays open, since the next one is likely to lie there too
+        self._folder: bytes | None = None
+        self._folder_file = self._root
         self._file = -1
         self._path = b""
         self._position = 0
@@ -151,25 +190,31 @@ class _Source:
             os.close(self._file)
             self._file = -1
         self._path, self._position = path, 0
-        *above, name = path.split(b"/")
-        directory = self._root
+        folder, _, name = path.rpartition(b"/")
         try:
-            for part in above:
-                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-                if directory != self._root:
-                    os.close(directory)
-                directory = inner
+            if folder != self._folder:
+                self._enter(folder)
             # non-blocking: opening a FIFO would wait for a writer
-            self._file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+            self._file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._folder_file)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise SourceError(path, "is reached through something that is no directory, or is a symlink") from error
             raise SourceError(path, os.strerror(error.errno or 0).lower()) from error
-        finally:
-            if directory != self._root:
-                os.close(directory)
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             raise SourceError(path, "is no regular file")
+
+    def _enter(self, folder: bytes) -> None:
+        self._leave()
+        for part in folder.split(b"/") if folder else ():
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._folder_file)
+            self._leave()
+            self._folder_file = inner
+        self._folder = folder
+
+    def _leave(self) -> None:
+        if self._folder_file != self._root:
+            os.close(self._folder_file)
+        self._folder, self._folder_file = None, self._root
 
     def seek(self, position: int) -> None:
         self._demand_open()
@@ -184,22 +229,30 @@ class _Source:
             data = os.pread(self._file, size, self._position)
         except OSError as error:
             raise SourceError(self._path, os.strerror(error.errno or 0).lower()) from error
-        if not data:
-            raise SourceError(self._path, f"ends at or before byte {self._position:,}, the delta reads on")
-        self._position += len(data)
+        self._advance(len(data))
         return data
 
-    def read_all(self, size: int) -> bytes:
-        """Exactly `size` bytes from the position."""
-        data = self.read(size)
-        while len(data) < size:
-            data += self.read(size - len(data))
-        return data
+    def read_into(self, buffer: memoryview) -> None:
+        """As many bytes from the position as `buffer` has."""
+        self._demand_open()
+        while buffer:
+            try:
+                count = os.preadv(self._file, [buffer], self._position)
+            except OSError as error:
+                raise SourceError(self._path, os.strerror(error.errno or 0).lower()) from error
+            self._advance(count)
+            buffer = buffer[count:]
 
     def close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
+        self._leave()
         os.close(self._root)
+
+    def _advance(self, count: int) -> None:
+        if not count:
+            raise SourceError(self._path, f"ends at or before byte {self._position:,}, the delta reads on")
+        self._position += count
 
     def _demand_open(self) -> None:
         if self._file < 0:

@@ -13,7 +13,7 @@ Rule 3. Copies and literals that touch are one operation: every operation costs 
 Rule 4. A source is opened when it changes, not again while it stays the same: some clients copy the whole file at
         each Open.
 
-The reader is as strict as the strictest decoder: see `OpReader`.
+The reader is as strict as the strictest decoder: see `operations`.
 """
 
 from collections.abc import Iterator
@@ -26,10 +26,12 @@ MAGIC = b"tardf1\n\0"
 MAX_PATH = 4096
 MAX_ADD_DATA = 100 << 20
 """What decoders accept in one AddData, bytes."""
+MAX_PART = 1 << 17
+"""The bytes of a payload that are held at once when it is read."""
 
 _ADD_DATA_EMITTED = 1 << 20
 _DATA_EMITTED = 1 << 20
-_MAX_UVARINT = 10  # bytes of a 64-bit value
+_LAST_SHIFT = 63  # of the tenth and last byte of a 64-bit value
 
 
 class Op(IntEnum):
@@ -163,69 +165,84 @@ class OpWriter:
         self.ops += 1
 
 
-class OpReader:
-    """Reads operations from the pieces of a decompressed stream.
+def operations(pieces: Iterator[bytes], *, part: int = MAX_PART) -> Iterator[tuple[int, int, bytes]]:
+    """The operations of a decompressed stream: code, size, and the payload of Data, AddData and Open.
 
-    Refused: unknown codes, sizes beyond 64 bits, an end inside an operation.
-    Payloads are the caller's to read, in pieces of its own size, before the next operation.
+    A payload of more than `part` bytes comes in parts of that size, as if there were several operations of its kind.
+
+    Raises (while iterating):
+        MalformedDeltaError: an unknown code, a size beyond 64 bits, a path or an AddData beyond what decoders accept,
+            an end inside an operation, a compressed stream that is damaged.
     """
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._buffer = b""
-        self._at = 0
-        self._before = 0  # bytes of the stream in front of the buffer
-
-    @property
-    def offset(self) -> int:
-        """Bytes read so far."""
-        return self._before + self._at
-
-    def next(self) -> tuple[int, int] | None:
-        """Code and size of the next operation, None at the end."""
-        if self._at + 1 + _MAX_UVARINT > len(self._buffer):
-            self._fill(1 + _MAX_UVARINT)
-            if self._at == len(self._buffer):
-                return None
-        buffer, at = self._buffer, self._at
-        code = buffer[at]
-        if code > Op.SEEK:
-            raise MalformedDeltaError(f"unknown operation {code}", offset=self.offset)
-        size = shift = 0
-        for byte in buffer[at + 1 : at + 1 + _MAX_UVARINT]:
-            at += 1
-            size |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                if size >> 64:
-                    break
-                self._at = at + 1
-                return code, size
-        if shift < 7 * _MAX_UVARINT:
-            raise MalformedDeltaError("ends inside an operation", offset=self.offset)
-        raise MalformedDeltaError("the size of an operation exceeds 64 bits", offset=self.offset)
-
-    def read(self, size: int) -> bytes:
-        """Exactly `size` bytes of payload; `size` should be small, since they are held."""
-        end = self._at + size
-        if end > len(self._buffer):
-            self._fill(size)
-            end = self._at + size
-            if end > len(self._buffer):
-                raise MalformedDeltaError("ends inside the data of an operation", offset=self.offset)
-        data = self._buffer[self._at : end]
-        self._at = end
-        return data
-
-    def _fill(self, wanted: int) -> None:
-        parts = [self._buffer[self._at :]]
-        have = len(parts[0])
+    # Deltas hold millions of operations, so that this is one loop, and the end of the buffer is found by running into
+    # it instead of being looked for at every byte.
+    _, open_, copy, add_data, seek = map(int, Op)
+    has_no_payload = frozenset((copy, seek))
+    buffer, at = b"", 0
+    before = 0  # bytes of the stream in front of the buffer
+    while True:
+        start = at
         try:
-            while have < wanted and (piece := next(self._pieces, None)) is not None:
-                parts.append(piece)
-                have += len(piece)
-        except CompressionError as error:
-            raise MalformedDeltaError(f"its {error}", offset=self.offset) from error
-        self._before += self._at
-        self._buffer = b"".join(parts)
-        self._at = 0
+            code = buffer[at]
+            size = buffer[at + 1]
+            at += 2
+            if size > 0x7F:
+                size &= 0x7F
+                shift = 7
+                while (byte := buffer[at]) > 0x7F and shift < _LAST_SHIFT:
+                    size |= (byte & 0x7F) << shift
+                    shift += 7
+                    at += 1
+                size |= byte << shift
+                at += 1
+        except IndexError:
+            piece = _next(pieces, before + len(buffer))
+            if not piece:
+                if start < len(buffer):
+                    raise MalformedDeltaError("ends inside an operation", offset=before + start) from None
+                return
+            before += start
+            buffer, at = buffer[start:] + piece, 0
+            continue
+        if size >> 64:
+            raise MalformedDeltaError("the size of an operation exceeds 64 bits", offset=before + start)
+        if code in has_no_payload:
+            yield code, size, b""
+            continue
+        if code > seek:
+            raise MalformedDeltaError(f"unknown operation {code}", offset=before + start)
+        if code == add_data and size > MAX_ADD_DATA:
+            raise MalformedDeltaError(f"an AddData of {size:,} bytes is refused", offset=before + start)
+        if code == open_ and size > MAX_PATH:
+            raise MalformedDeltaError(f"a path of {size:,} bytes is refused", offset=before + start)
+        while True:
+            count = size if size <= part else part
+            end = at + count
+            if end > len(buffer):
+                before += at
+                buffer, at, end = _gathered(pieces, buffer[at:], count, before), 0, count
+            yield code, count, buffer[at:end]
+            at = end
+            size -= count
+            if not size:
+                break
+
+
+def _next(pieces: Iterator[bytes], offset: int) -> bytes:
+    """The next piece that is not empty; empty at the end."""
+    try:
+        return next(filter(None, pieces), b"")
+    except CompressionError as error:
+        raise MalformedDeltaError(f"its {error}", offset=offset) from error
+
+
+def _gathered(pieces: Iterator[bytes], head: bytes, size: int, offset: int) -> bytes:
+    """`head` and as many pieces as make at least `size` bytes; `offset` is where `head` begins."""
+    parts, have = [head], len(head)
+    while have < size:
+        piece = _next(pieces, offset + have)
+        if not piece:
+            raise MalformedDeltaError("ends inside the data of an operation", offset=offset)
+        parts.append(piece)
+        have += len(piece)
+    return b"".join(parts)

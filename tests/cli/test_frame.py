@@ -88,7 +88,7 @@ def test_verbose_shows_where_an_error_comes_from(delta: Path, capsys: Capture) -
 
 
 def test_a_mistake_of_ours_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.setattr(cli, "_COMMANDS", (broken(KeyError("layers")),))
+    monkeypatch.setattr(cli, "_commands", lambda argv: [broken(KeyError("layers"))])
     assert main(["broken"]) == ExitCode.INTERNAL
     assert capsys.readouterr().err == (
         "deltapress: internal error: KeyError: 'layers'; please report it, with what -v adds\n"
@@ -98,7 +98,7 @@ def test_a_mistake_of_ours_is_no_traceback(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.setattr(cli, "_COMMANDS", (broken(KeyboardInterrupt()),))
+    monkeypatch.setattr(cli, "_commands", lambda argv: [broken(KeyboardInterrupt())])
     assert main(["broken"]) == ExitCode.INTERRUPTED
     assert capsys.readouterr().err == "deltapress: interrupted\n"
 
@@ -184,3 +184,14 @@ def test_closed_streams_are_no_mistake_of_ours(tmp_path: Path) -> None:
     ended = subprocess.run(shell, cwd=tmp_path, env=environment(), check=False, timeout=60)
     assert ended.returncode == ExitCode.SUCCESS
     assert (tmp_path / "deltapress.toml").exists()
+
+
+def test_a_patch_does_not_wait_for_what_it_does_not_use(delta: Path) -> None:
+    code = "import sys; from pipeline.cli import main; main(); print(*sys.modules)"
+    arguments = ["patch", str(delta), str(delta.parent / "tree"), str(delta.parent / "out")]
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment(), check=True, capture_output=True, text=True
+    )
+    loaded = set(ended.stdout.split())
+    assert {"pipeline.cli.patch", "zstandard"} <= loaded
+    assert not loaded & {"numpy", "jinja2", "werkzeug", "tomli", "bsdiff4", "tempfile", "pipeline.press"}

@@ -7,7 +7,8 @@ from pathlib import Path
 from pipeline.compression import zstd_frame
 from pipeline.tardiff.decoder import apply
 from pipeline.tardiff.encoder import Encoded, EncoderOptions, encode
-from pipeline.tardiff.format import MAGIC, Op, OpReader
+from pipeline.tardiff.format import MAGIC, MAX_ADD_DATA, Op
+from pipeline.tardiff.format import operations as read_operations
 from pipeline.tardiff.pool import Pool
 from pipeline.tardiff.tree import SourceTree, extract
 
@@ -58,13 +59,8 @@ class Lab:
 def operations(delta: bytes) -> list[tuple[Op, int, bytes]]:
     """Code, size and payload of each operation."""
     assert delta.startswith(MAGIC)
-    reader = OpReader(zstd_frame(io.BytesIO(delta[len(MAGIC) :])))
-    found = []
-    while (operation := reader.next()) is not None:
-        code, size = operation
-        has_payload = code in (Op.DATA, Op.OPEN, Op.ADD_DATA)
-        found.append((Op(code), size, reader.read(size) if has_payload else b""))
-    return found
+    stream = zstd_frame(io.BytesIO(delta[len(MAGIC) :]))
+    return [(Op(code), size, payload) for code, size, payload in read_operations(stream, part=MAX_ADD_DATA)]
 
 
 def assert_common_subset(delta: bytes) -> None:

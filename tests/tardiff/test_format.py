@@ -4,7 +4,16 @@ import io
 
 import pytest
 
-from pipeline.tardiff.format import MalformedDeltaError, Op, OpReader, OpWriter, normalised, uvarint
+from pipeline.tardiff.format import (
+    MAX_ADD_DATA,
+    MAX_PART,
+    MalformedDeltaError,
+    Op,
+    OpWriter,
+    normalised,
+    operations,
+    uvarint,
+)
 
 
 def written(*calls: tuple[str, object]) -> tuple[list[tuple[Op, int, bytes]], OpWriter]:
@@ -13,12 +22,11 @@ def written(*calls: tuple[str, object]) -> tuple[list[tuple[Op, int, bytes]], Op
     for name, arguments in calls:
         getattr(writer, name)(*arguments if isinstance(arguments, tuple) else (arguments,))
     writer.finish()
-    reader = OpReader(iter([out.getvalue()]))
-    found = []
-    while (operation := reader.next()) is not None:
-        code, size = operation
-        found.append((Op(code), size, reader.read(size) if code in (Op.DATA, Op.OPEN, Op.ADD_DATA) else b""))
-    return found, writer
+    return read(out.getvalue(), part=MAX_ADD_DATA), writer
+
+
+def read(*pieces: bytes, part: int = MAX_PART) -> list[tuple[Op, int, bytes]]:
+    return [(Op(code), size, payload) for code, size, payload in operations(iter(pieces), part=part)]
 
 
 def test_neighbours_become_one_operation() -> None:
@@ -71,26 +79,48 @@ def test_large_sums_and_literals_are_cut() -> None:
 def test_numbers_come_back(value: int) -> None:
     for cut in range(11):
         encoded = bytes([Op.SEEK]) + uvarint(value)
-        assert OpReader(iter([encoded[:cut], encoded[cut:]])).next() == (Op.SEEK, value)
+        assert read(encoded[:cut], encoded[cut:]) == [(Op.SEEK, value, b"")]
 
 
-def test_payloads_may_cross_pieces() -> None:
-    reader = OpReader(iter([b"\x00\x05he", b"l", b"", b"lo\x02", b"\x07"]))
-    assert reader.next() == (Op.DATA, 5)
-    assert reader.read(3) + reader.read(2) == b"hello"
-    assert reader.next() == (Op.COPY, 7)
-    assert reader.next() is None
-    assert reader.offset == 9
+def test_operations_may_cross_pieces() -> None:
+    stream = b"\x00\x05hello\x02\x07\x04\x80\x80\x01\x03\x03xyz\x01\x01f\x00\x00"
+    expected = [
+        (Op.DATA, 5, b"hello"),
+        (Op.COPY, 7, b""),
+        (Op.SEEK, 1 << 14, b""),
+        (Op.ADD_DATA, 3, b"xyz"),
+        (Op.OPEN, 1, b"f"),
+        (Op.DATA, 0, b""),
+    ]
+    assert read(stream) == expected
+    assert read(*[bytes([byte]) for byte in stream]) == expected
+    for first in range(len(stream)):
+        for second in range(first, len(stream)):
+            assert read(stream[:first], stream[first:second], b"", stream[second:]) == expected
 
 
-def test_the_offset_of_a_fault_counts_the_whole_stream() -> None:
-    reader = OpReader(iter([b"\x00\x01a" * 50, b"\x00\x01a" * 50, b"\x07"]))
-    for _ in range(100):
-        reader.next()
-        reader.read(1)
-    with pytest.raises(MalformedDeltaError) as caught:
-        reader.next()
-    assert caught.value.offset == 300
+def test_large_payloads_come_in_parts() -> None:
+    stream = b"\x00\x05hello\x02\x07\x03\x04wxyz"
+    expected = [(0, 2, b"he"), (0, 2, b"ll"), (0, 1, b"o"), (2, 7, b""), (3, 2, b"wx"), (3, 2, b"yz")]
+    assert read(stream, part=2) == expected
+    assert read(*[bytes([byte]) for byte in stream], part=2) == expected
+
+
+@pytest.mark.parametrize(
+    ("pieces", "offset", "reason"),
+    [
+        ([b"\x00\x01a" * 50, b"\x00\x01a" * 50, b"\x07"], 300, "inside an operation"),
+        ([b"\x00\x01a" * 50, b"\x00\x01a" * 50, b"\x07\x00"], 300, "unknown operation 7"),
+        ([b"\x00\x01a\x02\x80", b"\x80"], 3, "inside an operation"),
+        ([b"\x00\x01a\x00", b"\x04ab", b"c"], 5, "inside the data"),
+        ([b"\x00\x01a\x02" + b"\xff" * 9 + b"\x02"], 3, "exceeds 64 bits"),
+        ([b"\x00\x01a\x02" + b"\xff" * 10 + b"\x00"], 3, "exceeds 64 bits"),
+    ],
+)
+def test_the_offset_of_a_fault_counts_the_whole_stream(pieces: list[bytes], offset: int, reason: str) -> None:
+    with pytest.raises(MalformedDeltaError, match=reason) as caught:
+        read(*pieces)
+    assert caught.value.offset == offset
 
 
 @pytest.mark.parametrize("path", [b"a", b"a/b", b".a", b"a..b/...", "grüße".encode(), b"a" * 4096])

@@ -1,0 +1,33 @@
+"""What the commands that work on a target do with their options."""
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..config import Config, read_config
+from ..machine import usable_memory
+from ..press import Settings
+from ..targets.base import Target
+from ..targets.open import open_target
+
+
+def configuration(arguments: argparse.Namespace) -> Config:
+    """The configuration that the command line names."""
+    return read_config(Path(arguments.config))
+
+
+def target_of(config: Config) -> Target:
+    """The target that the configuration names."""
+    return open_target(config.target_url, config.path.parent, s3=config.s3)
+
+
+def settings(config: Config, *, jobs: int = 1, prune: bool = True, force: bool = False, wait: int = 0) -> Settings:
+    """How a run is carried out. The only place where the time of a run is taken."""
+    return Settings(
+        now=datetime.now(UTC),
+        jobs=jobs,
+        memory=config.limits.memory_of(usable_memory()),
+        prune=prune,
+        force=force,
+        wait=wait,
+    )
