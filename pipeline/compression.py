@@ -108,17 +108,7 @@ class ZstdFrameWriter:
     """
 
     def __init__(self, out: Writable, *, level: int, size_bound: int) -> None:
-        window_log = min(MAX_WINDOW_LOG, max(17, size_bound.bit_length()))
-        parameters = zstandard.ZstdCompressionParameters.from_level(
-            level,
-            source_size=max(1, size_bound),
-            window_log=window_log,
-            enable_ldm=True,
-            write_checksum=False,
-            write_content_size=False,
-            threads=0,
-        )
-        self._compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        self._compressor = zstandard.ZstdCompressor(compression_params=_parameters(level, size_bound)).compressobj()
         self._out = out
         self._held = bytearray()
         self.size = 0
@@ -140,6 +130,26 @@ class ZstdFrameWriter:
         if data:
             self._out.write(data)
             self.size += len(data)
+
+
+def zstd_memory(level: int, size_bound: int) -> int:
+    """What a `ZstdFrameWriter` with these parameters allocates, bytes."""
+    # libzstd cannot estimate long-distance matching: its table has eight bytes for 128 of the window
+    parameters = _parameters(level, size_bound, long_distance=False)
+    window = 1 << parameters.window_log
+    return parameters.estimated_compression_context_size() + window + window // 16 + 4 * _PIECE
+
+
+def _parameters(level: int, size_bound: int, *, long_distance: bool = True) -> zstandard.ZstdCompressionParameters:
+    return zstandard.ZstdCompressionParameters.from_level(
+        level,
+        source_size=max(1, size_bound),
+        window_log=min(MAX_WINDOW_LOG, max(17, size_bound.bit_length())),
+        enable_ldm=long_distance,
+        write_checksum=False,
+        write_content_size=False,
+        threads=0,
+    )
 
 
 class _Input:

@@ -51,6 +51,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "botocore": {"pipeline.targets.s3.bucket"},
     "urllib3": {"pipeline.targets.s3.bucket"},
     "bsdiff4": {"pipeline.tardiff.matchers.bsdiff"},
+    "hdiffpatch": {"pipeline.tardiff.matchers.hdiff"},
     "jinja2": {"pipeline.templates"},
     "rich": {"pipeline.cli.progress"},
     "semver": {"pipeline.versions"},

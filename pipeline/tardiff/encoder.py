@@ -8,7 +8,6 @@ Files are matched in the pool, ahead of the writer and in any order; operations 
 What is held between the two are covers, never contents.
 """
 
-import mmap
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, wait
@@ -16,25 +15,37 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ..compression import Writable, ZstdFrameWriter
-from .cover import ByteArray, find_cover, memory_of
-from .format import MAGIC, OpWriter
+from ..compression import Writable
+from .cover import find_cover, memory_of
+from .drafts import Drafts
+from .format import MAGIC
 from .matchers import CoverArray, Matcher
-from .matchers.bsdiff import Bsdiff
-from .pairing import NewFile, Pair, Pairing, bytes_of
+from .matchers.hdiff import Hdiff
+from .pairing import NewFile, NewTar, Pair, Pairing, bytes_of
 from .pool import Pool
 from .tar import Kind, TarError, TarReader, names_of
 from .tree import SourceTree
 
-GENERATOR = "tardiff-1"
+GENERATOR = "tardiff-2"
 """Changes whenever the bytes made from the same input and options may change."""
 
-_LEVELS = {"fast": 12, "default": 19, "max": 22}
-_SHORTEST_COPY = 256  # a run of equal bytes inside a cover that is worth an operation of its own
-_PIECE = 1 << 20
 _AHEAD = 64  # covers that are held for the writer at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Effort:
+    """`gaps` are the ways in which operations are cut (see `drafts`), the levels those of zstd."""
+
+    gaps: tuple[int, ...]
+    trial_level: int
+    level: int
+
+
+_EFFORTS = {
+    "fast": _Effort(gaps=(32,), trial_level=12, level=12),
+    "default": _Effort(gaps=(2, 256), trial_level=12, level=19),
+    "max": _Effort(gaps=(1, 4, 64, 256), trial_level=19, level=22),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +59,8 @@ class EncoderOptions:
     match_memory: int = 512 << 20
 
     def __post_init__(self) -> None:
-        if self.effort not in _LEVELS:
-            raise ValueError(f"effort {self.effort!r} is none of {', '.join(_LEVELS)}")
+        if self.effort not in _EFFORTS:
+            raise ValueError(f"effort {self.effort!r} is none of {', '.join(_EFFORTS)}")
 
     @property
     def key(self) -> str:
@@ -72,31 +83,30 @@ def encode(sources: SourceTree, to: Path, out: Writable, *, options: EncoderOpti
     """Write the delta that makes the uncompressed tar `to` from `sources`.
 
     The bytes depend on the content of both and on `options`, not on the pool. Not to be called in a task of `pool`.
+    Temporary files are made beside `to`; they are as large as what is not copied.
     """
-    with to.open("rb") as stream:
+    effort = _EFFORTS[options.effort]
+    with to.open("rb") as stream, Drafts(effort.gaps, to.parent) as drafts:
         files = _files(TarReader(stream))
-        size = stream.seek(0, 2)
-        tar = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-    new = np.frombuffer(tar, np.uint8)
-    pairs = Pairing(sources, new, pool).pairs(files)
-    out.write(MAGIC)
-    frame = ZstdFrameWriter(out, level=_LEVELS[options.effort], size_bound=size)
-    writer = OpWriter(frame)
-    at = 0
-    with closing(_covers(sources, new, pairs, options, pool)) as covers:
-        for pair, cover in covers:
-            file, path = pair.file, pair.source.path
-            _write_literal(writer, new[at : file.start])
-            at = file.start + file.size
-            if cover is None:
-                writer.copy(path, 0, file.size)
-            else:
-                _write_covered(writer, path, bytes_of(sources, pair.source), new[file.start : at], cover)
-    _write_literal(writer, new[at:])
-    writer.finish()
-    frame.finish()
+        tar = NewTar(stream)
+        pairs = Pairing(sources, tar, pool).pairs(files)
+        at = 0
+        with closing(_covers(sources, tar, pairs, options, pool)) as covers:
+            for pair, cover in covers:
+                file, path = pair.file, pair.source.path
+                for piece in tar.pieces(at, file.start):
+                    drafts.literal(piece)
+                at = file.start + file.size
+                if cover is None:
+                    drafts.copy(path, file.size)
+                else:
+                    drafts.covered(path, bytes_of(sources, pair.source), tar.bytes_of(file), cover)
+        for piece in tar.pieces(at, tar.size):
+            drafts.literal(piece)
+        out.write(MAGIC)
+        size, writer = drafts.finish(out, level=effort.level, trial_level=effort.trial_level, pool=pool)
     return Encoded(
-        size=len(MAGIC) + frame.size,
+        size=len(MAGIC) + size,
         ops=writer.ops,
         copied=writer.copied,
         added=writer.added,
@@ -120,14 +130,14 @@ def _files(reader: TarReader) -> list[NewFile]:
 
 
 def _covers(
-    sources: SourceTree, new: ByteArray, pairs: Iterable[Pair], options: EncoderOptions, pool: Pool
+    sources: SourceTree, tar: NewTar, pairs: Iterable[Pair], options: EncoderOptions, pool: Pool
 ) -> Generator[tuple[Pair, CoverArray | None], None, None]:
     """Each pair with its cover, None for identical files; matching goes on in the pool while the caller writes."""
-    matcher: Matcher = Bsdiff()
+    matcher: Matcher = Hdiff()
 
     def find(pair: Pair) -> CoverArray:
-        part = new[pair.file.start : pair.file.start + pair.file.size]
-        return find_cover(matcher, bytes_of(sources, pair.source), part, memory=options.match_memory)
+        old, new = bytes_of(sources, pair.source), tar.bytes_of(pair.file)
+        return find_cover(matcher, old, new, memory=options.match_memory)
 
     ahead: deque[tuple[Pair, Future[CoverArray] | None]] = deque()
     try:
@@ -151,42 +161,3 @@ def _first(ahead: deque[tuple[Pair, Future[CoverArray] | None]]) -> tuple[Pair, 
     cover = None if future is None else future.result()
     ahead.popleft()
     return pair, cover
-
-
-def _write_literal(writer: OpWriter, data: ByteArray) -> None:
-    for at in range(0, len(data), _PIECE):
-        writer.data(data[at : at + _PIECE].tobytes())
-
-
-def _write_covered(writer: OpWriter, path: bytes, old: ByteArray, new: ByteArray, cover: CoverArray) -> None:
-    """Write `new`: what `cover` covers as copies and sums, what it leaves as literals."""
-    at = 0
-    for old_start, new_start, length in cover.tolist():
-        _write_literal(writer, new[at:new_start])
-        at = new_start + length
-        for start in range(0, length, _PIECE):
-            size = min(_PIECE, length - start)
-            before = old[old_start + start : old_start + start + size]
-            _write_pair(writer, path, old_start + start, new[new_start + start : new_start + start + size] - before)
-    _write_literal(writer, new[at:])
-
-
-def _write_pair(writer: OpWriter, path: bytes, offset: int, difference: ByteArray) -> None:
-    """Write one covered piece: long runs of zeros in `difference` as copies, the rest as sums."""
-    changed = np.flatnonzero(difference)
-    if not len(changed):
-        writer.copy(path, offset, len(difference))
-        return
-    breaks = np.flatnonzero(np.diff(changed) > _SHORTEST_COPY)
-    starts = [int(changed[0]), *changed[breaks + 1].tolist()]
-    stops = [*(changed[breaks] + 1).tolist(), int(changed[-1]) + 1]
-    if starts[0] < _SHORTEST_COPY:
-        starts[0] = 0
-    if len(difference) - stops[-1] < _SHORTEST_COPY:
-        stops[-1] = len(difference)
-    at = 0
-    for start, stop in zip(starts, stops, strict=True):
-        writer.copy(path, offset + at, start - at)
-        writer.add(path, offset + start, difference[start:stop].tobytes())
-        at = stop
-    writer.copy(path, offset + at, len(difference) - at)

@@ -132,6 +132,23 @@ class OpWriter:
             self._position += len(piece)
             self.added += len(piece)
 
+    def begin_run(self, path: bytes) -> int:
+        """Open the source `path` for operations that are encoded elsewhere (`runs`); the position in it."""
+        self._flush_copy()
+        self._flush_data()
+        if path != self._path:
+            self._open(path)
+        return self._position
+
+    def end_run(self, encoded: bytes, *, ops: int, position: int, literal: int, copied: int, added: int) -> None:
+        """Write `encoded`, `ops` operations on the source of `begin_run` that leave it at `position`."""
+        self._out.write(encoded)
+        self._position = position
+        self.ops += ops
+        self.literal += literal
+        self.copied += copied
+        self.added += added
+
     def finish(self) -> None:
         """Write what was held back."""
         self._flush_copy()
@@ -141,13 +158,16 @@ class OpWriter:
         self._flush_data()
         if path != self._path:
             self._flush_copy()
-            self._op(Op.OPEN, len(path))
-            self._out.write(path)
-            self._path, self._position = path, 0
+            self._open(path)
         if offset != self._position:
             self._flush_copy()
             self._op(Op.SEEK, offset)
             self._position = offset
+
+    def _open(self, path: bytes) -> None:
+        self._op(Op.OPEN, len(path))
+        self._out.write(path)
+        self._path, self._position = path, 0
 
     def _flush_copy(self) -> None:
         if self._copy:

@@ -6,10 +6,12 @@ Rule 2. Pairs come in the order of the tar, whatever the order in which the pool
 """
 
 import hashlib
+import mmap
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from .tree import Source, SourceTree
 
 _WORTH_OPENING = 64  # a shorter file costs less as it is than a path and three operations
 _BATCH = 8 << 20  # bytes of small files that are hashed or sampled as one task
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,27 @@ class Pair:
     is_identical: bool
 
 
+class NewTar:
+    """The new tar, of which only what is asked for is mapped or held. Usable from any thread while `stream` is open."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._descriptor = stream.fileno()
+        self.size = os.fstat(self._descriptor).st_size
+
+    def bytes_of(self, file: NewFile) -> ByteArray:
+        """The content of `file`, mapped."""
+        before = file.start % mmap.ALLOCATIONGRANULARITY
+        start = file.start - before
+        content = mmap.mmap(self._descriptor, before + file.size, access=mmap.ACCESS_READ, offset=start)
+        return np.frombuffer(content, np.uint8, offset=before)
+
+    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes of the range."""
+        while start < stop and (piece := os.pread(self._descriptor, min(stop - start, _PIECE), start)):
+            start += len(piece)
+            yield piece
+
+
 T = TypeVar("T", NewFile, Source)
 R = TypeVar("R")
 
@@ -50,9 +74,9 @@ def bytes_of(tree: SourceTree, source: Source) -> ByteArray:
 
 
 class Pairing:
-    """Pairs files of the tar `new` with sources of `tree`."""
+    """Pairs files of `new` with sources of `tree`."""
 
-    def __init__(self, tree: SourceTree, new: ByteArray, pool: Pool) -> None:
+    def __init__(self, tree: SourceTree, new: NewTar, pool: Pool) -> None:
         self._tree = tree
         self._new = new
         self._pool = pool
@@ -67,14 +91,14 @@ class Pairing:
         identical = self._identical(worthy)
         done = {pair.file.start for pair in identical}
         changed = [file for file in worthy if file.start not in done]
-        sketches = dict(zip(changed, self._each(changed, lambda file: sketch(self._bytes(file))), strict=True))
+        sketches = dict(zip(changed, self._each(changed, lambda file: sketch(self._new.bytes_of(file))), strict=True))
         named = self._named(sketches)
         for pair in named:
             del sketches[pair.file]
         return sorted([*identical, *named, *self._similar(sketches)], key=lambda pair: pair.file.start)
 
     def _identical(self, files: Sequence[NewFile]) -> list[Pair]:
-        digests = self._each(files, lambda file: hashlib.sha256(self._bytes(file).data).digest())
+        digests = self._each(files, self._digest)
         found = ((file, self._index.identical(file.path, digest)) for file, digest in zip(files, digests, strict=True))
         return [Pair(file=file, source=source, is_identical=True) for file, source in found if source is not None]
 
@@ -108,8 +132,11 @@ class Pairing:
         wait(futures)
         return [result for future in futures for result in future.result()]
 
-    def _bytes(self, file: NewFile) -> ByteArray:
-        return self._new[file.start : file.start + file.size]
+    def _digest(self, file: NewFile) -> bytes:
+        hasher = hashlib.sha256()
+        for piece in self._new.pieces(file.start, file.start + file.size):
+            hasher.update(piece)
+        return hasher.digest()
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.compression import CompressionError, decompressed
-from pipeline.tardiff import encoder
+from pipeline.tardiff import encoder, runs
 from pipeline.tardiff.cover import checked
 from pipeline.tardiff.decoder import DeltaError, apply
 from pipeline.tardiff.encoder import EncoderOptions, encode
@@ -24,6 +24,7 @@ from pipeline.tardiff.pool import Pool
 from pipeline.tardiff.tar import TarError, TarReader
 from pipeline.tardiff.tree import SourceTree, extract
 from tests import tars
+from tests.tardiff.lab import assert_common_subset
 from tests.tars import Member, tar
 from tests.vectors.generate import ADD, COPY, DATA, OPEN, SEEK, frame, op
 
@@ -140,7 +141,7 @@ def test_a_misbehaving_matcher_does_no_harm(
         def memory(self, old: int, new: int) -> int:
             return old + new
 
-    monkeypatch.setattr(encoder, "Bsdiff", Misbehaving)
+    monkeypatch.setattr(encoder, "Hdiff", Misbehaving)
     with TemporaryDirectory() as scratch:
         tree = tree_of(Path(scratch) / "tree", [tar(tars.file("f", old))])
         to = Path(scratch) / "new"
@@ -153,11 +154,17 @@ def test_a_misbehaving_matcher_does_no_harm(
 @slow
 @given(
     rows=st.lists(st.tuples(st.integers(0, 90), st.integers(0, 40), st.integers(1, 40)), max_size=6),
+    gap=st.sampled_from([1, 2, 7, 256]),
+    piece=st.sampled_from([1, 13, 100, 1 << 20]),
     data=st.data(),
 )
-def test_any_valid_cover_gives_the_file(rows: list[tuple[int, int, int]], data: st.DataObject) -> None:
-    old = np.frombuffer(data.draw(st.binary(min_size=130, max_size=130)), np.uint8)
-    new = np.frombuffer(data.draw(st.binary(min_size=300, max_size=300)), np.uint8)
+def test_any_valid_cover_gives_the_file(
+    rows: list[tuple[int, int, int]], gap: int, piece: int, data: st.DataObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "PIECE", piece)
+    few = st.lists(st.sampled_from([0, 0, 0, 1, 255]), min_size=300, max_size=300).map(bytes)
+    old = np.frombuffer(data.draw(few), np.uint8)[:130]
+    new = np.frombuffer(data.draw(few | st.binary(min_size=300, max_size=300)), np.uint8)
     cover, at = [], 0
     for old_start, gap, length in rows:
         cover.append((old_start, at + gap, length))
@@ -165,14 +172,19 @@ def test_any_valid_cover_gives_the_file(rows: list[tuple[int, int, int]], data: 
     array = checked(np.array(cover, np.int64).reshape(-1, 3), len(old), len(new))
     operations = io.BytesIO()
     writer = OpWriter(operations)
-    encoder._write_covered(writer, b"f", old, new, array)
+    writer.data(b"before")
+    for part in runs.differences(old, new, array):
+        runs.write_differences(writer, b"f", part, gap=gap)
+    writer.copy(b"f", 1, 5)
     writer.finish()
+    assert writer.literal + writer.copied + writer.added == len(new) + 11
     with TemporaryDirectory() as scratch:
         (Path(scratch) / "f").write_bytes(old.tobytes())
         out = io.BytesIO()
         delta = MAGIC + frame(operations.getvalue())
-        apply(io.BytesIO(delta), Path(scratch), out, expected_size=len(new))
-        assert out.getvalue() == new.tobytes()
+        apply(io.BytesIO(delta), Path(scratch), out, expected_size=len(new) + 11)
+        assert out.getvalue() == b"before" + new.tobytes() + old[1:6].tobytes()
+        assert_common_subset(delta)
 
 
 OPERATIONS = st.lists(

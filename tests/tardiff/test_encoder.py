@@ -168,7 +168,7 @@ def test_a_large_file_with_two_changed_bytes_is_no_large_operation(lab: Lab) -> 
 def test_changes_all_over_a_large_file_are_cut_into_operations(lab: Lab) -> None:
     old = noise(5, 3 << 20)
     new = bytearray(old)
-    new[::64] = bytes((byte + 1) & 0xFF for byte in old[::64])
+    new[::31] = bytes((byte + 1) & 0xFF for byte in old[::31])
     delta, encoded = lab.encode(lab.tree(tar(file("f", old))), tar(file("f", bytes(new))))
     assert encoded.added > 2 << 20
     assert max(size for op, size, _ in operations(delta) if op == Op.ADD_DATA) == 1 << 20

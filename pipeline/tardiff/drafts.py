@@ -1,0 +1,107 @@
+"""The same delta written in several ways, of which one is compressed and kept.
+
+Where a file differs from its source in many places, equal bytes between two changes can be zeros inside an AddData or a
+Copy of their own. Which compresses better depends on the layer, and cannot be told from a part of it: mixed, the two
+ways spoil each other's statistics. So whole streams are written, tried at a quick level, and compared.
+
+Rule 1. An operation has a price. Every client pays for each with a read and a write, so more of them must save bytes.
+Rule 2. Operations wait in temporary files, not in memory, and the window of the compressor is fitted to their size.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import IO, Self
+
+from ..compression import Writable, ZstdFrameWriter, zstd_memory
+from .cover import ByteArray
+from .format import OpWriter
+from .matchers import CoverArray
+from .pool import Pool
+from .runs import differences, write_differences
+
+_PRICE = 0.05  # bytes that one operation must save
+_PIECE = 1 << 20
+
+
+@dataclass(slots=True)
+class _Draft:
+    gap: int
+    file: IO[bytes]
+    writer: OpWriter
+
+
+class Drafts:
+    """Takes what a delta is made of, and writes it once for each of `gaps` (see `runs`). Temporary files are made in
+    `directory`; to be used as a context manager."""
+
+    def __init__(self, gaps: Sequence[int], directory: Path) -> None:
+        self._files = ExitStack()
+        self._drafts = []
+        for gap in gaps:
+            file = self._files.enter_context(TemporaryFile(prefix="deltapress-", dir=directory))
+            self._drafts.append(_Draft(gap, file, OpWriter(file)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.close()
+
+    def literal(self, data: bytes) -> None:
+        """Emit `data`."""
+        for draft in self._drafts:
+            draft.writer.data(data)
+
+    def copy(self, path: bytes, size: int) -> None:
+        """Emit all `size` bytes of the source `path`."""
+        for draft in self._drafts:
+            draft.writer.copy(path, 0, size)
+
+    def covered(self, path: bytes, old: ByteArray, new: ByteArray, cover: CoverArray) -> None:
+        """Emit `new`, by `cover` from the content `old` of the source `path`."""
+        for piece in differences(old, new, cover):
+            for draft in self._drafts:
+                write_differences(draft.writer, path, piece, gap=draft.gap)
+
+    def finish(self, out: Writable, *, level: int, trial_level: int, pool: Pool) -> tuple[int, OpWriter]:
+        """Write the best of them to `out` as one zstd frame; the frame's size and the writer of its operations."""
+        for draft in self._drafts:
+            draft.writer.finish()
+            draft.file.flush()
+        best = self._drafts[0]
+        if len(self._drafts) > 1:
+            tasks = [
+                pool.submit(zstd_memory(trial_level, draft.file.tell()), _tried, draft, trial_level)
+                for draft in self._drafts
+            ]
+            wait(tasks)
+            best = min(zip(self._drafts, tasks, strict=True), key=lambda pair: pair[1].result())[0]
+        memory = zstd_memory(level, best.file.tell())
+        return pool.submit(memory, _compressed, best, out, level).result(), best.writer
+
+
+def _tried(draft: _Draft, level: int) -> float:
+    """What `draft` costs, bytes."""
+    return _compressed(draft, _Nowhere(), level) + _PRICE * draft.writer.ops
+
+
+def _compressed(draft: _Draft, out: Writable, level: int) -> int:
+    size = draft.file.tell()
+    frame = ZstdFrameWriter(out, level=level, size_bound=size)
+    draft.file.seek(0)
+    while data := draft.file.read(_PIECE):
+        frame.write(data)
+    frame.finish()
+    return frame.size
+
+
+class _Nowhere:
+    def write(self, data: bytes, /) -> int:
+        return len(data)
