@@ -176,7 +176,7 @@ def _running(command: list[str], folder: Path, port: int, *, bucket: str) -> Ite
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(3)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
