@@ -1,4 +1,4 @@
-"""Streams in and out of compression: the one door of zstandard, and of the standard library's gzip, bzip2 and xz.
+"""Streams in and out of compression: the one door of zstandard and isal, and of the standard library's bzip2 and xz.
 
 Rule 1. What comes out is bounded by the caller, and no call holds more than a small piece, whatever the input claims.
 Rule 2. Truncated is not the end: input that stops inside a frame, a member or a block is an error, never a short
@@ -11,11 +11,11 @@ tell.
 """
 
 import io
-import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import zstandard
+from isal import isal_zlib
 
 from .errors import DeltapressError
 
@@ -28,6 +28,7 @@ MAX_WINDOW_LOG = 27
 _PIECE = 1 << 18
 _INPUT = 1 << 15  # what is left of it is copied at the end of each member, and members can be tiny
 _GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_RESERVED_FLAGS = 0xE0  # RFC 1952, 2.3.1.2: to be refused, which the library does not
 _BZIP2_MAGIC = b"BZh"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -223,14 +224,16 @@ class _Pieces(io.RawIOBase):
 
 def _gzip_pieces(source: _Input) -> Iterator[bytes]:
     while True:
-        member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        if int.from_bytes(source.peek(4)[3:]) & _GZIP_RESERVED_FLAGS:
+            raise CompressionError("gzip", "is damaged (reserved flags are set)")
+        member = isal_zlib.decompressobj(wbits=16 + isal_zlib.MAX_WBITS)
         while not member.eof:
             data = member.unconsumed_tail or source.piece()
             if not data:
                 raise CompressionError("gzip", "is truncated")
             try:
                 piece = member.decompress(data, _PIECE)
-            except zlib.error as error:
+            except isal_zlib.error as error:  # type: ignore[misc]  # declared as an instance of an error
                 raise CompressionError("gzip", f"is damaged ({error})") from error
             if piece:
                 yield piece

@@ -58,6 +58,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "tomli": {"pipeline.config"},
     "werkzeug": {"pipeline.serve"},
     "zstandard": {"pipeline.compression"},
+    "isal": {"pipeline.compression"},
     "bz2": {"pipeline.compression"},
     "gzip": {"pipeline.compression"},
     "lzma": {"pipeline.compression"},

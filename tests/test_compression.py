@@ -82,6 +82,22 @@ def test_padding_that_the_tools_take() -> None:
     assert read(lzma.compress(b"x") + bytes(8) + lzma.compress(b"y")) == b"xy"
 
 
+def test_gzip_flags_without_a_meaning_are_damage() -> None:
+    member = bytearray(gzip.compress(b"x"))
+    member[3] |= 0x40
+    for stream in (bytes(member), gzip.compress(b"y") + member):
+        with pytest.raises(CompressionError, match="reserved flags"):
+            read(stream)
+
+
+@pytest.mark.parametrize("at", range(-8, 0))
+def test_the_sums_behind_gzip_are_compared(at: int) -> None:
+    stream = bytearray(gzip.compress(CONTENT))
+    stream[at] ^= 1
+    with pytest.raises(CompressionError, match="gzip"):
+        read(bytes(stream))
+
+
 def test_skippable_frames_are_legal_in_layers() -> None:
     compress = FORMATS["zstd"]
     assert read(SKIPPABLE + compress(b"x") + SKIPPABLE + compress(b"y") + SKIPPABLE) == b"xy"
