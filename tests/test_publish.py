@@ -285,8 +285,8 @@ def test_a_blob_that_changes_after_it_was_checked_fails_its_repository_alone(tmp
 
 def test_a_blob_that_goes_away_after_it_was_checked_fails_its_repository_alone(tmp_path: Path) -> None:
     shop = Shop(tmp_path, repositories={"app": "", "other": ""})
-    for name in shop.repositories:
-        shop.images({"latest": app(1)}, name)
+    shop.images({"latest": app(1)})
+    shop.images({"latest": other(1)}, "other")
     outcome = shop.run(target=_Disturbed(shop.folder, shop.path / "app", app(1), remove=True))
     assert (outcome.exit_code, list(outcome.failed)) == (ExitCode.PARTLY_DONE, ["app"])
     assert not [key for key in shop.folder.contents if key.startswith(("v2/app/manifests", "v2/app/tags"))]
