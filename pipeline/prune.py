@@ -98,6 +98,17 @@ def plan_prune(ledger: Ledger, grace_of: Callable[[Key], timedelta], *, now: dat
     )
 
 
+def plan_removal(ledger: Ledger, keys: Iterable[Key], *, now: datetime) -> PrunePlan:
+    """Remove `keys`, which the ledger knows, without waiting for anything."""
+    stones = [
+        Tombstone(key=key, since=ledger.keys[key].unreferenced or now, size=ledger.keys[key].size) for key in keys
+    ]
+    return PrunePlan(
+        remove=tuple(sorted(stones, key=lambda stone: (_backwards(ledger, stone.key), stone.key))),
+        total=len(ledger.keys),
+    )
+
+
 def check_share(plan: PrunePlan, max_delete: float) -> None:
     """Raises TooMuchError when the plan removes more than the share `max_delete` of all keys."""
     if plan.share > max_delete:

@@ -33,13 +33,14 @@ def failures(outcome: Outcome) -> Iterator[str]:
         yield f"{error}\n  Repository {name} was not published."
     for failure in outcome.delta_failures:
         yield f"delta {failure.job.key}: {failure.problem}; it is not listed"
+    yield from outcome.lost
     if outcome.prune_problem is not None:
         yield f"nothing was deleted: {outcome.prune_problem}"
 
 
 def publish_text(outcome: Outcome) -> str:
     """What `publish` did, and what clients save by it."""
-    lines = [*outcome.notes, _written(outcome)]
+    lines = [*outcome.notes, *map(str, outcome.repairs), _written(outcome)]
     if outcome.made:
         listed = sum(result.record.digest is not None for result in outcome.made)
         refused = len(outcome.made) - listed
@@ -99,6 +100,10 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         },
         "savings": [_saving_json(saving) for saving in outcome.savings],
         "prune": _prune_json(outcome.prune) | {"done": outcome.is_pruned, "problem": outcome.prune_problem},
+        "repairs": [
+            {"key": repair.key, "problem": repair.problem, "remedy": repair.remedy} for repair in outcome.repairs
+        ],
+        "lost": list(outcome.lost),
         "notes": list(outcome.notes),
     }
 

@@ -13,7 +13,13 @@ from .settings import configuration, settings, target_of
 def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("publish", help="publish the layouts with deltas, and delete what is stale")
     add_config(parser)
-    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done, as `plan` does")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done, as `plan` does")
+    how.add_argument(
+        "--repair",
+        action="store_true",
+        help="read everything that was published, and put back what is missing or damaged",
+    )
     parser.add_argument("--no-prune", action="store_true", help="delete nothing")
     add_jobs(parser)
     add_wait(parser)
@@ -25,7 +31,12 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     config = configuration(arguments)
     how = settings(
-        config, jobs=arguments.jobs, prune=not arguments.no_prune, force=arguments.force, wait=arguments.wait
+        config,
+        jobs=arguments.jobs,
+        prune=not arguments.no_prune,
+        force=arguments.force,
+        repair=arguments.repair,
+        wait=arguments.wait,
     )
     go, text = (press.dry_run, report.plan_text) if arguments.dry_run else (press.run, report.publish_text)
     with console.progress() as progress:

@@ -21,7 +21,9 @@ def target_of(config: Config) -> Target:
     return open_target(config.target_url, config.path.parent, s3=config.s3)
 
 
-def settings(config: Config, *, jobs: int = 1, prune: bool = True, force: bool = False, wait: int = 0) -> Settings:
+def settings(
+    config: Config, *, jobs: int = 1, prune: bool = True, force: bool = False, repair: bool = False, wait: int = 0
+) -> Settings:
     """How a run is carried out. The only place where the time of a run is taken."""
     return Settings(
         now=datetime.now(UTC),
@@ -29,5 +31,6 @@ def settings(config: Config, *, jobs: int = 1, prune: bool = True, force: bool =
         memory=config.limits.memory_of(usable_memory()),
         prune=prune,
         force=force,
+        repair=repair,
         wait=wait,
     )

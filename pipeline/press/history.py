@@ -1,10 +1,11 @@
 """The ledger, after every layout that can be read was seen.
 
-Nothing is written here: what is remembered is saved with the first key that is.
+Nothing is written here: what is remembered is saved with the first key that is. (A repair deletes damaged content; a
+ledger that is not saved after that still claims it, as before, and the next repair finds it missing.)
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 
 from ..config import Config, Repository
 from ..content import Content
@@ -14,11 +15,13 @@ from ..ledger.records import RepositoryRecord
 from ..ledger.store import LedgerStore
 from ..observe import Seen, observe_repository
 from ..oci.digest import Digest
-from ..oci.keys import LEDGER_KEY, Key
+from ..oci.keys import LEDGER_KEY, Key, manifest_key
+from ..progress import Progress
 from ..prune import without_lost
 from ..publish import found_content
 from ..published import by_repository
 from ..rebuild import rebuild
+from ..repair import find_damage, remove_spoiled
 from ..versions import advance, forget, retain
 from .outcome import Settings
 
@@ -36,7 +39,8 @@ class History:
     """What is remembered and what was seen.
 
     `seen` are the layouts that could be read, `failed` says what is wrong with the others; `found` is the content that
-    the target held before the run; `notes` are lines for the user.
+    the target held before the run, `damage` what a repair found wrong; `notes` are lines for the user, `lost` those
+    about images that were published and are whole nowhere.
     """
 
     ledger: Ledger
@@ -45,10 +49,13 @@ class History:
     found: Mapping[Digest, Key]
     is_rebuilt: bool
     notes: tuple[str, ...]
+    damage: Mapping[Key, str] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
 
     def fresh(self, repository: str, digest: Digest) -> Content | None:
-        """The bytes as the repository's layout has them."""
-        return self.seen[repository].content(digest) if repository in self.seen else None
+        """The bytes as the repository's layout has them, or else another one."""
+        found = self.seen[repository].content(digest) if repository in self.seen else None
+        return found or self.anywhere(digest)
 
     def anywhere(self, digest: Digest) -> Content | None:
         """The bytes from any layout."""
@@ -74,7 +81,12 @@ def load(store: LedgerStore, settings: Settings) -> Loaded:
 
 
 def read_history(
-    store: LedgerStore, config: Config, settings: Settings, given_up: Mapping[str, DeltapressError]
+    store: LedgerStore,
+    config: Config,
+    settings: Settings,
+    given_up: Mapping[str, DeltapressError],
+    *,
+    progress: Progress,
 ) -> History:
     """See every layout but those of `given_up`. What cannot be read stays as it was published.
 
@@ -82,6 +94,11 @@ def read_history(
     """
     loaded = load(store, settings)
     ledger = loaded.ledger
+    damage: dict[Key, str] = {}
+    if settings.repair:
+        damage = find_damage(store.target, ledger.keys, progress=progress)
+        remove_spoiled(store.target, damage, ledger.keys)
+        ledger = ledger.with_pending(damage)
     notes: list[str] = []
     if loaded.rebuilt is not None:
         notes.append(
@@ -91,10 +108,13 @@ def read_history(
     for name, layout in seen.items():
         notes.extend(f"{name}: {line}" for line in layout.skipped)
     found = found_content(ledger, store.target)
+    if settings.repair:
+        found = _copies(ledger) | found
     repositories = dict(ledger.repositories)
     for name, layout in seen.items():
         repositories[name] = advance(repositories.get(name, RepositoryRecord()), layout.observation, now=settings.now)
-    notes.extend(_forget_lost(repositories, found, seen))
+    unfinished, lost = _forget_lost(repositories, found, seen, ledger=ledger, damage=damage)
+    notes.extend(unfinished)
     for repository in config.repositories:
         if repository.name in seen and repository.name in repositories:
             record = repositories[repository.name]
@@ -120,6 +140,8 @@ def read_history(
         found=found,
         is_rebuilt=loaded.rebuilt is not None,
         notes=tuple(notes),
+        damage=damage,
+        lost=tuple(lost),
     )
 
 
@@ -146,21 +168,71 @@ def _observe(
     return seen, failed
 
 
-def _forget_lost(
-    repositories: dict[str, RepositoryRecord], found: Mapping[Digest, Key], seen: Mapping[str, Seen]
-) -> list[str]:
-    """Forget the images that were never written to their end, where no layout can give what is missing.
+def _copies(ledger: Ledger) -> dict[Digest, Key]:
+    """Where the same bytes stand under other names: a tag has those of its manifest. Tags move last."""
+    return {record.digest: key for key, record in ledger.keys.items() if not record.is_pending}
 
-    Changes `repositories`, and returns a line for each that lost something.
+
+def _forget_lost(
+    repositories: dict[str, RepositoryRecord],
+    found: Mapping[Digest, Key],
+    seen: Mapping[str, Seen],
+    *,
+    ledger: Ledger,
+    damage: Mapping[Key, str],
+) -> tuple[list[str], list[str]]:
+    """Forget the images of which a part is neither in the target nor in any layout.
+
+    Changes `repositories`, and returns a line for each repository that lost something which was never written to its
+    end, and one for each that lost something which was.
     """
-    notes = []
+    there = found.keys() | {digest for layout in seen.values() for digest in layout.digests}
+    unfinished, lost = [], []
     for name, record in list(repositories.items()):
-        there = found.keys() | (seen[name].digests if name in seen else ())
-        whole = forget(record, there)
-        if whole is not record:
-            repositories[name] = whole
-            if not whole.images:
-                del repositories[name]
-            lost = ", ".join(digest.short for digest in record.images if digest not in whole.images)
-            notes.append(f"{name}: forgotten, because it was never published completely: {lost}")
-    return notes
+        gone = record.images.keys() - forget(record, there).images.keys()
+        if not gone:
+            continue
+        # where a reader was led to the lost image, it must not be led back to an older one: that is for people to do
+        withdrawn = {tag for tag in record.tags if _was_led_to(name, tag, record, gone, ledger, damage)}
+        tags = {tag: known for tag, known in record.tags.items() if tag not in withdrawn}
+        whole = forget(replace(record, tags=tags), there)
+        repositories[name] = whole
+        if not whole.images:
+            del repositories[name]
+        published = {
+            digest for digest in gone if manifest_key(name, digest) in damage or _is_written(name, digest, ledger)
+        }
+        if never := sorted(digest.short for digest in gone - published):
+            unfinished.append(f"{name}: forgotten, because it was never published completely: {', '.join(never)}")
+        for digest in sorted(published):
+            named = sorted(tag for tag in withdrawn if record.tags[tag].image == digest)
+            lost.append(_loss(name, digest, named))
+    return unfinished, lost
+
+
+def _was_led_to(
+    repository: str,
+    tag: str,
+    record: RepositoryRecord,
+    images: Set[Digest],
+    ledger: Ledger,
+    damage: Mapping[Key, str],
+) -> bool:
+    key = manifest_key(repository, tag)
+    stored, image = ledger.keys.get(key), record.tags[tag].image
+    return (
+        image in images and stored is not None and stored.digest == image and (key in damage or not stored.is_pending)
+    )
+
+
+def _is_written(repository: str, digest: Digest, ledger: Ledger) -> bool:
+    stored = ledger.keys.get(manifest_key(repository, digest))
+    return stored is not None and not stored.is_pending
+
+
+def _loss(repository: str, digest: Digest, tags: list[str]) -> str:
+    named = f" (tag {', '.join(tags)})" if tags else ""
+    return (
+        f"{repository}: the image {digest.short}{named} was un-listed: some of its bytes are in no layout and nowhere "
+        "in the target; copy it into the layout and publish again, or leave it away"
+    )

@@ -12,19 +12,21 @@ from ..ledger.document import Ledger
 from ..plan import DeltaPlan
 from ..prune import PrunePlan
 from ..publish import Written
+from ..repair import Repair
 from ..savings import Saving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How a run is to be carried out. `jobs` threads and `memory` bytes for making deltas; `wait` seconds for the
-    lock."""
+    lock; `repair` doubts every key that the ledger knows."""
 
     now: datetime
     jobs: int
     memory: int
     prune: bool = True
     force: bool = False
+    repair: bool = False
     wait: float = 0.0
     temporary: Path | None = None
 
@@ -34,7 +36,8 @@ class Outcome:
     """What a run did, or, when `is_dry`, would do.
 
     `failed` maps a repository to what is wrong with it; `made` are the delta jobs that ended, without their bytes;
-    `writes` is for a dry run; `prune_problem` says why nothing was deleted, when something could have been.
+    `writes` is for a dry run; `prune_problem` says why nothing was deleted, when something could have been. `repairs`
+    are what a repair found and did, `lost` a line for each image that it could not put back.
     """
 
     is_dry: bool = False
@@ -50,12 +53,14 @@ class Outcome:
     prune: PrunePlan = field(default_factory=PrunePlan)
     is_pruned: bool = False
     prune_problem: str | None = None
+    repairs: tuple[Repair, ...] = ()
+    lost: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
         if self.failed and len(self.failed) == len(self.repositories):
             return ExitCode.BAD_INPUT
-        if self.failed or self.delta_failures or self.prune_problem:
+        if self.failed or self.delta_failures or self.prune_problem or self.lost:
             return ExitCode.PARTLY_DONE
         return ExitCode.SUCCESS

@@ -20,8 +20,19 @@ from ..oci.keys import Key, repository_of
 from ..pages import page_files, server_files
 from ..plan import DeltaPlan, Rules, plan_deltas
 from ..progress import Progress, Silent
-from ..prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, forgive, mark, plan_prune
+from ..prune import (
+    PrunePlan,
+    TooMuchError,
+    check_share,
+    execute,
+    forget_deltas,
+    forgive,
+    mark,
+    plan_prune,
+    plan_removal,
+)
 from ..publish import SourceChangedError, Stock, StoredContent, Written, plan_writes, publish, stored_content
+from ..repair import Repair, broken_keys
 from ..savings import savings
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
@@ -39,9 +50,9 @@ def run(config: Config, target: Target, settings: Settings, *, progress: Progres
         CollisionError: two names cannot stand in one tree.
     """
     with target.lock(now=settings.now, wait=settings.wait):
+        press = _Press(config, target, settings, progress)
         failed: dict[str, DeltapressError] = {}
         while True:
-            press = _Press(config, target, settings, progress)
             try:
                 return press.publish(failed)
             except SourceChangedError as error:
@@ -72,16 +83,23 @@ class _Press:
 
     def __init__(self, config: Config, target: Target, settings: Settings, progress: Progress) -> None:
         self._config, self._target, self._settings, self._progress = config, target, settings, progress
-        self._options = EncoderOptions()
+        self._options = EncoderOptions(effort=config.effort)
         self._store = LedgerStore(target)
         self._written = Written()
+        self._damage: dict[Key, str] = {}
+        self._broken: dict[Key, str] = {}
 
     def publish(self, given_up: Mapping[str, DeltapressError]) -> Outcome:
         """`given_up` are the repositories with which an earlier attempt of the run failed."""
-        history = read_history(self._store, self._config, self._settings, given_up)
+        history = read_history(self._store, self._config, self._settings, given_up, progress=self._progress)
         ledger = history.ledger
         plan = self._plan(ledger)
-        ledger = self._write(plan, ledger, history, is_ready=self._is_early)
+        if self._settings.repair:
+            self._damage |= history.damage
+            ledger = self._write(plan, ledger, history)  # whatever the order: what is broken is un-listed first
+            ledger = self._remove_broken(plan, ledger, history)
+        else:
+            ledger = self._write(plan, ledger, history, is_ready=self._is_early)
         made: list[Made] = []
         failures: list[Failed] = []
         for result in self._make(plan, ledger, history):
@@ -110,10 +128,12 @@ class _Press:
             prune=prune_plan,
             is_pruned=is_pruned,
             prune_problem=problem,
+            repairs=self._repairs(),
+            lost=history.lost,
         )
 
     def dry_run(self) -> Outcome:
-        history = read_history(self._store, self._config, self._settings, {})
+        history = read_history(self._store, self._config, self._settings, {}, progress=self._progress)
         plan = self._plan(history.ledger)
         tree = self._tree(history.ledger, plan)
         marked = mark(history.ledger, tree, now=self._settings.now)
@@ -209,6 +229,21 @@ class _Press:
         ledger, written = publish(self._store, entries, ledger, stock, progress=Silent())
         self._written += written
         return ledger
+
+    def _remove_broken(self, plan: DeltaPlan, ledger: Ledger, history: History) -> Ledger:
+        """Delete what nobody can use, with which the tree goes on without."""
+        wanted = self._tree(ledger, plan).entries
+        self._broken |= broken_keys(ledger, wanted, self._target)
+        gone = [key for key in (*history.damage, *self._broken) if key in ledger.keys and key not in wanted]
+        removal = plan_removal(ledger, dict.fromkeys(gone), now=self._settings.now)
+        return execute(self._store, removal, ledger, progress=self._progress)
+
+    def _repairs(self) -> tuple[Repair, ...]:
+        problems = {**self._broken, **self._damage}
+        return tuple(
+            Repair(key=key, problem=problem, remedy="written again" if key in self._written.sizes else "removed")
+            for key, problem in sorted(problems.items())
+        )
 
     def _plan_prune(self, ledger: Ledger, *, is_rebuilt: bool, failed: int = 0) -> tuple[PrunePlan, str | None]:
         """What may go, and why it must stay all the same."""

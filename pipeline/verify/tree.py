@@ -12,10 +12,11 @@ from ..ledger.document import Ledger, LedgerError
 from ..ledger.records import LayerRecord
 from ..ledger.store import LedgerStore
 from ..oci.fields import FieldError, Fields, parse_json_object
-from ..oci.keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key
+from ..oci.keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, parse_key
 from ..progress import Progress
 from ..publish import StoredContent
 from ..published import PublishedRepository, by_repository
+from ..repair import find_damage
 from ..targets.base import Target, TargetError, read_bytes
 from .deltas import check_deltas
 from .findings import Findings, Problem
@@ -57,9 +58,13 @@ def verify(
         findings.complain(PING_KEY, "is missing; clients ask for /v2/ first")
     _check_flatpak_index(target, repositories, keys, findings)
     ledger = _ledger(target, findings)
-    for key, record in ledger.keys.items():
-        if not record.is_pending and key not in keys:
-            findings.complain(key, "is missing, and the ledger says that it was written")
+    # what is named for its digest was read above, where it belongs to a repository
+    doubted = {key: record for key, record in ledger.keys.items() if key not in keys or not _is_read(key)}
+    try:
+        for key, problem in find_damage(target, doubted, progress=progress).items():
+            findings.complain(key, problem)
+    except TargetError as error:  # something that is no file stands in the place of one
+        findings.complain(error.key or target.url, error.problem)
 
     def content(layer: LayerRecord) -> Content:
         place, _ = findings.layers[layer.diff_id]
@@ -76,6 +81,11 @@ def verify(
         deltas=len(findings.deltas),
         unproven=unproven,
     )
+
+
+def _is_read(key: Key) -> bool:
+    parsed = parse_key(key)
+    return parsed is not None and parsed.digest is not None and parsed.kind in {"blobs", "manifests"}
 
 
 def _ledger(target: Target, findings: Findings) -> Ledger:
