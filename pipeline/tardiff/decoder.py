@@ -26,6 +26,9 @@ __all__ = ["DeltaError", "MalformedDeltaError", "OutputSizeError", "SourceError"
 
 _PIECE = 1 << 18
 assert _PIECE >= MAX_PART
+_SMALL = 1 << 10
+_BLOCK = 1 << 13
+_MAX_BLOCKS = 1 << 12  # 32 MiB
 _MAX_POSITION = (1 << 63) - 1
 
 
@@ -134,9 +137,10 @@ class _Output:
 
     def read_source(self) -> None:
         """Read what is outstanding: the source or its position is about to change."""
-        if self._read < self._filled:
-            with memoryview(self._old) as view:
-                self._source.read_into(view[self._read : self._filled])
+        size = self._filled - self._read
+        if size:
+            old = self._source.read_small(size) if size <= _SMALL else self._source.read_all(size)
+            self._old[self._read : self._filled] = old
             self._read = self._filled
 
     def finish(self) -> None:
@@ -182,6 +186,7 @@ class _Source:
         self._file = -1
         self._path = b""
         self._position = 0
+        self._blocks: dict[int, bytes] = {}  # of the open file, by their number
 
     def open(self, path: bytes) -> None:
         if normalised(path) is None:
@@ -190,6 +195,7 @@ class _Source:
             os.close(self._file)
             self._file = -1
         self._path, self._position = path, 0
+        self._blocks.clear()
         folder, _, name = path.rpartition(b"/")
         try:
             if folder != self._folder:
@@ -217,43 +223,58 @@ class _Source:
         self._folder, self._folder_file = None, self._root
 
     def seek(self, position: int) -> None:
-        self._demand_open()
+        if self._file < 0:
+            raise MalformedDeltaError("seeks in a source before one is open")
         if position > _MAX_POSITION:
             raise SourceError(self._path, f"position {position:,} is beyond any file")
         self._position = position
 
     def read(self, size: int) -> bytes:
         """One to `size` bytes from the position."""
-        self._demand_open()
-        try:
-            data = os.pread(self._file, size, self._position)
-        except OSError as error:
-            raise SourceError(self._path, os.strerror(error.errno or 0).lower()) from error
-        self._advance(len(data))
+        data = self._pread(size, self._position)
+        if not data:
+            raise SourceError(self._path, f"ends at or before byte {self._position:,}, the delta reads on")
+        self._position += len(data)
         return data
 
-    def read_into(self, buffer: memoryview) -> None:
-        """As many bytes from the position as `buffer` has."""
-        self._demand_open()
-        while buffer:
-            try:
-                count = os.preadv(self._file, [buffer], self._position)
-            except OSError as error:
-                raise SourceError(self._path, os.strerror(error.errno or 0).lower()) from error
-            self._advance(count)
-            buffer = buffer[count:]
+    def read_all(self, size: int) -> bytes:
+        """Exactly `size` bytes from the position, which are held."""
+        data = self.read(size)
+        while len(data) < size:
+            data += self.read(size - len(data))
+        return data
+
+    def read_small(self, size: int) -> bytes:
+        """Exactly `size` bytes from the position, of which there are few.
+
+        Whole blocks are read and kept: deltas that are made of small pieces come back to the same places.
+        """
+        number, at = divmod(self._position, _BLOCK)
+        block = self._blocks.get(number)
+        if block is None:
+            block = self._read_block(number)
+        data = block[at : at + size]
+        if len(data) < size:  # the rest lies in the next block, or nowhere
+            return self.read_all(size)
+        self._position += size
+        return data
+
+    def _read_block(self, number: int) -> bytes:
+        if len(self._blocks) >= _MAX_BLOCKS:
+            self._blocks.clear()
+        block = self._blocks[number] = self._pread(_BLOCK, number * _BLOCK)
+        return block
+
+    def _pread(self, size: int, position: int) -> bytes:
+        if self._file < 0:
+            raise MalformedDeltaError("reads a source before one is open")
+        try:
+            return os.pread(self._file, size, position)
+        except OSError as error:
+            raise SourceError(self._path, os.strerror(error.errno or 0).lower()) from error
 
     def close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
         self._leave()
         os.close(self._root)
-
-    def _advance(self, count: int) -> None:
-        if not count:
-            raise SourceError(self._path, f"ends at or before byte {self._position:,}, the delta reads on")
-        self._position += count
-
-    def _demand_open(self) -> None:
-        if self._file < 0:
-            raise MalformedDeltaError("reads a source before one is open")

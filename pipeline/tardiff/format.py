@@ -194,11 +194,12 @@ def operations(pieces: Iterator[bytes], *, part: int = MAX_PART) -> Iterator[tup
         MalformedDeltaError: an unknown code, a size beyond 64 bits, a path or an AddData beyond what decoders accept,
             an end inside an operation, a compressed stream that is damaged.
     """
-    # Deltas hold millions of operations, so that this is one loop, and the end of the buffer is found by running into
-    # it instead of being looked for at every byte.
+    # Deltas hold millions of operations: this is one loop that finds the end of its buffer by running into it, and the
+    # common cases come first.
     _, open_, copy, add_data, seek = map(int, Op)
     has_no_payload = frozenset((copy, seek))
-    buffer, at = b"", 0
+    buffer, at, length = b"", 0, 0
+    small = min(part, MAX_PATH)
     before = 0  # bytes of the stream in front of the buffer
     while True:
         start = at
@@ -207,27 +208,33 @@ def operations(pieces: Iterator[bytes], *, part: int = MAX_PART) -> Iterator[tup
             size = buffer[at + 1]
             at += 2
             if size > 0x7F:
-                size &= 0x7F
                 shift = 7
-                while (byte := buffer[at]) > 0x7F and shift < _LAST_SHIFT:
-                    size |= (byte & 0x7F) << shift
-                    shift += 7
+                while shift <= _LAST_SHIFT:
+                    byte = buffer[at]
                     at += 1
-                size |= byte << shift
-                at += 1
+                    size += byte - 1 << shift  # the 1 takes back the mark of the byte before
+                    if byte <= 0x7F:
+                        break
+                    shift += 7
+                if size >> 64:
+                    raise MalformedDeltaError("the size of an operation exceeds 64 bits", offset=before + start)
         except IndexError:
-            piece = _next(pieces, before + len(buffer))
+            piece = _next(pieces, before + length)
             if not piece:
-                if start < len(buffer):
+                if start < length:
                     raise MalformedDeltaError("ends inside an operation", offset=before + start) from None
                 return
             before += start
             buffer, at = buffer[start:] + piece, 0
+            length = len(buffer)
             continue
-        if size >> 64:
-            raise MalformedDeltaError("the size of an operation exceeds 64 bits", offset=before + start)
         if code in has_no_payload:
             yield code, size, b""
+            continue
+        end = at + size
+        if end <= length and size <= small and code <= add_data:
+            yield code, size, buffer[at:end]
+            at = end
             continue
         if code > seek:
             raise MalformedDeltaError(f"unknown operation {code}", offset=before + start)
@@ -235,17 +242,15 @@ def operations(pieces: Iterator[bytes], *, part: int = MAX_PART) -> Iterator[tup
             raise MalformedDeltaError(f"an AddData of {size:,} bytes is refused", offset=before + start)
         if code == open_ and size > MAX_PATH:
             raise MalformedDeltaError(f"a path of {size:,} bytes is refused", offset=before + start)
-        while True:
-            count = size if size <= part else part
-            end = at + count
-            if end > len(buffer):
+        while size:
+            count = min(size, part)
+            if at + count > length:
                 before += at
-                buffer, at, end = _gathered(pieces, buffer[at:], count, before), 0, count
-            yield code, count, buffer[at:end]
-            at = end
+                buffer, at = _gathered(pieces, buffer[at:], count, before), 0
+                length = len(buffer)
+            yield code, count, buffer[at : at + count]
+            at += count
             size -= count
-            if not size:
-                break
 
 
 def _next(pieces: Iterator[bytes], offset: int) -> bytes:
