@@ -6,7 +6,6 @@ another program): figures below that of a bare Python, some 25 MB, say nothing, 
 
 import os
 import select
-import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -33,18 +32,17 @@ def measure(command: Sequence[str | Path], *, limit: float, folder: Path | None 
     with TemporaryFile() as said:
         started = time.monotonic()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=folder)
-        handle = os.pidfd_open(process.pid)
         try:
-            waiter = select.poll()
-            waiter.register(handle, select.POLLIN)
-            in_time = bool(waiter.poll(limit * 1000))
+            in_time = _ended(process.pid, limit)
             if not in_time:
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                process.kill()
             _, status, used = os.wait4(process.pid, 0)
+            wall = time.monotonic() - started
+            process.returncode = os.waitstatus_to_exitcode(status)
         finally:
-            os.close(handle)
-        wall = time.monotonic() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode is None:
+                process.kill()
+                process.wait()
         if not in_time:
             raise RunFailedError(f"more than {limit:.0f} s")
         if process.returncode:
@@ -52,6 +50,17 @@ def measure(command: Sequence[str | Path], *, limit: float, folder: Path | None 
             lines = said.read().decode(errors="replace").strip().splitlines()
             raise RunFailedError(f"exit code {process.returncode}: {lines[-1] if lines else 'no message'}")
     return Usage(wall=wall, cpu=used.ru_utime + used.ru_stime, memory=used.ru_maxrss * 1024)
+
+
+def _ended(child: int, limit: float) -> bool:
+    """Wait for the end of `child` for at most `limit` seconds, without taking note of it."""
+    handle = os.pidfd_open(child)
+    try:
+        waiter = select.poll()
+        waiter.register(handle, select.POLLIN)
+        return bool(waiter.poll(limit * 1000))
+    finally:
+        os.close(handle)
 
 
 def best(usages: Sequence[Usage]) -> Usage:
