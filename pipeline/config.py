@@ -16,20 +16,23 @@ from typing import Any, Final, Literal, cast, get_args
 import tomli
 
 from .errors import DeltapressError, ExitCode
+from .oci.digest import Digest, DigestError
 from .oci.reference import check_repository, is_reserved_tag, is_tag
 from .quantities import QuantityError, parse_duration, parse_size
 from .tables import Mistake, Table, UnfitError
 from .targets.s3.options import ACL, MAX_PART, MIN_PART, Addressing, Encryption, S3Options
 
 Order = Literal["images-first", "deltas-first"]
+Effort = Literal["fast", "default", "max"]
 
-_POLICY: Final = ("versions", "max_ratio", "grace", "keep", "order")
+_DEFAULT_EFFORT: Final[Effort] = "default"
+_POLICY: Final = ("versions", "max_ratio", "grace", "keep", "keep_tags", "keep_for", "order")
 _ELSEWHERE: Final = {
     "url": "[target]",
     **dict.fromkeys((field.name for field in fields(S3Options)), "[target.s3]"),
-    **dict.fromkeys((*_POLICY, "max_delete"), "[policy]"),
+    **dict.fromkeys((*_POLICY, "max_delete", "effort"), "[policy]"),
     **dict.fromkeys(("memory", "layer"), "[limits]"),
-    **dict.fromkeys(("name", "layout", "tags", "rename", "series"), "[[repository]]"),
+    **dict.fromkeys(("name", "layout", "tags", "rename", "pins", "series"), "[[repository]]"),
     "match": "[[repository.series]]",
 }
 # The folders and the file of a repository, and of the tree itself, in which no other repository may live.
@@ -44,12 +47,17 @@ _PERCENT: Final = re.compile(r"(\d{1,3})%", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What is made and kept. `max_ratio` is the largest share of the compressed layer that a listed delta may have."""
+    """What is made and kept. `max_ratio` is the largest share of the compressed layer that a listed delta may have.
+
+    `keep` is a number of versions, `keep_tags` are globs of tags, `keep_for` is the time since an image was replaced.
+    """
 
     versions: int = 3
     max_ratio: float = 0.9
     grace: timedelta = timedelta(days=7)
     keep: int = 10
+    keep_tags: tuple[str, ...] = ()
+    keep_for: timedelta = timedelta(0)
     order: Order = "images-first"
 
 
@@ -62,12 +70,16 @@ class SeriesRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """One repository and where its images come from. `layout` is absolute; `rename` leads from refs to tags."""
+    """One repository and where its images come from. `layout` is absolute; `rename` leads from refs to tags.
+
+    `pins` are digests and tags of images that stay published whatever the policy says.
+    """
 
     name: str
     layout: Path
     tags: tuple[str, ...] = ("*",)
     rename: Mapping[str, str] = field(default_factory=dict)
+    pins: tuple[str, ...] = ()
     series: tuple[SeriesRule, ...] = ()
     policy: Policy = field(default_factory=Policy)
 
@@ -97,6 +109,7 @@ class Config:
     s3: S3Options = field(default_factory=S3Options)
     policy: Policy = field(default_factory=Policy)
     max_delete: float = 0.5
+    effort: Effort = _DEFAULT_EFFORT
     limits: Limits = field(default_factory=Limits)
     repositories: tuple[Repository, ...]
 
@@ -161,6 +174,7 @@ def _read(root: Table, path: Path) -> Config:
     defaults = root.table("policy")
     policy = _read_policy(defaults, Policy())
     max_delete = defaults.share("max_delete", 0.5, zero=True)
+    effort = defaults.parsed("effort", _DEFAULT_EFFORT, _effort)
     defaults.close(_ELSEWHERE)
 
     limits = _read_limits(root.table("limits"))
@@ -177,6 +191,7 @@ def _read(root: Table, path: Path) -> Config:
         s3=s3,
         policy=policy,
         max_delete=max_delete,
+        effort=effort,
         limits=limits,
         repositories=repositories,
     )
@@ -214,6 +229,8 @@ def _read_policy(table: Table, base: Policy) -> Policy:
         max_ratio=table.share("max_ratio", base.max_ratio),
         grace=table.parsed("grace", base.grace, parse_duration),
         keep=table.integer("keep", base.keep, minimum=1, maximum=1_000_000),
+        keep_tags=table.parsed_list("keep_tags", base.keep_tags, _text, empty=True),
+        keep_for=table.parsed("keep_for", base.keep_for, parse_duration),
         order=table.parsed("order", base.order, _order),
     )
     # what is wrong in [policy] itself has been reported there, and is not repeated for every repository
@@ -240,6 +257,7 @@ def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
         layout=folder / table.parsed("layout", "", _text, required=True),
         tags=table.parsed_list("tags", ("*",), _text),
         rename=table.parsed_map("rename", _tag),
+        pins=table.parsed_list("pins", (), _pin),
         policy=_read_policy(table, policy),
         series=_read_series(table),
     )
@@ -291,6 +309,15 @@ def _tag(text: str) -> str:
     return text
 
 
+def _pin(text: str) -> str:
+    if is_tag(text) and not is_reserved_tag(text):
+        return text
+    try:
+        return str(Digest.parse(text))
+    except DigestError as error:
+        raise UnfitError(f"is {text[:80]!r}, neither a tag nor a digest such as sha256:… with 64 digits") from error
+
+
 def _order(text: str) -> Order:
     return cast(Order, _choice(text, Order))
 
@@ -329,6 +356,13 @@ def _timeout(text: str) -> int:
     if not 1 <= seconds <= 3600:
         raise UnfitError(f"is {text!r}, from 1s to 1h is possible")
     return seconds
+
+
+def _effort(text: str) -> Effort:
+    for effort in get_args(Effort):
+        if text == effort:
+            return cast(Effort, effort)
+    raise UnfitError(f"is {text[:40]!r}, {' or '.join(map(repr, get_args(Effort)))} is wanted")
 
 
 def _memory(text: str) -> tuple[int | None, float]:

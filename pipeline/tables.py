@@ -119,12 +119,14 @@ class Table:
             return fallback
         return float(value)
 
-    def parsed_list(self, name: str, fallback: tuple[T, ...], parse: Callable[[str], T]) -> tuple[T, ...]:
-        """What `parse` makes of each string of a list, which has at least one."""
+    def parsed_list(
+        self, name: str, fallback: tuple[T, ...], parse: Callable[[str], T], *, empty: bool = False
+    ) -> tuple[T, ...]:
+        """What `parse` makes of each string of a list, which has at least one unless it may be `empty`."""
         values = self._get(name, list, "a list of strings")
         if values is None:
             return fallback
-        if not values:
+        if not values and not empty:
             self.complain(name, "is empty; leave the key out, or name at least one")
         found = []
         for index, value in enumerate(values):

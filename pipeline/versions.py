@@ -36,10 +36,14 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Distinct images, oldest first; the last is the latest. `name` is the tag, or the glob of the scope."""
+    """Distinct images, oldest first; the last is the latest. `name` is the tag, or the glob of the scope.
+
+    `since` says for each version when it was first seen where it stands; the one before it was the latest until then.
+    """
 
     name: str
     versions: tuple[Digest, ...]
+    since: tuple[datetime, ...]
 
     @property
     def latest(self) -> Digest:
@@ -76,45 +80,13 @@ def series_of(record: RepositoryRecord, scopes: Sequence[str] = ()) -> tuple[Ser
         if still:
             ordered = _in_order(still, record)
             now = [tag for tag in ordered if record.tags[tag].lost is None][-1:]
-            found.append(Series(name=scope, versions=_distinct(record.tags[tag].image for tag in ordered + now)))
-        for tag in tags:
-            if record.tags[tag].has_moved:
-                images = (move.image for move in record.tags[tag].moves if move.image in record.images)
-                found.append(Series(name=tag, versions=_distinct(images)))
+            found.append(_series(scope, (record.tags[tag].moves[-1] for tag in ordered + now)))
+        found.extend(
+            _series(tag, (move for move in record.tags[tag].moves if move.image in record.images))
+            for tag in tags
+            if record.tags[tag].has_moved
+        )
     return tuple(found)
-
-
-def retain(record: RepositoryRecord, scopes: Sequence[str] = (), *, keep: int) -> RepositoryRecord:
-    """Leave out what neither a tag of the layout nor the `keep` newest versions of a series hold.
-
-    An attached artifact (a signature, an SBOM) is held as long as its subject. A lost tag goes when its image goes.
-    """
-    # without a lost tag the others may be ordered by another rule: what the next run would leave out goes at once
-    while (smaller := _retained(record, scopes, keep)) is not record:
-        record = smaller
-    return record
-
-
-def _retained(record: RepositoryRecord, scopes: Sequence[str], keep: int) -> RepositoryRecord:
-    held = {known.image for known in record.tags.values() if known.lost is None}
-    for series in series_of(record, scopes):
-        held.update(series.versions[-keep:])
-    while attached := {
-        digest
-        for digest, image in record.images.items()
-        if digest not in held and image.subject is not None and _reaches(record, held, image.subject)
-    }:
-        held |= attached
-    images = {digest: image for digest, image in record.images.items() if digest in held}
-    tags = {}
-    for tag, known in record.tags.items():
-        if known.image in images:
-            moves = tuple(move for move in known.moves if move.image in images)
-            # a tag that has moved stays a series of its own, even when only one of its images is left
-            tags[tag] = replace(known, moves=moves if len(moves) > 1 or not known.has_moved else known.moves[-2:])
-    if tags == record.tags and images.keys() == record.images.keys():
-        return record
-    return replace(record, tags=tags, images=images)
 
 
 def forget(record: RepositoryRecord, there: Set[Digest]) -> RepositoryRecord:
@@ -139,15 +111,6 @@ def forget(record: RepositoryRecord, there: Set[Digest]) -> RepositoryRecord:
     return replace(record, tags=tags, images=images)
 
 
-def _reaches(record: RepositoryRecord, held: Iterable[Digest], digest: Digest) -> bool:
-    return any(
-        document.digest == digest
-        for root in held
-        if root in record.images
-        for document in record.images[root].documents
-    )
-
-
 def _in_order(tags: Sequence[str], record: RepositoryRecord) -> list[str]:
     """Sorting is stable throughout: what a rule does not tell apart stays in the order in which it was first seen."""
     numbers = {tag: _semantic_version(tag) for tag in tags}
@@ -170,10 +133,10 @@ def _semantic_version(tag: str) -> semver.Version | None:
         return None
 
 
-def _distinct(images: Iterable[Digest]) -> tuple[Digest, ...]:
+def _series(name: str, moves: Iterable[Move]) -> Series:
     """Each image once, where it came last."""
-    found: dict[Digest, None] = {}
-    for image in images:
-        found.pop(image, None)
-        found[image] = None
-    return tuple(found)
+    found: dict[Digest, datetime] = {}
+    for move in moves:
+        found.pop(move.image, None)
+        found[move.image] = move.since
+    return Series(name=name, versions=tuple(found), since=tuple(found.values()))

@@ -40,8 +40,17 @@ def test_defaults() -> None:
     config = parse(ONE)
     assert config.path == Path("/srv/press/deltapress.toml")
     assert config.target_url == "public"
-    assert config.policy == Policy(versions=3, max_ratio=0.9, grace=timedelta(days=7), keep=10, order="images-first")
+    assert config.policy == Policy(
+        versions=3,
+        max_ratio=0.9,
+        grace=timedelta(days=7),
+        keep=10,
+        keep_tags=(),
+        keep_for=timedelta(0),
+        order="images-first",
+    )
     assert config.max_delete == 0.5
+    assert config.effort == "default"
     assert config.limits == Limits(memory=None, memory_share=0.5, layer=64 * 2**30)
     (repository,) = config.repositories
     assert repository.name == "team/app"
@@ -61,8 +70,11 @@ def test_everything_set() -> None:
         max_ratio = 1
         grace = "36h"
         keep = 6
+        keep_tags = ["v*"]
+        keep_for = "30d"
         order = "deltas-first"
         max_delete = 0
+        effort = "max"
         [limits]
         memory = "8GiB"
         layer = "2 GB"
@@ -73,6 +85,8 @@ def test_everything_set() -> None:
         rename = { "runtime/org.test.App/x86_64/stable" = "latest", "" = "unnamed" }
         versions = 2
         grace = "0s"
+        pins = ["1.0", "sha256:01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b"]
+        keep_tags = []
         [[repository.series]]
         match = "1.*"
         [[repository.series]]
@@ -82,13 +96,19 @@ def test_everything_set() -> None:
         layout = "b"
     """)
     assert config.max_delete == 0.0
+    assert config.effort == "max"
     assert config.limits == Limits(memory=8 * 2**30, layer=2 * 10**9)
     first, second = config.repositories
     assert first.layout == Path("/abs/layout.tar")
     assert first.tags == ("1.*", "latest")
     assert first.rename == {"runtime/org.test.App/x86_64/stable": "latest", "": "unnamed"}
     assert first.series == (SeriesRule(match="1.*"), SeriesRule(match="2.*"))
-    assert first.policy == Policy(versions=2, max_ratio=1.0, grace=timedelta(0), keep=6, order="deltas-first")
+    assert first.pins == ("1.0", "sha256:01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b")
+    month = timedelta(days=30)
+    assert first.policy == Policy(
+        versions=2, max_ratio=1.0, grace=timedelta(0), keep=6, keep_for=month, order="deltas-first"
+    )
+    assert (second.policy.keep_tags, second.pins) == (("v*",), ())
     assert second.policy == config.policy
     assert config.policy.versions == 5
 
@@ -122,6 +142,16 @@ def test_everything_set() -> None:
         pytest.param(ONE + "max_ratio = nan", ["repository[0].max_ratio: is nan"], id="nan"),
         pytest.param(
             ONE + 'order = "any"', ["repository[0].order: is 'any', 'images-first' or 'deltas-first'"], id="order"
+        ),
+        pytest.param(ONE + "pins = ['sha256:12']", ["repository[0].pins[0]: is 'sha256:12', neither a tag"], id="pin"),
+        pytest.param(
+            ONE + "pins = ['_deltaindex']", ["repository[0].pins[0]: is '_deltaindex', neither"], id="pin-tag"
+        ),
+        pytest.param(ONE + "[policy]\npins = ['1.0']", ["policy.pins: does not belong here, but in [["], id="pins"),
+        pytest.param(ONE + "keep_for = 30", ["repository[0].keep_for: is an integer"], id="keep-for"),
+        pytest.param(ONE + "[policy]\nkeep_tags = 'v*'", ["policy.keep_tags: is a string, a list"], id="keep-tags"),
+        pytest.param(
+            ONE + "[policy]\neffort = 'heroic'", ["policy.effort: is 'heroic', 'fast' or 'default'"], id="effort"
         ),
         pytest.param(ONE + "[policy]\nmax_delete = -0.1", ["policy.max_delete: is -0.1, a number from 0"], id="share"),
         pytest.param(ONE + "[policy]\nkeep = 3", ["policy.keep: `keep` is 3 and `versions` is 3"], id="keep-too-small"),

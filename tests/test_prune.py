@@ -17,7 +17,7 @@ from pipeline.progress import Silent
 from pipeline.prune import PrunePlan, TooMuchError, check_share, forget_deltas, forgive, mark, plan_prune
 from pipeline.targets.wrappers import RecordingTarget
 
-from .client import deltas_of, problems
+from .client import Client, deltas_of, problems
 from .runs import Shop, app, night
 
 DAY = timedelta(days=1)
@@ -217,3 +217,19 @@ def test_a_damaged_ledger_deletes_nothing(tmp_path: Path, damage: bytes) -> None
     outcome = shop.run(30)
     assert set(shop.folder.published()) >= before
     assert any("rebuilt" in note for note in outcome.notes)
+
+
+def test_what_retention_holds_is_published_for_so_long(tmp_path: Path) -> None:
+    """A layout that is overwritten every night with another tag; a release, a pinned one, and ten days for the rest."""
+    policy = f'{POLICY}\nkeep_tags = ["v*"]\nkeep_for = "10d"'
+    shop = Shop(tmp_path, policy=policy, repositories={"app": 'pins = ["nightly-1", "no-such-tag"]'})
+    for number in range(30):
+        shop.images({"v1.0" if number == 4 else f"nightly-{number}": app(number)})
+        outcome, _ = shop.watched_run(number) if number > 24 else (shop.run(number), None)
+        tags = Client(shop.folder.contents).tags("app")
+        assert f"nightly-{max(0, number - 9)}" in tags or number == 13
+        assert ("nightly-3" in tags) == (3 <= number < 14)
+        assert ("nightly-1" in tags) == (number >= 1)
+        assert ("v1.0" in tags) == (number >= 4)
+    assert any("pin no-such-tag" in note for note in outcome.notes)
+    assert len(tags) == 2 + 11

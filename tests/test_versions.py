@@ -10,7 +10,7 @@ from pipeline.ledger.records import ImageRecord, Move, RepositoryRecord, TagReco
 from pipeline.oci.descriptor import Descriptor
 from pipeline.oci.digest import Digest
 from pipeline.oci.media_types import OCI_MANIFEST
-from pipeline.versions import Observation, advance, forget, retain, series_of
+from pipeline.versions import Observation, advance, forget, series_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -136,47 +136,6 @@ def test_listings_are_no_versions() -> None:
 def test_nothing_new_gives_the_same_value() -> None:
     record = history({"1.0": "A"}, {"1.0": "A"})
     assert advance(record, seen({"1.0": "A"}), now=day(9)) is record
-
-
-def test_keep_counts_versions_of_each_series_and_tags_hold_theirs() -> None:
-    record = history(*({"latest": letter} for letter in "ABCDE"))
-    kept = retain(record, keep=3)
-    assert set(kept.images) == {digest(letter) for letter in "CDE"}
-    assert names(kept) == {"latest": ["C", "D", "E"]}
-    assert retain(kept, keep=3) is kept
-    never_moved = history({"1.0": "A", "2.0": "B", "3.0": "C"})
-    assert retain(never_moved, keep=1) is never_moved
-
-
-def test_a_lost_tag_goes_with_its_image() -> None:
-    record = history({"1.0": "A", "2.0": "B", "3.0": "C"}, {"3.0": "C"})
-    kept = retain(record, keep=2)
-    assert set(kept.tags) == {"2.0", "3.0"}
-    assert set(kept.images) == {digest("B"), digest("C")}
-
-
-def test_a_moved_tag_stays_a_series_when_one_image_is_left() -> None:
-    record = retain(history({"latest": "A", "1.0": "C"}, {"latest": "B", "1.0": "C"}), keep=1)
-    assert names(record) == {"latest": ["B"], "*": ["C"]}
-    again = advance(record, seen({"latest": "D", "1.0": "C"}), now=day(3))
-    assert names(retain(again, keep=2)) == {"latest": ["B", "D"], "*": ["C"]}
-
-
-def test_what_is_left_out_is_left_out_at_once() -> None:
-    """Without the lost `edge` the others are semantic versions, and another one is the newest."""
-    record = history({"2.0": "A", "edge": "B", "1.1": "C", "latest": "A"}, {"latest": "A"})
-    kept = retain(record, ["latest"], keep=1)
-    assert set(kept.images) == {digest("A")}
-    assert retain(kept, ["latest"], keep=1) is kept
-
-
-def test_attached_artifacts_live_as_long_as_their_subject() -> None:
-    record = RepositoryRecord()
-    artifacts = image("D", subject="A"), image("E", subject="D"), image("F", subject="B"), image("G", subject="nothing")
-    record = advance(record, seen({"latest": "A"}, *artifacts), now=day(0))
-    record = advance(record, seen({"latest": "B"}), now=day(1))
-    assert set(retain(record, keep=2).images) == {digest(letter) for letter in "ABDEF"}
-    assert set(retain(record, keep=1).images) == {digest(letter) for letter in "BF"}
 
 
 def test_what_is_nowhere_is_forgotten_and_its_tags_go_back() -> None:

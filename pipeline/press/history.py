@@ -22,7 +22,8 @@ from ..publish import found_content
 from ..published import by_repository
 from ..rebuild import rebuild
 from ..repair import find_damage, remove_spoiled
-from ..versions import advance, forget, retain
+from ..retention import pinned_images, retain
+from ..versions import advance, forget
 from .outcome import Settings
 
 
@@ -118,7 +119,14 @@ def read_history(
     for repository in config.repositories:
         if repository.name in seen and repository.name in repositories:
             record = repositories[repository.name]
-            repositories[repository.name] = retain(record, scopes_of(repository), keep=repository.policy.keep)
+            notes.extend(
+                f"{repository.name}: the pin {pin} holds nothing, since no published image or tag has that name"
+                for pin in repository.pins
+                if not pinned_images(record, pin)
+            )
+            repositories[repository.name] = retain(
+                record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now
+            )
     configured = {repository.name for repository in config.repositories}
     notes.extend(
         f"{name}: published, but not in {config.path.name}; left as it is"
