@@ -1,5 +1,6 @@
 """A target that fails at its n-th call, for every n: readers see a whole tree, and the next run makes it complete."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from pipeline.errors import ExitCode
 from pipeline.oci.keys import Key
 from pipeline.targets.wrappers import FailingTarget, FailureMode, InjectedError
 
-from ..client import problems, unproven
+from ..client import problems, sha256, unproven
 from ..layouts.builder import LayoutBuilder, on
 from ..runs import MemoryFolder, Shop, app, other
 
@@ -93,8 +94,26 @@ def test_the_layout_has_moved_on_before_the_next_run(shop: Shop) -> None:
         assert outcome.exit_code is ExitCode.SUCCESS, call
         assert problems(folder.contents, at_rest=True) == [], call
         assert _latest(folder) != first
+        assert set(folder.published()) <= set(outcome.ledger.keys), call
         again = shop.run(10, target=folder)
         assert (again.written.keys, again.made) == (0, ()), call
+        _layouts(shop, 4)
+
+
+@pytest.mark.parametrize("shop", ["images-first"], indirect=True)
+@pytest.mark.parametrize("back", [0, 3])
+def test_the_layout_goes_back_before_the_next_run(shop: Shop, back: int) -> None:
+    """To what the dead run was about to replace, or to what it was deleting: the ledger claims nothing that is gone."""
+    before = shop.folder.copy()
+    for call, folder in _failures(shop, before, "after", step=2):
+        _layouts(shop, back)
+        outcome = shop.run(8, target=folder)
+        assert outcome.exit_code is ExitCode.SUCCESS, call
+        assert problems(folder.contents, at_rest=True) == [], call
+        assert (
+            sha256(_latest(folder)) == json.loads((shop.path / "app/index.json").read_bytes())["manifests"][1]["digest"]
+        )
+        assert set(folder.published()) <= set(outcome.ledger.keys), call
         _layouts(shop, 4)
 
 
