@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .contest import Made, Outcome
+from .contest import REFERENCE_LEVELS, Made, Outcome
 from .corpus import PAIRS, Bound
 from .measure import Usage
 
@@ -66,14 +66,14 @@ def markdown_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def findings(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """What needs a look: failures, deltas larger than the reference's best, made pairs beyond their bound."""
+    """What needs a look: failures, deltas larger than the reference's best (`fast`: its default), bounds not kept."""
     for outcome in outcomes:
-        best = outcome.made["reference, level 19"]
         for name, made in outcome.made.items():
+            rival = "reference" if name == "fast" else "reference, level 19"
             if made.failed:
                 yield f"{outcome.pair}, {name}: {made.failed}"
-            elif best.size and made.size > best.size and name != "reference":
-                yield f"{outcome.pair}, {name}: {made.size - best.size:,} bytes larger than the reference at its best"
+            elif name not in REFERENCE_LEVELS and 0 < outcome.made[rival].size < made.size:
+                yield f"{outcome.pair}, {name}: {made.size - outcome.made[rival].size:,} bytes larger than the {rival}"
         bound = _BOUNDS.get(outcome.pair)
         if bound is not None and (effort := "default") in outcome.made:
             yield from (f"{outcome.pair}, {effort}: {text}" for text in _beyond(outcome, effort, bound))
