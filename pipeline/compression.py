@@ -3,7 +3,8 @@
 Rule 1. What comes out is bounded by the caller, and no call holds more than a small piece, whatever the input claims.
 Rule 2. Truncated is not the end: input that stops inside a frame, a member or a block is an error, never a short
         answer.
-Rule 3. What we compress depends on the data and the parameters alone: one thread, no checksum, no dates.
+Rule 3. What we compress depends on the data and the parameters alone: the same two threads on every machine (libzstd
+        gives the same bytes for any number of them but none), no checksum, no dates.
 
 zstandard is driven block by block. A block decodes to at most 128 KiB (RFC 8878, 3.1.1.2.4), which bounds the memory
 of one step, and whoever walks the blocks knows where a frame ends, which the library's streaming reader does not
@@ -26,6 +27,8 @@ MAX_WINDOW_LOG = 27
 """The largest zstd window that libzstd accepts by default (128 MiB); more is neither written nor read."""
 
 _PIECE = 1 << 18
+_WORTH_THREADS = 4 << 20
+_LARGEST_JOB = 64 << 20  # zstd holds the input of its jobs
 _INPUT = 1 << 15  # what is left of it is copied at the end of each member, and members can be tiny
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_RESERVED_FLAGS = 0xE0  # RFC 1952, 2.3.1.2: to be refused, which the library does not
@@ -136,20 +139,25 @@ class ZstdFrameWriter:
 def zstd_memory(level: int, size_bound: int) -> int:
     """What a `ZstdFrameWriter` with these parameters allocates, bytes."""
     # libzstd cannot estimate long-distance matching: its table has eight bytes for 128 of the window
-    parameters = _parameters(level, size_bound, long_distance=False)
+    parameters = _parameters(level, size_bound, estimating=True)
     window = 1 << parameters.window_log
-    return parameters.estimated_compression_context_size() + window + window // 16 + 4 * _PIECE
+    one = parameters.estimated_compression_context_size() + window // 16 + 4 * _PIECE
+    return 2 * one + 2 * window + size_bound if size_bound >= _WORTH_THREADS else one + window
 
 
-def _parameters(level: int, size_bound: int, *, long_distance: bool = True) -> zstandard.ZstdCompressionParameters:
+def _parameters(level: int, size_bound: int, *, estimating: bool = False) -> zstandard.ZstdCompressionParameters:
+    has_threads = size_bound >= _WORTH_THREADS and not estimating
     return zstandard.ZstdCompressionParameters.from_level(
         level,
         source_size=max(1, size_bound),
         window_log=min(MAX_WINDOW_LOG, max(17, size_bound.bit_length())),
-        enable_ldm=long_distance,
+        enable_ldm=not estimating,
         write_checksum=False,
         write_content_size=False,
-        threads=0,
+        # two halves, the second of which sees half a window of the first: no larger, and in half the time
+        threads=2 if has_threads else 0,
+        job_size=min(_LARGEST_JOB, -(-size_bound // 2)) if has_threads else 0,
+        overlap_log=8 if has_threads else 0,
     )
 
 

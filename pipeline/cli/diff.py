@@ -16,7 +16,7 @@ from ..machine import usable_memory
 from ..oci.digest import DiffID
 from ..quantities import parse_size
 from ..tardiff.decoder import DeltaError
-from ..tardiff.encoder import EncoderOptions, encode
+from ..tardiff.encoder import EFFORTS, EncoderOptions, encode
 from ..tardiff.pool import Pool
 from ..tardiff.tar import TarError
 from ..tardiff.tree import SourceTree, extract
@@ -43,6 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="SIZE",
         help="of NEW and of all files of OLD, uncompressed (default: 64GiB)",
     )
+    parser.add_argument("--effort", choices=EFFORTS, default="default", help="how hard to try (default: default)")
     add_jobs(parser)
     parser.set_defaults(run=run)
 
@@ -54,10 +55,11 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
         Pool(workers=arguments.jobs, memory=memory) as pool,
     ):
         old, new, delta = (Path(folder, name) for name in ("old", "new", "delta"))
+        unpacked = pool.submit(CHUNK, _unpacked, arguments.new, new, arguments.max_size)
         sources = _extracted(arguments.old, old, arguments.max_size)
-        diff_id = _unpacked(arguments.new, new, arguments.max_size)
+        diff_id = unpacked.result()
         with delta.open("xb") as file:
-            encoded = encode(sources, new, file, options=EncoderOptions(), pool=pool)
+            encoded = encode(sources, new, file, options=EncoderOptions(effort=arguments.effort), pool=pool)
         _prove(delta, old, diff_id, size=new.stat().st_size)
         with delta.open("rb") as file, whole_output(arguments.out, console) as out:
             shutil.copyfileobj(file, out, CHUNK)

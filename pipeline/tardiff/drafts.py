@@ -1,8 +1,9 @@
 """The same delta written in several ways, of which one is compressed and kept.
 
 Where a file differs from its source in many places, equal bytes between two changes can be zeros inside an AddData or a
-Copy of their own. Which compresses better depends on the layer, and cannot be told from a part of it: mixed, the two
-ways spoil each other's statistics. So whole streams are written, tried at a quick level, and compared.
+Copy of their own; and two matchers find different covers. Which compresses better depends on the layer, and cannot be
+told from a part of it: mixed, the ways spoil each other's statistics. So whole streams are written, tried at a quick
+level, and compared.
 
 Rule 1. An operation has a price. Every client pays for each with a read and a write, so more of them must save bytes.
 Rule 2. Operations wait in temporary files, not in memory, and the window of the compressor is fitted to their size.
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -24,27 +26,44 @@ from .matchers import CoverArray
 from .pool import Pool
 from .runs import differences, write_differences
 
-_PRICE = 0.05  # bytes that one operation must save
+_PRICE = 0.1  # bytes that one operation must save
+_FEW = 2 << 20
 _PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """Levels of zstd: to compare drafts, and for operations of at most two mebibytes and of more.
+
+    The highest take five times as long wherever long matches abound, as in tar headers; there they also gain most, and
+    where there are few operations the time does not matter.
+    """
+
+    trial: int
+    few: int
+    many: int
 
 
 @dataclass(slots=True)
 class _Draft:
+    matcher: int
     gap: int
     file: IO[bytes]
     writer: OpWriter
 
 
 class Drafts:
-    """Takes what a delta is made of, and writes it once for each of `gaps` (see `runs`). Temporary files are made in
-    `directory`; to be used as a context manager."""
+    """Takes what a delta is made of, and writes it once for each of `gaps` (see `runs`) and each of `matchers` covers.
 
-    def __init__(self, gaps: Sequence[int], directory: Path) -> None:
+    Temporary files are made in `directory`. To be used as a context manager.
+    """
+
+    def __init__(self, gaps: Sequence[int], matchers: int, directory: Path) -> None:
         self._files = ExitStack()
         self._drafts = []
-        for gap in gaps:
-            file = self._files.enter_context(TemporaryFile(prefix="deltapress-", dir=directory))
-            self._drafts.append(_Draft(gap, file, OpWriter(file)))
+        for matcher, gap in product(range(matchers), gaps):
+            file = self._files.enter_context(TemporaryFile(prefix="deltapress-", dir=directory))  # noqa: SIM115 - it is one
+            self._drafts.append(_Draft(matcher, gap, file, OpWriter(file)))
 
     def __enter__(self) -> Self:
         return self
@@ -64,13 +83,15 @@ class Drafts:
         for draft in self._drafts:
             draft.writer.copy(path, 0, size)
 
-    def covered(self, path: bytes, old: ByteArray, new: ByteArray, cover: CoverArray) -> None:
-        """Emit `new`, by `cover` from the content `old` of the source `path`."""
-        for piece in differences(old, new, cover):
-            for draft in self._drafts:
-                write_differences(draft.writer, path, piece, gap=draft.gap)
+    def covered(self, path: bytes, old: ByteArray, new: ByteArray, covers: Sequence[CoverArray]) -> None:
+        """Emit `new` from the content `old` of the source `path`, by the cover of each matcher."""
+        for matcher, cover in enumerate(covers):
+            drafts = [draft for draft in self._drafts if draft.matcher == matcher]
+            for piece in differences(old, new, cover):
+                for draft in drafts:
+                    write_differences(draft.writer, path, piece, gap=draft.gap)
 
-    def finish(self, out: Writable, *, level: int, trial_level: int, pool: Pool) -> tuple[int, OpWriter]:
+    def finish(self, out: Writable, *, levels: Levels, pool: Pool) -> tuple[int, OpWriter]:
         """Write the best of them to `out` as one zstd frame; the frame's size and the writer of its operations."""
         for draft in self._drafts:
             draft.writer.finish()
@@ -78,11 +99,12 @@ class Drafts:
         best = self._drafts[0]
         if len(self._drafts) > 1:
             tasks = [
-                pool.submit(zstd_memory(trial_level, draft.file.tell()), _tried, draft, trial_level)
+                pool.submit(zstd_memory(levels.trial, draft.file.tell()), _tried, draft, levels.trial)
                 for draft in self._drafts
             ]
             wait(tasks)
             best = min(zip(self._drafts, tasks, strict=True), key=lambda pair: pair[1].result())[0]
+        level = levels.few if best.file.tell() <= _FEW else levels.many
         memory = zstd_memory(level, best.file.tell())
         return pool.submit(memory, _compressed, best, out, level).result(), best.writer
 

@@ -9,7 +9,7 @@ What is held between the two are covers, never contents.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,14 +17,18 @@ from pathlib import Path
 
 from ..compression import Writable
 from .cover import find_cover, memory_of
-from .drafts import Drafts
+from .drafts import Drafts, Levels
 from .format import MAGIC
 from .matchers import CoverArray, Matcher
+from .matchers.bsdiff import Bsdiff
 from .matchers.hdiff import Hdiff
 from .pairing import NewFile, NewTar, Pair, Pairing, bytes_of
 from .pool import Pool
 from .tar import Kind, TarError, TarReader, names_of
 from .tree import SourceTree
+
+Covers = Sequence[CoverArray]
+"""What each matcher of an effort found."""
 
 GENERATOR = "tardiff-2"
 """Changes whenever the bytes made from the same input and options may change."""
@@ -34,33 +38,35 @@ _AHEAD = 64  # covers that are held for the writer at most
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Effort:
-    """`gaps` are the ways in which operations are cut (see `drafts`), the levels those of zstd."""
+    """`gaps` are the ways in which operations are cut (see `runs`)."""
 
+    matchers: tuple[type[Matcher], ...]
     gaps: tuple[int, ...]
-    trial_level: int
-    level: int
+    levels: Levels
 
 
 _EFFORTS = {
-    "fast": _Effort(gaps=(32,), trial_level=12, level=12),
-    "default": _Effort(gaps=(2, 256), trial_level=12, level=19),
-    "max": _Effort(gaps=(1, 4, 64, 256), trial_level=19, level=22),
+    "fast": _Effort(matchers=(Hdiff,), gaps=(32,), levels=Levels(trial=12, few=12, many=12)),
+    "default": _Effort(matchers=(Hdiff,), gaps=(2, 256), levels=Levels(trial=12, few=22, many=19)),
+    "max": _Effort(matchers=(Hdiff, Bsdiff), gaps=(2, 64, 256), levels=Levels(trial=19, few=22, many=22)),
 }
+EFFORTS = tuple(_EFFORTS)
+"""fast, default and max."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderOptions:
     """How hard to try.
 
-    `effort` is fast, default or max; `match_memory` what matching one pair of files may allocate, bytes.
+    `effort` is one of `EFFORTS`; `match_memory` what matching one pair of files may allocate, bytes.
     """
 
     effort: str = "default"
     match_memory: int = 512 << 20
 
     def __post_init__(self) -> None:
-        if self.effort not in _EFFORTS:
-            raise ValueError(f"effort {self.effort!r} is none of {', '.join(_EFFORTS)}")
+        if self.effort not in EFFORTS:
+            raise ValueError(f"effort {self.effort!r} is none of {', '.join(EFFORTS)}")
 
     @property
     def key(self) -> str:
@@ -86,25 +92,25 @@ def encode(sources: SourceTree, to: Path, out: Writable, *, options: EncoderOpti
     Temporary files are made beside `to`; they are as large as what is not copied.
     """
     effort = _EFFORTS[options.effort]
-    with to.open("rb") as stream, Drafts(effort.gaps, to.parent) as drafts:
+    with to.open("rb") as stream, Drafts(effort.gaps, len(effort.matchers), to.parent) as drafts:
         files = _files(TarReader(stream))
         tar = NewTar(stream)
         pairs = Pairing(sources, tar, pool).pairs(files)
         at = 0
         with closing(_covers(sources, tar, pairs, options, pool)) as covers:
-            for pair, cover in covers:
+            for pair, found in covers:
                 file, path = pair.file, pair.source.path
                 for piece in tar.pieces(at, file.start):
                     drafts.literal(piece)
                 at = file.start + file.size
-                if cover is None:
+                if found is None:
                     drafts.copy(path, file.size)
                 else:
-                    drafts.covered(path, bytes_of(sources, pair.source), tar.bytes_of(file), cover)
+                    drafts.covered(path, bytes_of(sources, pair.source), tar.bytes_of(file), found)
         for piece in tar.pieces(at, tar.size):
             drafts.literal(piece)
         out.write(MAGIC)
-        size, writer = drafts.finish(out, level=effort.level, trial_level=effort.trial_level, pool=pool)
+        size, writer = drafts.finish(out, levels=effort.levels, pool=pool)
     return Encoded(
         size=len(MAGIC) + size,
         ops=writer.ops,
@@ -131,20 +137,24 @@ def _files(reader: TarReader) -> list[NewFile]:
 
 def _covers(
     sources: SourceTree, tar: NewTar, pairs: Iterable[Pair], options: EncoderOptions, pool: Pool
-) -> Generator[tuple[Pair, CoverArray | None], None, None]:
-    """Each pair with its cover, None for identical files; matching goes on in the pool while the caller writes."""
-    matcher: Matcher = Hdiff()
+) -> Generator[tuple[Pair, Covers | None], None, None]:
+    """Each pair with a cover by each matcher, None for identical files.
 
-    def find(pair: Pair) -> CoverArray:
+    Matching goes on in the pool while the caller writes.
+    """
+    matchers = [matcher() for matcher in _EFFORTS[options.effort].matchers]
+
+    def find(pair: Pair) -> Covers:
         old, new = bytes_of(sources, pair.source), tar.bytes_of(pair.file)
-        return find_cover(matcher, old, new, memory=options.match_memory)
+        return [find_cover(matcher, old, new, memory=options.match_memory) for matcher in matchers]
 
-    ahead: deque[tuple[Pair, Future[CoverArray] | None]] = deque()
+    ahead: deque[tuple[Pair, Future[Covers] | None]] = deque()
     try:
         for pair in pairs:
             future = None
             if not pair.is_identical:
-                memory = memory_of(matcher, pair.source.size, pair.file.size, memory=options.match_memory)
+                sizes = pair.source.size, pair.file.size
+                memory = max(memory_of(matcher, *sizes, memory=options.match_memory) for matcher in matchers)
                 future = pool.submit(memory, find, pair)
             ahead.append((pair, future))
             if len(ahead) > _AHEAD:
@@ -156,8 +166,8 @@ def _covers(
         wait([future for _, future in ahead if future is not None and not future.cancel()])
 
 
-def _first(ahead: deque[tuple[Pair, Future[CoverArray] | None]]) -> tuple[Pair, CoverArray | None]:
+def _first(ahead: deque[tuple[Pair, Future[Covers] | None]]) -> tuple[Pair, Covers | None]:
     pair, future = ahead[0]
-    cover = None if future is None else future.result()
+    found = None if future is None else future.result()
     ahead.popleft()
-    return pair, cover
+    return pair, found
