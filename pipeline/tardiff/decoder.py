@@ -27,7 +27,9 @@ __all__ = ["DeltaError", "MalformedDeltaError", "OutputSizeError", "SourceError"
 _PIECE = 1 << 18
 assert _PIECE >= MAX_PART
 _SMALL = 1 << 10
-_BLOCK = 1 << 13
+_BLOCK_BITS = 13
+_BLOCK = 1 << _BLOCK_BITS
+_GAP = 1 << 12  # that is rather left out of a sum than added to
 _MAX_BLOCKS = 1 << 12  # 32 MiB
 _MAX_POSITION = (1 << 63) - 1
 
@@ -119,6 +121,8 @@ class _Output:
         if start + size > _PIECE:
             self._flush()
             start = 0
+        elif self._last_added and start - self._last_added > _GAP:
+            self._sum()
         self._filled = end = start + size
         self._difference[start:end] = difference
         if not self._last_added:
@@ -150,14 +154,18 @@ class _Output:
 
     def _flush(self) -> None:
         self._claim(self._filled)
+        self._sum()
+        if self._filled:
+            self._write(bytes(self._old[: self._filled]))
+        self._filled = self._read = 0
+
+    def _sum(self) -> None:
         self.read_source()
         first, last = self._first_added, self._last_added
         if last:
             self._old[first:last] = self._add(self._old[first:last], self._difference[first:last])
             self._difference[first:last] = bytes(last - first)
-        if self._filled:
-            self._write(bytes(self._old[: self._filled]))
-        self._filled = self._read = self._first_added = self._last_added = 0
+            self._first_added = self._last_added = 0
 
     def _copy(self, size: int) -> None:
         while size:
@@ -179,10 +187,8 @@ class _Source:
     """The open source and the position in it."""
 
     def __init__(self, directory: Path) -> None:
-        self._root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        # the folder of the last source stays open, since the next one is likely to lie there too
-        self._folder: bytes | None = None
-        self._folder_file = self._root
+        # from the root down to where the last source lies: the next one is likely to be near
+        self._folders = [(b"", os.open(directory, os.O_RDONLY | os.O_DIRECTORY))]
         self._file = -1
         self._path = b""
         self._position = 0
@@ -196,12 +202,11 @@ class _Source:
             self._file = -1
         self._path, self._position = path, 0
         self._blocks.clear()
-        folder, _, name = path.rpartition(b"/")
         try:
-            if folder != self._folder:
-                self._enter(folder)
+            folder = self._folder_of(path)
             # non-blocking: opening a FIFO would wait for a writer
-            self._file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._folder_file)
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            self._file = os.open(path[path.rfind(b"/") + 1 :], flags, dir_fd=folder)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise SourceError(path, "is reached through something that is no directory, or is a symlink") from error
@@ -209,18 +214,16 @@ class _Source:
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             raise SourceError(path, "is no regular file")
 
-    def _enter(self, folder: bytes) -> None:
-        self._leave()
-        for part in folder.split(b"/") if folder else ():
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._folder_file)
-            self._leave()
-            self._folder_file = inner
-        self._folder = folder
-
-    def _leave(self) -> None:
-        if self._folder_file != self._root:
-            os.close(self._folder_file)
-        self._folder, self._folder_file = None, self._root
+    def _folder_of(self, path: bytes) -> int:
+        """The descriptor of the folder that holds `path`; it stays open as long as others below it are asked for."""
+        while not path.startswith(self._folders[-1][0]):
+            os.close(self._folders.pop()[1])
+        prefix, folder = self._folders[-1]
+        for part in path[len(prefix) :].split(b"/")[:-1]:
+            prefix += part + b"/"
+            folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            self._folders.append((prefix, folder))
+        return folder
 
     def seek(self, position: int) -> None:
         if self._file < 0:
@@ -249,14 +252,15 @@ class _Source:
 
         Whole blocks are read and kept: deltas that are made of small pieces come back to the same places.
         """
-        number, at = divmod(self._position, _BLOCK)
+        position = self._position
+        number, at = position >> _BLOCK_BITS, position & _BLOCK - 1
         block = self._blocks.get(number)
         if block is None:
             block = self._read_block(number)
         data = block[at : at + size]
         if len(data) < size:  # the rest lies in the next block, or nowhere
             return self.read_all(size)
-        self._position += size
+        self._position = position + size
         return data
 
     def _read_block(self, number: int) -> bytes:
@@ -276,5 +280,5 @@ class _Source:
     def close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
-        self._leave()
-        os.close(self._root)
+        for _, folder in self._folders:
+            os.close(folder)

@@ -31,6 +31,7 @@ MAX_PART = 1 << 17
 
 _ADD_DATA_EMITTED = 1 << 20
 _DATA_EMITTED = 1 << 20
+_NO_NAMES = frozenset((b"", b".", b".."))
 _LAST_SHIFT = 63  # of the tenth and last byte of a 64-bit value
 
 
@@ -74,7 +75,7 @@ def normalised(path: bytes) -> bytes | None:
     """`path` when it is one that every decoder takes as it is, else None."""
     if not path or len(path) > MAX_PATH or b"\0" in path:
         return None
-    if any(part in (b"", b".", b"..") for part in path.split(b"/")):
+    if not _NO_NAMES.isdisjoint(path.split(b"/")):
         return None
     try:
         path.decode()
