@@ -12,7 +12,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +72,9 @@ class Workshop:
 def make_deltas(jobs: Sequence[DeltaJob], workshop: Workshop, *, progress: Progress) -> Iterator[Result]:
     """The result of each job, as soon as it is there.
 
-    What is wrong with one job is a `Failed`. Closing the iterator early ends the work; what is in the workshop's
-    directory then is for its owner to remove.
+    What is wrong with one job is a `Failed`. Closing the iterator early, or an interrupt, ends the work as soon as what
+    is being read, matched or compressed at that moment is; what is in the workshop's directory then is for its owner to
+    remove.
     """
     trees = _Shared[tuple[LayerRecord, ...], SourceTree](Counter(job.sources for job in jobs))
     tars = _Shared[LayerRecord, Path](Counter(job.layer for job in jobs))
@@ -86,8 +87,11 @@ def make_deltas(jobs: Sequence[DeltaJob], workshop: Workshop, *, progress: Progr
                 yield result
                 if isinstance(result, Made) and isinstance(result.content, FileContent):
                     result.content.path.unlink()
+        except BaseException:
+            workshop.pool.stop()
+            raise
         finally:
-            coordinators.shutdown(cancel_futures=True)
+            coordinators.shutdown(wait=False, cancel_futures=True)
 
 
 def _run(
@@ -115,16 +119,24 @@ def _run(
 
 def _make(job: DeltaJob, tree: SourceTree, tar: Path, workshop: Workshop) -> Made:
     with _temporary(workshop) as path:
+        _check_not_stopped(workshop)
         with path.open("wb") as out:
             encoded = encode(tree, tar, out, options=workshop.options, pool=workshop.pool)
         if encoded.size > job.max_size:
             path.unlink()
             reason = f"{encoded.size:,} bytes are more than the policy allows for a layer of {job.layer.size:,} bytes"
             return Made(job=job, record=_record(job, workshop, size=encoded.size, refused=reason), content=None)
+        _check_not_stopped(workshop)
         with path.open("rb") as delta:
             prove(delta, tree.directory, job.key.to_diff_id, size=tar.stat().st_size)
     content = FileContent(path=path, size=encoded.size)
     return Made(job=job, record=_record(job, workshop, size=encoded.size, digest=digest_of(content)), content=content)
+
+
+def _check_not_stopped(workshop: Workshop) -> None:
+    """Raises CancelledError, whose `Failed` nobody takes any more."""
+    if workshop.pool.is_stopped:
+        raise CancelledError
 
 
 def prove(delta: BinaryIO, directory: Path, to_diff_id: DiffID, *, size: int) -> None:
@@ -142,12 +154,14 @@ def prove(delta: BinaryIO, directory: Path, to_diff_id: DiffID, *, size: int) ->
 
 
 def _unpack(layer: LayerRecord, workshop: Workshop) -> Path:
+    _check_not_stopped(workshop)
     with _temporary(workshop) as path:
         workshop.layers.unpack(layer, path)
     return path
 
 
 def _extract(layers: Sequence[LayerRecord], workshop: Workshop) -> SourceTree:
+    _check_not_stopped(workshop)
     with _temporary(workshop) as path:
         return workshop.layers.extract(layers, path)
 

@@ -29,6 +29,12 @@ class Pool:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[int, Callable[[], None], Future[Any]]] = deque()
         self._used = 0
+        self._is_stopped = False
+
+    @property
+    def is_stopped(self) -> bool:
+        """True when nothing that is submitted will be run any more."""
+        return self._is_stopped
 
     def submit(self, memory: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run `function(*args, **kwargs)` in a thread once `memory` bytes are free; until then it can be cancelled."""
@@ -52,9 +58,20 @@ class Pool:
                 future.set_result(cast(T, inner.result()))
 
         with self._lock:
+            if self._is_stopped:
+                future.cancel()
+                return future
             self._waiting.append((memory, start, future))
         self._admit()
         return future
+
+    def stop(self) -> None:
+        """Let what runs end, and cancel what has not started and whatever is submitted from now on."""
+        with self._lock:
+            self._is_stopped = True
+            waiting, self._waiting = self._waiting, deque()
+        for _, _, future in waiting:
+            future.cancel()
 
     def __enter__(self) -> Self:
         return self
@@ -63,10 +80,7 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let what runs end; what has not started is cancelled."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, deque()
-        for _, _, future in waiting:
-            future.cancel()
+        self.stop()
         self._executor.shutdown()
 
     def _admit(self) -> None:

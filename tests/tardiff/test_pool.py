@@ -93,3 +93,23 @@ def test_leaving_cancels_what_waits() -> None:
     assert running.result() is None
     with pytest.raises(CancelledError):
         waiting.result()
+
+
+def test_after_a_stop_nothing_begins() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        assert go.wait(60)
+        return "ended"
+
+    with Pool(workers=1, memory=100) as pool:
+        running, waiting = pool.submit(100, work), pool.submit(100, work)
+        assert begun.wait(60)
+        pool.stop()
+        late = pool.submit(1, work)
+        go.set()
+        assert running.result() == "ended"
+        for future in (waiting, late):
+            with pytest.raises(CancelledError):
+                future.result()
