@@ -58,10 +58,11 @@ class Pool:
                 future.set_result(cast(T, inner.result()))
 
         with self._lock:
-            if self._is_stopped:
-                future.cancel()
-                return future
-            self._waiting.append((memory, start, future))
+            is_stopped = self._is_stopped
+            if not is_stopped:
+                self._waiting.append((memory, start, future))
+        if is_stopped:
+            _cancel(future)
         self._admit()
         return future
 
@@ -71,7 +72,7 @@ class Pool:
             self._is_stopped = True
             waiting, self._waiting = self._waiting, deque()
         for _, _, future in waiting:
-            future.cancel()
+            _cancel(future)
 
     def __enter__(self) -> Self:
         return self
@@ -97,3 +98,9 @@ class Pool:
         # not under the lock: a task that is already done calls `finished` from here
         for start in admitted:
             start()
+
+
+def _cancel(future: Future[Any]) -> None:
+    """Whoever is in `concurrent.futures.wait` is woken by the second step alone."""
+    if future.cancel():
+        future.set_running_or_notify_cancel()

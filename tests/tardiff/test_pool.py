@@ -110,6 +110,7 @@ def test_after_a_stop_nothing_begins() -> None:
         late = pool.submit(1, work)
         go.set()
         assert running.result() == "ended"
+        assert not wait([waiting, late], timeout=60).not_done
         for future in (waiting, late):
             with pytest.raises(CancelledError):
                 future.result()
