@@ -166,7 +166,9 @@ def _repository(
     }
     if DELTA_INDEX in tags:
         raise CollisionError(f"{name}: the tag {DELTA_INDEX} is where clients look for deltas; give it another name")
-    tags[DELTA_INDEX] = _Served(descriptor=_described(delta_index), content=delta_index, phase=Phase.DELTA_INDEX)
+    tags[DELTA_INDEX] = _Served(
+        descriptor=_described(delta_index), content=delta_index, phase=Phase.DELTA_INDEX, rank=1
+    )
 
     blobs = {Digest.of(EMPTY_JSON): len(EMPTY_JSON)}  # the config of every delta manifest
     blobs |= {blob.digest: blob.size for image in record.images.values() for blob in image.blobs}
@@ -184,8 +186,9 @@ def _repository(
         types = {
             str(reference): served.descriptor.media_type for reference, served in (*documents.items(), *tags.items())
         }
-        # before any tag moves: Apache must know the type of what a tag leads to when it does
-        yield _made(access_file_key(name), _access_file(types), TEXT, MUTABLE, Phase.REFERRERS, repository=name)
+        # just before `_deltaindex` and the tags: Apache must know the type of what a tag leads to when it moves, and
+        # with the order deltas-first it does not move until then
+        yield _made(access_file_key(name), _access_file(types), TEXT, MUTABLE, Phase.DELTA_INDEX, repository=name)
     listed = sorted(tag for tag in tags if not is_reserved_tag(tag))
     yield _made(tags_key(name), _json({"name": name, "tags": listed}), JSON, MUTABLE, Phase.LISTINGS, repository=name)
 
