@@ -120,9 +120,18 @@ def key_record(entry: Entry, stores_headers: bool) -> KeyRecord:
 
 
 def publish(
-    store: LedgerStore, entries: Sequence[Entry], ledger: Ledger, stock: Stock, *, progress: Progress
+    store: LedgerStore,
+    entries: Sequence[Entry],
+    ledger: Ledger,
+    stock: Stock,
+    *,
+    progress: Progress,
+    is_followed: bool = False,
 ) -> tuple[Ledger, Written]:
     """Write `entries`, which must be in order, and say in the ledger that they are stored.
+
+    When it `is_followed` by others soon, that is left to the next save: until then they are pending, as they would be
+    for the next run if this one died.
 
     Raises:
         SourceChangedError: content of one repository is not what was checked. The stored ledger says what is pending.
@@ -146,7 +155,8 @@ def publish(
             for key in sorted(evicted.intersection(key for entry in batch for key in entry.evicts)):
                 target.delete(key)
     ledger = ledger.with_keys(records).without_keys(evicted)
-    store.save(ledger)
+    if not is_followed:
+        store.save(ledger)
     return ledger, written
 
 

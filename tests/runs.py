@@ -1,8 +1,9 @@
 """Whole runs for tests: a configuration in a folder, layouts beside it, a target, and one call a night."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from pipeline.content import Content
 from pipeline.oci.digest import Digest
 from pipeline.oci.keys import LEDGER_KEY, Headers, Key
 from pipeline.progress import Silent
-from pipeline.targets.base import Target
+from pipeline.targets.base import Held, Target
+from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget
 from pipeline.targets.wrappers import RecordingTarget
 
@@ -54,6 +56,15 @@ class MemoryFolder(MemoryTarget):
 
     def published(self) -> dict[Key, bytes]:
         return {key: data for key, data in self.contents.items() if key != LEDGER_KEY}
+
+
+class ClocklessDirectory(DirectoryTarget):
+    """A directory for nights that pass in a moment: its files' times are not those of the runs."""
+
+    @contextmanager
+    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
+        with super().lock(now=now, wait=wait) as held:
+            yield replace(held, clock=None)
 
 
 class WatchedTarget(RecordingTarget):

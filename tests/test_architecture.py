@@ -36,7 +36,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
 }
 
 # No I/O: functions from values to values.
-PURE: Final = {"plan", "assemble", "versions", "retention", "flatpak", "savings"}
+PURE: Final = {"plan", "assemble", "versions", "retention", "clocks", "flatpak", "savings"}
 PURE_MAY_IMPORT: Final = PURE | {"errors", "oci", "config", "ledger.document", "ledger.records", "tardiff.outline"}
 PURE_STANDARD: Final = {
     *("bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "heapq"),

@@ -3,20 +3,19 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self
+from datetime import datetime
+from typing import Any, Final, Protocol, Self
 
 from ..errors import DeltapressError, ExitCode
 from ..oci.digest import DiffID
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.keys import LEDGER_KEY, Key
 from ..tardiff.outline import Outline, OutlineError
-from .records import DeltaKey, DeltaRecord, KeyRecord, RepositoryRecord, parse_diff_id
+from .records import DeltaKey, DeltaRecord, KeyRecord, RepositoryRecord, parse_diff_id, read_time, write_time
 
 SCHEMA: Final = 1
 MAX_LEDGER_SIZE: Final = 1 << 30
 
-
-# Without an indent json uses its encoder in C: a ledger of 50,000 keys is saved twice for every delta.
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -32,13 +31,16 @@ class LedgerError(DeltapressError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The whole memory of a publisher. A value: every change gives a new one. `keys` are the only ones it may
-    delete."""
+    """The whole memory of a publisher. A value: every change gives a new one.
+
+    `keys` are the only ones that it may delete; `renewed` is when their marks were last made to count anew.
+    """
 
     repositories: Mapping[str, RepositoryRecord] = field(default_factory=dict)
     outlines: Mapping[DiffID, Outline] = field(default_factory=dict)
     deltas: Mapping[DeltaKey, DeltaRecord] = field(default_factory=dict)
     keys: Mapping[Key, KeyRecord] = field(default_factory=dict)
+    renewed: datetime | None = None
 
     def with_keys(self, records: Mapping[Key, KeyRecord]) -> "Ledger":
         return replace(self, keys={**self.keys, **records})
@@ -76,26 +78,51 @@ class Ledger:
             outlines={parse_diff_id(outlines, name): _outline(outlines, name) for name in outlines.names()},
             deltas={delta.key: delta for delta in deltas},
             keys={Key(name): KeyRecord.read(keys.object(name)) for name in keys.names()},
+            renewed=read_time(fields, "renewed") if fields.has("renewed") else None,
         )
 
-    def serialise(self) -> bytes:
-        """JSON with a stable order, one record a line: the same ledger gives the same bytes."""
-        repositories = (_member(name, record.to_json()) for name, record in sorted(self.repositories.items()))
-        outlines = (_member(str(diff_id), outline.to_json()) for diff_id, outline in sorted(self.outlines.items()))
-        deltas = (_encode(record.to_json()) for _, record in sorted(self.deltas.items()))
-        keys = (_member(key, record.to_json()) for key, record in sorted(self.keys.items()))
+    def serialise(self, known: "Lines | None" = None) -> bytes:
+        """JSON with a stable order, one record a line: the same ledger gives the same bytes.
+
+        `known` is for who serialises again and again what differs in a few records.
+        """
+        lines = known or Lines()
         sections = (
             f'"schema": {SCHEMA}',
-            '"repositories": {\n' + ",\n".join(repositories) + "\n}",
-            '"outlines": {\n' + ",\n".join(outlines) + "\n}",
-            '"deltas": [\n' + ",\n".join(deltas) + "\n]",
-            '"keys": {\n' + ",\n".join(keys) + "\n}",
+            *([f'"renewed": {_encode(write_time(self.renewed))}'] if self.renewed else []),
+            '"repositories": {\n' + lines.members("repositories", self.repositories) + "\n}",
+            '"outlines": {\n' + lines.members("outlines", self.outlines) + "\n}",
+            '"deltas": [\n'
+            + ",\n".join(_encode(record.to_json()) for _, record in sorted(self.deltas.items()))
+            + "\n]",
+            '"keys": {\n' + lines.members("keys", self.keys) + "\n}",
         )
         return ("{\n" + ",\n".join(sections) + "\n}\n").encode("utf-8")
 
 
-def _member(name: str, value: Any) -> str:
-    return f"{_encode(name)}: {_encode(value)}"
+class _Record(Protocol):
+    def to_json(self) -> Any: ...
+
+
+class Lines:
+    """The lines of records, which are made once: a record is a value, and the same one has the same line.
+
+    A ledger of 50,000 keys is saved twice for every delta, and only a few of its records have changed.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[_Record, str]] = {}
+
+    def members(self, section: str, records: Mapping[Any, _Record]) -> str:
+        """All records of a section in the order of their names."""
+        return ",\n".join(self._line(section, str(name), record) for name, record in sorted(records.items()))
+
+    def _line(self, section: str, name: str, record: _Record) -> str:
+        found = self._known.get((section, name))
+        if found is None or found[0] is not record:
+            found = record, f"{_encode(name)}: {_encode(record.to_json())}"
+            self._known[section, name] = found
+        return found[1]
 
 
 def _outline(fields: Fields, name: str) -> Outline:

@@ -6,7 +6,7 @@ from ..content import BytesContent
 from ..oci.digest import Digest
 from ..oci.keys import JSON, LEDGER_KEY, MUTABLE, Headers
 from ..targets.base import KeyMissingError, Target, read_bytes
-from .document import MAX_LEDGER_SIZE, Ledger
+from .document import MAX_LEDGER_SIZE, Ledger, Lines
 
 _HEADERS: Final = Headers(content_type=JSON, cache_control=MUTABLE)
 
@@ -17,6 +17,7 @@ class LedgerStore:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._stored: Ledger | None = None
+        self._lines = Lines()
 
     def load(self) -> Ledger | None:
         """None when there is none. Raises LedgerError, TargetError."""
@@ -31,7 +32,7 @@ class LedgerStore:
         """Write `ledger` if it differs from the stored one, and say whether it did. Raises TargetError."""
         if ledger == self._stored:
             return False
-        raw = ledger.serialise()
+        raw = ledger.serialise(self._lines)
         self.target.put(LEDGER_KEY, BytesContent(raw), _HEADERS, digest=Digest.of(raw))
         self._stored = ledger
         return True

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..assemble import Entry, Phase, Tree, assemble, blob_entry
+from ..clocks import disagreement, settle_marks
 from ..config import Config
 from ..content import Content
 from ..diff import Failed, Made, Result, Workshop, make_deltas
@@ -36,7 +37,7 @@ from ..repair import Repair, broken_keys
 from ..savings import savings
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
-from ..targets.base import Target
+from ..targets.base import Held, Target
 from .history import History, load, read_history, scopes_of
 from .outcome import Outcome, Settings
 
@@ -49,8 +50,8 @@ def run(config: Config, target: Target, settings: Settings, *, progress: Progres
         LedgerError: a newer deltapress wrote the ledger.
         CollisionError: two names cannot stand in one tree.
     """
-    with target.lock(now=settings.now, wait=settings.wait):
-        press = _Press(config, target, settings, progress)
+    with target.lock(now=settings.now, wait=settings.wait) as held:
+        press = _Press(config, target, settings, progress, held)
         failed: dict[str, DeltapressError] = {}
         while True:
             try:
@@ -74,15 +75,19 @@ def prune(config: Config, target: Target, settings: Settings, *, is_dry: bool, p
     """
     if is_dry:
         return _Press(config, target, settings, progress).prune(is_dry=True)
-    with target.lock(now=settings.now, wait=settings.wait):
-        return _Press(config, target, settings, progress).prune(is_dry=False)
+    with target.lock(now=settings.now, wait=settings.wait) as held:
+        return _Press(config, target, settings, progress, held).prune(is_dry=False)
 
 
 class _Press:
-    """One run over one target."""
+    """One run over one target, which is `held` unless the run is dry."""
 
-    def __init__(self, config: Config, target: Target, settings: Settings, progress: Progress) -> None:
+    def __init__(
+        self, config: Config, target: Target, settings: Settings, progress: Progress, held: Held | None = None
+    ) -> None:
         self._config, self._target, self._settings, self._progress = config, target, settings, progress
+        self._held = held or Held()
+        self._grace = {repository.name: repository.policy.grace for repository in config.repositories}
         self._options = EncoderOptions(effort=config.effort)
         self._store = LedgerStore(target)
         self._written = Written()
@@ -110,6 +115,7 @@ class _Press:
                 ledger = self._store_delta(result, plan, ledger, history)
         ledger = self._write(plan, ledger, history)
         ledger = mark(ledger, self._tree(ledger, plan), now=self._settings.now)
+        ledger, note = self._settle(ledger)
         prune_plan, problem = self._plan_prune(ledger, is_rebuilt=history.is_rebuilt, failed=len(history.failed))
         if not self._settings.prune:
             problem = None  # nothing was to be deleted
@@ -122,7 +128,7 @@ class _Press:
             ledger,
             plan,
             failed=history.failed,
-            notes=history.notes,
+            notes=history.notes if note is None else (*history.notes, note),
             made=tuple(made),
             delta_failures=tuple(failures),
             prune=prune_plan,
@@ -151,13 +157,21 @@ class _Press:
 
     def prune(self, *, is_dry: bool) -> Outcome:
         loaded = load(self._store, self._settings)
-        ledger = loaded.ledger
+        ledger, note = self._settle(loaded.ledger)
         prune_plan, problem = self._plan_prune(ledger, is_rebuilt=loaded.rebuilt is not None)
         is_pruned = problem is None and not is_dry
         if is_pruned:
             ledger = execute(self._store, prune_plan, ledger, progress=self._progress)
+        if not is_dry and loaded.rebuilt is None:
+            self._store.save(ledger)
         return self._outcome(
-            ledger, self._plan(ledger), is_dry=is_dry, prune=prune_plan, is_pruned=is_pruned, prune_problem=problem
+            ledger,
+            self._plan(ledger),
+            is_dry=is_dry,
+            notes=() if note is None else (note,),
+            prune=prune_plan,
+            is_pruned=is_pruned,
+            prune_problem=problem,
         )
 
     def _plan(self, ledger: Ledger) -> DeltaPlan:
@@ -226,7 +240,7 @@ class _Press:
         names = {want.repository for want in plan.wanted if want.key == result.job.key and want.accepts(result.record)}
         entries = [blob_entry(name, result.record.digest, result.record.size) for name in sorted(names)]
         stock = Stock(fresh=lambda _repository, _digest: fresh, target=self._target, found=history.found)
-        ledger, written = publish(self._store, entries, ledger, stock, progress=Silent())
+        ledger, written = publish(self._store, entries, ledger, stock, progress=Silent(), is_followed=True)
         self._written += written
         return ledger
 
@@ -247,25 +261,28 @@ class _Press:
 
     def _plan_prune(self, ledger: Ledger, *, is_rebuilt: bool, failed: int = 0) -> tuple[PrunePlan, str | None]:
         """What may go, and why it must stay all the same."""
-        grace = {repository.name: repository.policy.grace for repository in self._config.repositories}
-
-        def grace_of(key: Key) -> timedelta:
-            repository = repository_of(key)
-            return grace.get(repository, self._config.policy.grace) if repository else self._config.policy.grace
-
-        plan = plan_prune(ledger, grace_of, now=self._settings.now)
+        plan = plan_prune(ledger, self._grace_of, now=self._settings.now)
         if not plan.remove:
             return plan, None
         if is_rebuilt:
             return plan, "the ledger was rebuilt in this run"
         if failed:
             return plan, f"{failed} of the repositories could not be read"
+        waited = timedelta(seconds=self._settings.wait)
+        if (doubt := disagreement(self._settings.now, self._held.clock, waited=waited)) is not None:
+            return plan, doubt
         if not self._settings.force:
             try:
                 check_share(plan, self._config.max_delete)
             except TooMuchError as error:
                 return plan, str(error)
         return plan, None
+
+    def _settle(self, ledger: Ledger) -> tuple[Ledger, str | None]:
+        return settle_marks(ledger, self._grace_of, now=self._settings.now, last=self._held.last)
+
+    def _grace_of(self, key: Key) -> timedelta:
+        return self._grace.get(repository_of(key) or "", self._config.policy.grace)
 
     def _outcome(self, ledger: Ledger, plan: DeltaPlan, **what: Any) -> Outcome:
         return Outcome(

@@ -86,6 +86,18 @@ class Stored:
     size: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What taking the lock told of times.
+
+    `last` is when somebody took it before, None where that leaves no trace. `clock` is the time of the storage itself
+    just now, None where it tells none.
+    """
+
+    last: datetime | None = None
+    clock: datetime | None = None
+
+
 class Target(Protocol):
     """A flat store of keys."""
 
@@ -140,7 +152,7 @@ class Target(Protocol):
         """
         ...
 
-    def lock(self, *, now: datetime, wait: float) -> AbstractContextManager[None]:
+    def lock(self, *, now: datetime, wait: float) -> AbstractContextManager[Held]:
         """Hold the target for one publisher; `wait` seconds at most for another to finish.
 
         Whoever puts or deletes holds it; what a killed writer left behind is removed by the next one who takes it.

@@ -20,14 +20,14 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from ..content import CHUNK, Content
 from ..oci.digest import Digest
 from ..oci.keys import IMMUTABLE, Headers, Key
-from .base import LOCK_KEY, TEMPORARY_PREFIX, KeyMissingError, Stored, TargetError
+from .base import LOCK_KEY, TEMPORARY_PREFIX, Held, KeyMissingError, Stored, TargetError
 from .checks import MAX_KEY, check_key, is_key, verified
 from .flock import locked
 from .folders import Folders
@@ -128,14 +128,17 @@ class DirectoryTarget:
         return (Key(path) for path in self._walk([]) if is_key(path))
 
     @contextmanager
-    def lock(self, *, now: datetime, wait: float) -> Iterator[None]:
+    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
         *parts, name = LOCK_KEY.split("/")
         with ExitStack() as stack:
             with self._translated(LOCK_KEY):
                 folder = stack.enter_context(self._folders.opened(parts, create=True))
-                if stack.enter_context(locked(folder, name, now=now, wait=wait)):
+                taken = stack.enter_context(locked(folder, name, now=now, wait=wait))
+                if taken.has_died:
                     self._remove_leftovers()
-            yield
+            # that of the file server, where there is one
+            clock = datetime.fromtimestamp(taken.written, UTC)
+            yield Held(last=taken.last.since if taken.last else None, clock=clock)
 
     def _open_file(self, key: Key) -> int | None:
         """A descriptor; None where nothing is, or a folder, since a key may be the beginning of others."""

@@ -41,9 +41,21 @@ class _Record:
     is_held: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """The lock as it was found: by whom it was held `last`, and whether that `has_died` with it in hand.
+
+    `written` is the time of the file, just after it was written, in seconds since 1970.
+    """
+
+    last: Holder | None
+    has_died: bool
+    written: float
+
+
 @contextmanager
-def locked(folder: int, name: str, *, now: datetime, wait: float) -> Iterator[bool]:
-    """Hold the lock file `name` in the open `folder`; yields True where the last holder died with the lock in hand.
+def locked(folder: int, name: str, *, now: datetime, wait: float) -> Iterator[Taken]:
+    """Hold the lock file `name` in the open `folder`.
 
     Raises:
         LockHeldError: another process or thread held it for `wait` seconds.
@@ -52,10 +64,10 @@ def locked(folder: int, name: str, *, now: datetime, wait: float) -> Iterator[bo
     lock = _acquire(folder, name, deadline=time.monotonic() + wait)
     _held.add(lock)
     try:
-        died = _read(lock).is_held
+        found = _read(lock)
         holder = Holder.this_process(now)
         _write(lock, holder, is_held=True)
-        yield died
+        yield Taken(last=found.holder, has_died=found.is_held, written=os.fstat(lock).st_mtime)
         # Not in a finally, and not important: without it the next holder looks for leftovers, which costs it little.
         with suppress(OSError):
             _write(lock, holder, is_held=False)

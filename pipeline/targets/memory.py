@@ -10,7 +10,7 @@ from typing import BinaryIO
 from ..content import Content
 from ..oci.digest import Digest
 from ..oci.keys import Headers, Key
-from .base import KeyMissingError, LockHeldError, Stored
+from .base import Held, KeyMissingError, LockHeldError, Stored
 from .checks import check_object_key, verified
 from .holder import Holder
 
@@ -58,12 +58,12 @@ class MemoryTarget:
         yield from sorted(self.contents)
 
     @contextmanager
-    def lock(self, *, now: datetime, wait: float) -> Iterator[None]:
+    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
         if not self._lock.acquire(timeout=wait):
             raise LockHeldError(self._holder)
         try:
             self._holder = Holder.this_process(now)
-            yield
+            yield Held()
         finally:
             self._holder = None
             self._lock.release()

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, Literal, cast
 from ..content import Content
 from ..oci.digest import Digest
 from ..oci.keys import Headers, Key
-from .base import ContentChangedError, Stored, Target, TargetError
+from .base import ContentChangedError, Held, Stored, Target, TargetError
 
 Method = Literal["open", "stat", "put", "delete", "keys"]
 FailureMode = Literal["before", "after", "torn"]
@@ -43,7 +43,7 @@ class _Wrapper:
     def caveats(self) -> tuple[str, ...]:
         return self.inner.caveats
 
-    def lock(self, *, now: datetime, wait: float) -> AbstractContextManager[None]:
+    def lock(self, *, now: datetime, wait: float) -> AbstractContextManager[Held]:
         return self.inner.lock(now=now, wait=wait)
 
 

@@ -143,6 +143,8 @@ class Bucket:
         guard: Callable[[], None] | None = None,
     ) -> None:
         self.url = f"s3://{name}/{prefix}".rstrip("/")
+        self.clock: datetime | None = None
+        """What the server's clock said when it stored an object last, where it tells."""
         self._name, self._prefix = name, prefix
         chosen = {
             "StorageClass": options.storage_class,
@@ -194,6 +196,7 @@ class Bucket:
                     answer = self._client.put_object(
                         **self._at(key), Body=cast(bytes, data), **self._kept(headers), **_condition(over)
                     )
+                    self.clock = _clock(answer)
                     return _bare(answer)
             except KeyMissingError as error:
                 last = error  # gateways to a file system: somebody deleted the folder's last other file just now
@@ -324,17 +327,21 @@ def _bare(answer: Any) -> str:
     return str(answer.get("ETag", "")).strip('"')
 
 
-def _info(answer: Any) -> Info:
+def _clock(answer: Any) -> datetime | None:
     date = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date", "")
     try:
         clock = email.utils.parsedate_to_datetime(date)
     except ValueError:
-        clock = None
+        return None
+    return clock if clock.tzinfo is not None else None
+
+
+def _info(answer: Any) -> Info:
     return Info(
         size=answer["ContentLength"],
         etag=_bare(answer),
         modified=answer["LastModified"],
-        date=clock if clock is not None and clock.tzinfo is not None else None,
+        date=_clock(answer),
         headers=ObjectHeaders(
             content_type=answer.get("ContentType", ""),
             cache_control=answer.get("CacheControl", ""),

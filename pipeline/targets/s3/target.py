@@ -24,7 +24,7 @@ from typing import BinaryIO, Final, cast
 from ...content import CHUNK, Content
 from ...oci.digest import Digest
 from ...oci.keys import IMMUTABLE, Headers, Key
-from ..base import KeyMissingError, LostUpdateError, Stored, TargetError
+from ..base import Held, KeyMissingError, LostUpdateError, Stored, TargetError
 from ..checks import check_object_key, is_object_key, verified
 from .bucket import ABSENT, Body, Bucket, Info, ObjectHeaders, Part, Upload, Version, open_session
 from .conditions import Conditions, conditions_of
@@ -123,14 +123,14 @@ class S3Target:
         yield from sorted(Key(name) for name in self._bucket.names() if is_object_key(name))
 
     @contextmanager
-    def lock(self, *, now: datetime, wait: float) -> Iterator[None]:
+    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
         lease = Lease(self._lock_bucket, self.conditions, now=now, times=self._times)
         try:
             if lease.acquire(wait):
                 self._bucket.abort_uploads()
             self._seen.clear()  # what was seen without the lock may have been changed under it
             self._lease = lease
-            yield
+            yield Held(clock=self._lock_bucket.clock)
         finally:
             self._lease = None
             lease.release()
