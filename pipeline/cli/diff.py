@@ -55,9 +55,14 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
         Pool(workers=arguments.jobs, memory=memory) as pool,
     ):
         old, new, delta = (Path(folder, name) for name in ("old", "new", "delta"))
-        unpacked = pool.submit(CHUNK, _unpacked, arguments.new, new, arguments.max_size)
-        sources = _extracted(arguments.old, old, arguments.max_size)
-        diff_id = unpacked.result()
+        # a thread of the pool that waits for a pipe cannot be interrupted: pipes are read by this one
+        if all(layer.is_file() for layer in arguments.old):
+            extracted = pool.submit(CHUNK, _extracted, arguments.old, old, arguments.max_size)
+            diff_id = _unpacked(arguments.new, new, arguments.max_size)
+            sources = extracted.result()
+        else:
+            sources = _extracted(arguments.old, old, arguments.max_size)
+            diff_id = _unpacked(arguments.new, new, arguments.max_size)
         with delta.open("xb") as file:
             encoded = encode(sources, new, file, options=EncoderOptions(effort=arguments.effort), pool=pool)
         _prove(delta, old, diff_id, size=new.stat().st_size)
