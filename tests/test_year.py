@@ -1,0 +1,104 @@
+"""A year of nightly publishing: nothing grows, and who updates from one of the last K nights always finds deltas.
+
+Each night brings a new index of three platforms, of which one changes every night, one every second, one every third.
+Readers look between two nights, and in some of them after every single call of a run.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ExitCode
+from pipeline.targets.base import Target
+from pipeline.targets.wrappers import RecordingTarget
+
+from .client import contents_of, deltas_of, problems, unproven
+from .layouts.builder import LayoutBuilder, on, sha256
+from .runs import ClocklessDirectory, MemoryFolder, Shop, WatchedTarget, app
+
+NIGHTS = 365
+VERSIONS = 5
+PLATFORMS = {"amd64": 1, "arm64": 2, "s390x": 3}  # and after how many nights each changes
+PERIOD = 6  # after which all of them have changed in the same night again
+GRACE = 2
+_POLICY = f'versions = {VERSIONS}\nkeep = {VERSIONS + 1}\ngrace = "{GRACE}d"\nmax_delete = 1.0'
+
+
+@cache
+def _layer(number: int, platform: str) -> bytes:
+    version = number // PLATFORMS[platform]
+    return app(list(PLATFORMS).index(platform) * 130 + version % 130) + bytes(512 * (version // 130))
+
+
+def _layout(shop: Shop, number: int) -> None:
+    build = LayoutBuilder()
+    images = [on(build.image(_layer(number, name), architecture=name), f"linux/{name}") for name in PLATFORMS]
+    shop.layout({"latest": build.index(*images)}, build)
+
+
+def _wanted(number: int) -> set[tuple[str, str]]:
+    """The pairs by which the clients of the last K nights update to this one."""
+    return {
+        (sha256(_layer(old, name)), sha256(_layer(number, name)))
+        for name in PLATFORMS
+        for old in range(max(0, number - VERSIONS), number)
+        if _layer(old, name) != _layer(number, name)
+    }
+
+
+def _memory(_: Path) -> Target:
+    return MemoryFolder()
+
+
+def _directory(path: Path) -> Target:
+    return ClocklessDirectory(path / "public")
+
+
+@pytest.mark.parametrize("make", [_memory, _directory], ids=["memory", "directory"])
+def test_a_year(tmp_path: Path, make: Callable[[Path], Target]) -> None:
+    shop = Shop(tmp_path, target=make(tmp_path), policy=_POLICY)
+    shapes: dict[int, tuple[int, ...]] = {}
+    sizes: list[int] = []
+    for number in range(NIGHTS):
+        _layout(shop, number)
+        # a directory cannot be read in one moment, while threads write to it
+        is_watched = number % 90 == 40 and isinstance(shop.target, MemoryFolder)
+        calls = _watched(shop, number) if is_watched else _calls(shop, number)
+        if number > 2 * PERIOD + GRACE and (number % 11 == 0 or is_watched):
+            contents = contents_of(shop.target)
+            assert problems(contents, at_rest=True) == []
+            assert {(delta.from_diff_id, delta.to_diff_id) for delta in deltas_of(contents, "app")} == _wanted(number)
+            if number % 77 == 0:
+                assert unproven(contents) == []
+            blobs = sum(key.startswith("v2/app/blobs/") for key in contents)
+            found = len(contents), blobs, calls
+            assert found == shapes.setdefault(number % PERIOD, found), number
+            sizes.append(sum(map(len, contents.values())))
+    assert len(shapes) == PERIOD
+    assert max(sizes) < 1.2 * min(sizes)
+
+
+def _calls(shop: Shop, number: int) -> int:
+    target = RecordingTarget(shop.target)
+    outcome = shop.run(number, target=target)
+    assert outcome.exit_code is ExitCode.SUCCESS
+    assert len(outcome.made) == len(_wanted(number) - _wanted(number - 1))
+    return len(target.calls)
+
+
+def _watched(shop: Shop, number: int) -> int:
+    """The same, with clients of the last K nights that look after every call: what was listed, nothing, or all."""
+    before = {(delta.from_diff_id, delta.to_diff_id) for delta in deltas_of(contents_of(shop.target), "app")}
+
+    def look() -> None:
+        contents = contents_of(shop.target)
+        assert problems(contents) == []
+        listed = {(delta.from_diff_id, delta.to_diff_id) for delta in deltas_of(contents, "app")}
+        kept = {(old, new) for old, new in before if (old, new) in _wanted(number)}
+        assert listed in (before, kept, _wanted(number))
+
+    target = WatchedTarget(shop.target, look)
+    assert shop.run(number, target=target).exit_code is ExitCode.SUCCESS
+    return len(target.calls)
