@@ -20,7 +20,7 @@ _USUAL_PAUSE: Final = timedelta(days=2)
 
 
 def disagreement(now: datetime, clock: datetime | None, *, waited: timedelta) -> str | None:
-    """Why nothing may be deleted, in words, where `now`, which is older by up to `waited`, is not the storage's time."""
+    """Why nothing may be deleted, in words: `now`, older by up to `waited`, is not the storage's time."""
     if clock is None or now - TOLERANCE <= clock <= now + waited + TOLERANCE:
         return None
     return (

@@ -26,7 +26,8 @@ from .matchers import CoverArray
 from .pool import Pool
 from .runs import differences, write_differences
 
-_PRICE = 0.1  # bytes that one operation must save
+_PRICE = 0.1  # bytes that one operation must save: with much less, applying a delta takes ten times as long
+_INCOMPRESSIBLE = 0.95  # of its size: the highest levels would only take long over it
 _FEW = 2 << 20
 _PIECE = 1 << 20
 
@@ -96,15 +97,18 @@ class Drafts:
         for draft in self._drafts:
             draft.writer.finish()
             draft.file.flush()
-        best = self._drafts[0]
+        best, level = self._drafts[0], levels.trial
         if len(self._drafts) > 1:
             tasks = [
                 pool.submit(zstd_memory(levels.trial, draft.file.tell()), _tried, draft, levels.trial)
                 for draft in self._drafts
             ]
             wait(tasks)
-            best = min(zip(self._drafts, tasks, strict=True), key=lambda pair: pair[1].result())[0]
-        level = levels.few if best.file.tell() <= _FEW else levels.many
+            cost, number = min((task.result(), number) for number, task in enumerate(tasks))
+            best = self._drafts[number]
+            size = best.file.tell()
+            if cost < _INCOMPRESSIBLE * size:
+                level = levels.few if size <= _FEW else levels.many
         memory = zstd_memory(level, best.file.tell())
         return pool.submit(memory, _compressed, best, out, level).result(), best.writer
 

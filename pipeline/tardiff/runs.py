@@ -19,6 +19,7 @@ from .format import Op, OpWriter
 from .matchers import CoverArray
 
 PIECE = 1 << 20
+_FEW = 16  # covers that a loop writes faster than numpy starts
 
 Numbers = NDArray[np.int64]
 
@@ -67,6 +68,9 @@ def _differences(old: ByteArray, new: ByteArray, cover: CoverArray) -> Differenc
 
 def write_differences(writer: OpWriter, path: bytes, piece: Differences, *, gap: int) -> None:
     """Write `piece` of a file whose source is `path`."""
+    if not len(piece.changed) and len(piece.cover) < _FEW:
+        _write_copies(writer, path, piece)
+        return
     kinds, starts, sizes, positions = _operations(piece, gap)
     first, last = 0, len(kinds)
     # the outermost may go on in what is written before and behind: there the writer joins them
@@ -79,6 +83,16 @@ def write_differences(writer: OpWriter, path: bytes, piece: Differences, *, gap:
         _write_many(writer, path, piece.data, kinds[inner], starts[inner], sizes[inner], positions[inner])
     if end < last:
         _write_one(writer, path, piece, int(kinds[-1]), int(starts[-1]), int(sizes[-1]), int(positions[-1]))
+
+
+def _write_copies(writer: OpWriter, path: bytes, piece: Differences) -> None:
+    """Write a piece of which nothing that is covered has changed: layers can have thousands of small files."""
+    at = 0
+    for position, start, size in piece.cover.tolist():
+        writer.data(piece.data[at:start].tobytes())
+        writer.copy(path, position, size)
+        at = start + size
+    writer.data(piece.data[at:].tobytes())
 
 
 def _operations(piece: Differences, gap: int) -> tuple[NDArray[np.uint8], Numbers, Numbers, Numbers]:

@@ -1,8 +1,8 @@
 """Which old file a new one is made from.
 
 Rule 1. Identical content first, whatever its name; of several the one with the nearest name.
-Rule 2. Then a file of the same name: the whole path, the path without its numbers (`foo-1.2/x` is `foo-1.3.1/x`), the
-        last two names without numbers, the last one. Of several the nearest in size.
+Rule 2. Then a file of the same name: the whole path, the path without its versions (`foo-1.2/x3` is `foo-1.3.1/x3`),
+        without any numbers, the last two names without numbers, the last one. Of several the nearest in size.
 Rule 3. Then content: the file that shares most of the sampled byte windows.
 Rule 4. Files that share no windows are unrelated, whatever their names: they are not given to a matcher.
 Rule 5. The work is n log n in the number of files, and the choice does not depend on the order of anything but paths.
@@ -30,7 +30,8 @@ _PIECE = 1 << 20
 _TOO_COMMON = 16  # a window of more files than this tells nothing about any of them
 _MIN_SHARED = 0.05
 _TRUSTED_SIZE = 1 << 14  # matching smaller files by their name alone costs less than a wrong "unrelated"
-_DIGITS = re.compile(rb"\d+(?:\.\d+)*")
+_VERSION = re.compile(rb"\d+(?:\.\d+)+|(?<=\.so\.)\d+")
+_DIGITS = re.compile(rb"\d+")
 
 
 def sketch(data: ByteArray) -> Sketch:
@@ -133,7 +134,8 @@ def is_related(old: Sketch, new: Sketch, size: int) -> bool:
 
 def _names(path: bytes) -> tuple[bytes, ...]:
     """The names of rule 2, the most telling first. They differ in their number of leading slashes, so never mix."""
-    plain = _DIGITS.sub(b"0", path)
+    unversioned = _VERSION.sub(b"0.0", path)
+    plain = _DIGITS.sub(b"0", unversioned)
     *_, name = plain.split(b"/")
     two = b"/".join(plain.split(b"/")[-2:])
-    return path, b"/" + plain, b"//" + two, b"///" + name
+    return path, b"/" + unversioned, b"//" + plain, b"///" + two, b"////" + name

@@ -242,6 +242,49 @@ def test_the_bytes_depend_on_no_number_of_workers(lab: Lab) -> None:
     assert len(results) == 1
 
 
+def machine_code(seed: int, size: int) -> bytes:
+    """Few kinds of instructions with numbers of their own."""
+    source = random.Random(seed)
+    kinds = [source.randbytes(source.randint(3, 9)) for _ in range(300)]
+    return b"".join(source.choice(kinds) + source.randrange(1 << 20).to_bytes(4, "little") for _ in range(size // 10))
+
+
+@pytest.mark.parametrize("every", [40, 4000])
+def test_more_effort_makes_no_larger_delta(lab: Lab, every: int) -> None:
+    old = machine_code(1, 300_000)
+    new = bytearray(old)
+    source = random.Random(2)
+    for _ in range(len(old) // every):
+        at = source.randrange(len(new))
+        new[at] = (new[at] + source.choice([1, 8, 32])) & 0xFF
+    tree = lab.tree(tar(file("bin/program", old)))
+    sizes = [
+        lab.encode(tree, tar(file("bin/program", bytes(new))), options=EncoderOptions(effort=effort))[1].size
+        for effort in ("fast", "default", "max")
+    ]
+    assert sizes[2] <= 1.01 * sizes[1]  # ways are compared at a quicker level, and operations have a price
+    assert sizes[1] <= 0.99 * sizes[0]
+
+
+def test_noise_costs_no_more_than_itself(lab: Lab) -> None:
+    new = tar(file("g", noise(77, 1 << 20)))
+    _, encoded = lab.encode(lab.tree(tar(file("f", A))), new, options=EncoderOptions())
+    assert encoded.size < (1 << 20) + 1000
+
+
+def test_streams_large_enough_for_threads_do_not_depend_on_workers(lab: Lab) -> None:
+    tree = lab.tree(tar(file("f", A)))
+    to = lab.directory / "to.tar"
+    to.write_bytes(tar(file("g", bytes(random.Random(8).choices(range(7), k=5 << 20)))))
+    results = set()
+    for workers in (1, 3, 1):
+        out = io.BytesIO()
+        with Pool(workers=workers, memory=1 << 30) as pool:
+            encode(tree, to, out, options=EncoderOptions(effort="fast"), pool=pool)
+        results.add(out.getvalue())
+    assert len(results) == 1
+
+
 def test_each_effort_has_a_key_of_its_own() -> None:
     keys = {EncoderOptions(effort=effort).key for effort in ("fast", "default", "max")}
     keys.add(EncoderOptions(match_memory=1 << 20).key)

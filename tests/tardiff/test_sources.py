@@ -39,6 +39,12 @@ def test_names_from_near_to_far(new: str, expected: str | None) -> None:
     assert path_of(index.named(new.encode(), 100)) == expected
 
 
+def test_a_number_that_is_no_version_is_part_of_the_name() -> None:
+    index = SourceIndex([source(f"foo-1.2.3/m{n}/libx{n}.so.1") for n in range(20)])
+    for n in range(20):
+        assert path_of(index.named(b"foo-1.2.10/m%d/libx%d.so.2" % (n, n), 100)) == f"foo-1.2.3/m{n}/libx{n}.so.1"
+
+
 def test_of_several_with_one_name_the_nearest_in_size() -> None:
     index = SourceIndex([source(f"d{n}x/__init__.py", size) for n, size in enumerate((10, 500, 90, 3000))])
     assert [path_of(index.named(b"new/__init__.py", size)) for size in (1, 60, 400, 10**6)] == [
