@@ -26,6 +26,7 @@ from .published import PublishedRepository, PublishedStorage, by_repository
 from .targets.base import Target, read_bytes
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
+_CONTENT: Final = {"blobs": Phase.BLOBS, "manifests": Phase.MANIFESTS}
 _COMMON: Final = frozenset({PING_KEY, PING_FOLDER_KEY, PAGE_KEY, FLATPAK_INDEX_KEY, Key(".htaccess")})
 _SERVERS: Final = server_key("")
 
@@ -86,41 +87,14 @@ def _root(target: Target, key: Key) -> Digest:
     return Digest.of(read_bytes(target, key, limit=MAX_MANIFEST_SIZE))
 
 
-def phase_of(key: Key) -> Phase | None:
-    """When a publisher writes a key of this shape; None for what no publisher writes."""
-    if key in _COMMON or key.startswith(_SERVERS):
-        return Phase.LISTINGS
-    plain = _beside(key)
-    parsed = parse_key(plain)
-    if parsed is None or not is_repository(parsed.repository):
-        return None
-    if parsed.digest is None:
-        is_named = parsed.kind == "tags" or (parsed.kind == "manifests" and is_tag(parsed.name))
-        return Phase.TAGS if is_named else None
-    if parsed.kind == "tags" or (plain != key and parsed.kind != "manifests"):
-        return None
-    return {"blobs": Phase.BLOBS, "manifests": Phase.MANIFESTS, "referrers": Phase.REFERRERS}[parsed.kind]
-
-
-def _beside(key: Key) -> str:
-    """The manifest that a typed copy, a sidecar or an access file stands beside; any other key as it is."""
-    for folder in TYPED.values():
-        key_in_folder = key.removeprefix(f"{PRIVATE}/typed/{folder}/")
-        if key_in_folder != key:
-            return key_in_folder
-    folder, _, name = key.rpartition("/")
-    if folder.endswith("/manifests/.web") and name.endswith(".meta"):
-        return f"{folder.removesuffix('/.web')}/{name.removesuffix('.meta')}"
-    return f"{folder}/htaccess" if folder.endswith("/manifests") and name == ".htaccess" else key
-
-
 def _key_record(target: Target, key: Key) -> KeyRecord | None:
     """None for a key that no publisher writes."""
-    phase = phase_of(key)
-    if phase is None:
-        return None
     parsed = parse_key(key)
-    if parsed is not None and parsed.digest is not None and phase <= Phase.MANIFESTS:
+    digest = parsed.digest if parsed is not None else None
+    if parsed is not None and digest is not None and parsed.kind in _CONTENT:
         stored = target.stat(key)
-        return KeyRecord(digest=parsed.digest, size=stored.size if stored else 0, order=(phase, 0))
+        return KeyRecord(digest=digest, size=stored.size if stored else 0, order=(_CONTENT[parsed.kind], 0))
+    if parsed is None and repository_of(key) is None and key not in _COMMON and not key.startswith(_SERVERS):
+        return None
+    phase = Phase.REFERRERS if parsed is not None and parsed.kind == "referrers" else Phase.TAGS
     return KeyRecord(digest=Digest.of(b""), size=0, order=(phase, 0), is_pending=True)
