@@ -18,15 +18,25 @@ from .ledger.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagR
 from .observe import record_of
 from .oci.digest import Digest
 from .oci.fields import FieldError
-from .oci.keys import FLATPAK_INDEX_KEY, PAGE_KEY, PING_FOLDER_KEY, PING_KEY, Key, parse_key, repository_of, server_key
+from .oci.keys import (
+    FLATPAK_INDEX_KEY,
+    PAGE_KEY,
+    PING_FOLDER_KEY,
+    PING_KEY,
+    PRIVATE,
+    TYPED,
+    Key,
+    parse_key,
+    server_key,
+)
 from .oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, successors
 from .oci.media_types import DELTA_CONFIG
-from .oci.reference import is_reserved_tag
+from .oci.reference import is_repository, is_reserved_tag, is_tag
 from .published import PublishedRepository, PublishedStorage, by_repository
 from .targets.base import Target, read_bytes
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
-_CONTENT: Final = {"blobs": Phase.BLOBS, "manifests": Phase.MANIFESTS}
+_CONTENT: Final = {"blobs": Phase.BLOBS, "manifests": Phase.MANIFESTS, "referrers": Phase.REFERRERS}
 _COMMON: Final = frozenset({PING_KEY, PING_FOLDER_KEY, PAGE_KEY, FLATPAK_INDEX_KEY, Key(".htaccess")})
 _SERVERS: Final = server_key("")
 
@@ -87,14 +97,41 @@ def _root(target: Target, key: Key) -> Digest:
     return Digest.of(read_bytes(target, key, limit=MAX_MANIFEST_SIZE))
 
 
+def phase_of(key: Key) -> Phase | None:
+    """When a publisher writes a key of this shape; None for what no publisher writes."""
+    if key in _COMMON or key.startswith(_SERVERS):
+        return Phase.LISTINGS
+    manifest = _manifest_beside(key)
+    parsed = parse_key(manifest or key)
+    if parsed is None or not is_repository(parsed.repository):
+        return None
+    if manifest is not None and parsed.kind != "manifests":
+        return None
+    if parsed.digest is None:
+        is_named = parsed.kind == "tags" or (parsed.kind == "manifests" and is_tag(parsed.name))
+        return Phase.TAGS if is_named else None
+    return _CONTENT.get(parsed.kind)
+
+
+def _manifest_beside(key: Key) -> str | None:
+    """The manifest of which `key` is the typed copy or the sidecar; any tag for the access file of them all."""
+    for folder in TYPED.values():
+        if key.startswith(prefix := f"{PRIVATE}/typed/{folder}/"):
+            return key.removeprefix(prefix)
+    place, _, name = key.rpartition("/")
+    if place.endswith("/manifests/.web") and name.endswith(".meta"):
+        return f"{place.removesuffix('/.web')}/{name.removesuffix('.meta')}"
+    if place.endswith("/manifests") and name == ".htaccess":
+        return f"{place}/any"
+    return None
+
+
 def _key_record(target: Target, key: Key) -> KeyRecord | None:
     """None for a key that no publisher writes."""
-    parsed = parse_key(key)
-    digest = parsed.digest if parsed is not None else None
-    if parsed is not None and digest is not None and parsed.kind in _CONTENT:
-        stored = target.stat(key)
-        return KeyRecord(digest=digest, size=stored.size if stored else 0, order=(_CONTENT[parsed.kind], 0))
-    if parsed is None and repository_of(key) is None and key not in _COMMON and not key.startswith(_SERVERS):
+    phase, parsed = phase_of(key), parse_key(key)
+    if phase is None:
         return None
-    phase = Phase.REFERRERS if parsed is not None and parsed.kind == "referrers" else Phase.TAGS
-    return KeyRecord(digest=Digest.of(b""), size=0, order=(phase, 0), is_pending=True)
+    if parsed is not None and parsed.digest is not None and phase <= Phase.MANIFESTS:
+        stored = target.stat(key)
+        return KeyRecord(digest=parsed.digest, size=stored.size if stored else 0, order=(int(phase), 0))
+    return KeyRecord(digest=Digest.of(b""), size=0, order=(int(phase), 0), is_pending=True)

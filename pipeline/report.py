@@ -16,6 +16,7 @@ from .plan import Wanted
 from .press import Outcome
 from .prune import PrunePlan, Tombstone
 from .quantities import format_size
+from .reconcile import Reconciliation
 from .savings import Saving
 from .verify import Verification
 
@@ -105,6 +106,36 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         ],
         "lost": list(outcome.lost),
         "notes": list(outcome.notes),
+    }
+
+
+def reconciliation_text(found: Reconciliation) -> str:
+    """What the listing of a target shows that the ledger does not."""
+    lines = [f"Listed {_count(found.total, 'file')}."]
+    lines += [f"  {key}  somebody else's, left as it is" for key in found.foreign]
+    lines += [f"  {key}  unknown, {'deleted' if found.is_deleted else 'of the shape of ours'}" for key in found.stray]
+    if found.stray and not found.is_deleted:
+        lines.append(f"--force deletes the {_count(len(found.stray), 'unknown file')} of the shape of ours.")
+    if not (found.foreign or found.stray or found.missing):
+        lines.append("The ledger knows all of them, and nothing is missing.")
+    return "\n".join(lines)
+
+
+def missing_keys(found: Reconciliation) -> Iterator[str]:
+    """What the ledger knows and the target has not, one line each."""
+    for key in found.missing:
+        yield f"{key}: is missing, and the ledger says that it was written; run `deltapress publish --repair`"
+
+
+def reconciliation_json(found: Reconciliation) -> dict[str, Any]:
+    """All that `prune --reconcile` found and did."""
+    return {
+        "exit_code": int(found.exit_code),
+        "keys": found.total,
+        "stray": list(found.stray),
+        "foreign": list(found.foreign),
+        "missing": list(found.missing),
+        "deleted": found.is_deleted,
     }
 
 

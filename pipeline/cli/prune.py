@@ -6,7 +6,7 @@ from .. import press, report
 from ..errors import ExitCode
 from .console import Console
 from .options import Subparsers, add_config, add_force, add_json, add_wait
-from .results import show_outcome
+from .results import show, show_outcome
 from .settings import configuration, settings, target_of
 
 
@@ -14,6 +14,12 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("prune", help="delete what nothing has referred to for longer than the grace period")
     add_config(parser)
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be deleted")
+    parser.add_argument(
+        "--reconcile",
+        action="store_true",
+        help="list the target and say what is there without being known, and the other way round; with --force, delete "
+        "what is unknown and has the shape of a published file",
+    )
     add_wait(parser)
     add_force(parser)
     add_json(parser)
@@ -23,6 +29,13 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     config = configuration(arguments)
     how = settings(config, force=arguments.force, wait=arguments.wait)
+    if arguments.reconcile:
+        with console.progress() as progress:
+            found = press.reconcile(target_of(config), how, is_dry=arguments.dry_run, progress=progress)
+        document = report.reconciliation_json(found)
+        missing = report.missing_keys(found)
+        show(report.reconciliation_text(found), document, missing, console, as_json=arguments.json)
+        return found.exit_code
     with console.progress() as progress:
         outcome = press.prune(config, target_of(config), how, is_dry=arguments.dry_run, progress=progress)
     return show_outcome(outcome, report.prune_text, console, as_json=arguments.json)

@@ -28,12 +28,16 @@ def check_repository(name: str) -> str:
         raise NameGrammarError(
             f"repository name {name[:40]!r}… has {len(name)} characters, at most {_MAX_NAME} are allowed"
         )
-    if not _NAME.fullmatch(name):
+    if not is_repository(name):
         raise NameGrammarError(
             f"repository name {name!r} is not allowed; "
             "use lower-case letters and digits, joined by '.', '_', '__' or '-', in parts joined by '/'"
         )
     return name
+
+
+def is_repository(text: str) -> bool:
+    return len(text) <= _MAX_NAME and _NAME.fullmatch(text) is not None
 
 
 def is_tag(text: str) -> bool:

@@ -2,7 +2,7 @@
 
     outcome    how a run is to be carried out, and what came of it
     history    the ledger, after every layout that can be read was seen
-    publisher  publish, dry run, prune
+    publisher  publish, dry run, prune, reconcile
 
 Rule 1. One bad repository does not keep the others from being published, but in a run with one nothing is deleted.
 Rule 2. By default an image does not wait for its deltas: images and tags are written, then deltas are made, then
@@ -14,6 +14,6 @@ Rule 5. What a run that died left unfinished, and no layout has any more, is for
 """
 
 from .outcome import Outcome, Settings
-from .publisher import dry_run, prune, run
+from .publisher import dry_run, prune, reconcile, run
 
-__all__ = ["Outcome", "Settings", "dry_run", "prune", "run"]
+__all__ = ["Outcome", "Settings", "dry_run", "prune", "reconcile", "run"]

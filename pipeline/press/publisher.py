@@ -1,6 +1,7 @@
-"""Publish, dry run, prune."""
+"""Publish, dry run, prune, reconcile."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..content import Content
 from ..diff import Failed, Made, Result, Workshop, make_deltas
 from ..errors import DeltapressError
 from ..layers import LayerSource
-from ..ledger.document import Ledger
+from ..ledger.document import Ledger, LedgerError
 from ..ledger.records import LayerRecord
 from ..ledger.store import LedgerStore
 from ..oci.keys import Key, repository_of
@@ -33,6 +34,7 @@ from ..prune import (
     plan_removal,
 )
 from ..publish import SourceChangedError, Stock, StoredContent, Written, plan_writes, publish, stored_content
+from ..reconcile import Reconciliation, compare_keys, delete_stray
 from ..repair import Repair, broken_keys
 from ..savings import savings
 from ..tardiff.encoder import GENERATOR, EncoderOptions
@@ -77,6 +79,25 @@ def prune(config: Config, target: Target, settings: Settings, *, is_dry: bool, p
         return _Press(config, target, settings, progress).prune(is_dry=True)
     with target.lock(now=settings.now, wait=settings.wait) as held:
         return _Press(config, target, settings, progress, held).prune(is_dry=False)
+
+
+def reconcile(target: Target, settings: Settings, *, is_dry: bool, progress: Progress) -> Reconciliation:
+    """Compare the listing of the target with the ledger, and with `settings.force` delete what is stray.
+
+    Raises:
+        TargetError: the storage failed, or another publisher holds the lock.
+        LedgerError: there is no ledger that could be compared.
+    """
+    store = LedgerStore(target)
+    with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait):
+        ledger = store.load()
+        if ledger is None:
+            raise LedgerError("is missing, so nothing can be compared with it; `deltapress publish` makes a new one")
+        found = compare_keys(target.keys(), ledger)
+        if is_dry or not settings.force or not found.stray:
+            return found
+        delete_stray(store, found, progress=progress)
+        return replace(found, is_deleted=True)
 
 
 class _Press:

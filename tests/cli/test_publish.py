@@ -243,3 +243,41 @@ def test_verify_of_nothing(site: Path, capsys: Capture) -> None:
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("deltapress: public: nothing is published there; ")
+
+
+def test_repair_says_line_by_line_what_it_did(site: Path, capsys: Capture) -> None:
+    assert main(["publish"]) == ExitCode.SUCCESS
+    (site / "public/v2/team/app/tags/list").unlink()
+    blob = next((site / "public/v2/team/app/blobs").iterdir())
+    blob.write_bytes(b"damaged")
+    assert main(["verify"]) == ExitCode.VERIFICATION_FAILED
+    named = capsys.readouterr().err
+    assert "deltapress: v2/team/app/tags/list: is missing" in named
+    assert f"deltapress: v2/team/app/blobs/{blob.name}: is damaged: its 7 bytes have another digest" in named
+    assert main(["publish"]) == ExitCode.SUCCESS
+    assert capsys.readouterr().out.startswith("Nothing to write")
+    assert main(["publish", "--repair"]) == ExitCode.SUCCESS
+    out = capsys.readouterr().out
+    assert "v2/team/app/tags/list: is missing, and the ledger says that it was written; written again" in out
+    assert f"blobs/{blob.name}: is damaged: it has 7 bytes" in out
+    assert main(["verify"]) == ExitCode.SUCCESS
+    code, document = as_json(capsys, "publish", "--repair")
+    assert (code, document["repairs"], document["lost"]) == (ExitCode.SUCCESS, [], [])
+
+
+def test_reconcile_names_what_is_unknown_and_deletes_it_with_force(site: Path, capsys: Capture) -> None:
+    assert main(["publish"]) == ExitCode.SUCCESS
+    for path in ("public/robots.txt", "public/v2/gone/manifests/latest"):
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).write_text("?")
+    assert main(["prune", "--reconcile"]) == ExitCode.SUCCESS
+    out = capsys.readouterr().out
+    assert "  robots.txt  somebody else's, left as it is\n" in out
+    assert "  v2/gone/manifests/latest  unknown, of the shape of ours\n" in out
+    code, document = as_json(capsys, "prune", "--reconcile", "--force")
+    assert (code, document["deleted"], document["stray"]) == (ExitCode.SUCCESS, True, ["v2/gone/manifests/latest"])
+    assert not (site / "public/v2/gone").exists()
+    assert (site / "public/robots.txt").exists()
+    (site / "public/index.html").unlink()
+    assert main(["prune", "--reconcile"]) == ExitCode.VERIFICATION_FAILED
+    assert "index.html: is missing" in capsys.readouterr().err

@@ -1,0 +1,57 @@
+"""Compare the keys of a target with those of the ledger, and delete on demand what was forgotten there.
+
+Rule 1. The target is listed once; nothing else in this program needs its listing while there is a ledger.
+Rule 2. A key that the ledger does not know is *stray* if it has the shape of what a publisher writes: it may be left
+        from a ledger that was lost. It is deleted only when a person says so.
+Rule 3. Any other unknown key is somebody else's and never touched, nor is what the ledger knows touched here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from .errors import ExitCode
+from .ledger.document import Ledger
+from .ledger.store import LedgerStore
+from .oci.keys import LEDGER_KEY, Key
+from .progress import Progress
+from .publish import threads
+from .rebuild import phase_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """`stray` and `foreign` keys are unknown to the ledger, stray ones in the order of deletion; `missing` are known to
+    it and not there. `total` counts the keys of the target."""
+
+    stray: tuple[Key, ...]
+    foreign: tuple[Key, ...]
+    missing: tuple[Key, ...]
+    total: int
+    is_deleted: bool = False
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.VERIFICATION_FAILED if self.missing else ExitCode.SUCCESS
+
+
+def compare_keys(keys: Iterable[Key], ledger: Ledger) -> Reconciliation:
+    """Say what is on one side only. Touches nothing."""
+    found = frozenset(keys)
+    unknown = found - ledger.keys.keys() - {LEDGER_KEY}
+    phases = {key: phase for key in unknown if (phase := phase_of(key)) is not None}
+    return Reconciliation(
+        stray=tuple(sorted(phases, key=lambda key: (-phases[key], key))),
+        foreign=tuple(sorted(unknown - phases.keys())),
+        missing=tuple(sorted(key for key, record in ledger.keys.items() if not record.is_pending and key not in found)),
+        total=len(found),
+    )
+
+
+def delete_stray(store: LedgerStore, found: Reconciliation, *, progress: Progress) -> None:
+    """Delete the stray keys, what leads somewhere before what it leads to. Raises TargetError."""
+    target = store.target
+    with progress.task("delete", len(found.stray)) as task, threads(target.concurrency) as pool:
+        for _, group in groupby(found.stray, key=phase_of):
+            for _ in pool.map(target.delete, group):
+                task.advance()
