@@ -154,10 +154,10 @@ def _parameters(level: int, size_bound: int, *, estimating: bool = False) -> zst
         enable_ldm=not estimating,
         write_checksum=False,
         write_content_size=False,
-        # two halves, the second of which sees half a window of the first: no larger, and in half the time
+        # two halves, the second of which sees a quarter of a window of the first; a job is never smaller than that
         threads=2 if has_threads else 0,
         job_size=min(_LARGEST_JOB, -(-size_bound // 2)) if has_threads else 0,
-        overlap_log=8 if has_threads else 0,
+        overlap_log=7 if has_threads else 0,
     )
 
 

@@ -30,7 +30,7 @@ from .tree import SourceTree
 Covers = Sequence[CoverArray]
 """What each matcher of an effort found."""
 
-GENERATOR = "tardiff-2"
+GENERATOR = "tardiff-3"
 """Changes whenever the bytes made from the same input and options may change."""
 
 _AHEAD = 64  # covers that are held for the writer at most
