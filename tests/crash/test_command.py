@@ -101,17 +101,21 @@ def test_killed_at_random_moments(site: Path) -> None:
     whole = time.monotonic() - began
     moments = random.Random(9)
     killed = 0
-    for kill in range(KILLS):
-        if kill % 5 == 0:  # from the beginning again; in between, a run is killed that completes another
+    is_done = True
+    while killed < KILLS:
+        if is_done or killed % 5 == 0:  # from the beginning again; else a run is killed that completes another
             shutil.rmtree(site / "public")
             shutil.copytree(before, site / "public")
         process = start("publish", cwd=site)
         time.sleep(moments.uniform(0.3, 1.0) * whole)
         process.kill()
         process.communicate(timeout=60)
-        killed += process.returncode == -signal.SIGKILL
-        assert problems(_published(site)) == [], kill
-    assert killed > KILLS // 2
+        is_done = process.returncode != -signal.SIGKILL
+        if is_done:
+            whole *= 0.9  # the machine has become faster: a kill that comes too late shows nothing
+        else:
+            killed += 1
+        assert problems(_published(site)) == [], killed
     assert _has_converged(site, undisturbed)
 
 
