@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from .compression import CompressionError, OutputTooLargeError, decompressed
+from .config import Limits
 from .content import CHUNK, chunks
 from .layout import Image, Layout, LayoutError
 from .layout.images import REBUILD, Holder, find_blob
@@ -28,12 +29,12 @@ def check_images(
     images: Iterable[Image],
     *,
     is_known: Callable[[Digest], bool],
-    max_layer_bytes: int,
+    limits: Limits,
     jobs: int = 1,
 ) -> Mapping[DiffID, Outline]:
     """Read everything of `images` that is not known yet, and return the outlines of the layers that were read.
 
-    `is_known` tells of a manifest or a blob that an earlier run has checked and published. `max_layer_bytes` bounds one
+    `is_known` tells of a manifest or a blob that an earlier run has checked and published. `limits` bound one
     uncompressed layer. `jobs` is the number of threads; a layer is the unit of their work.
 
     Raises:
@@ -41,7 +42,7 @@ def check_images(
     """
     tasks = _tasks(layout, images, is_known)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        outlines = pool.map(lambda task: _check(layout, task, max_layer_bytes), tasks)
+        outlines = pool.map(lambda task: _check(layout, task, limits), tasks)
         return {
             task.diff_id: taken
             for task, taken in zip(tasks, outlines, strict=True)
@@ -90,7 +91,7 @@ def _what(descriptor: Descriptor, holder: Holder) -> str:
     return f"blob {descriptor.digest.short} of {holder}"
 
 
-def _check(layout: Layout, task: _Task, max_layer_bytes: int) -> Outline | None:
+def _check(layout: Layout, task: _Task, limits: Limits) -> Outline | None:
     what = _what(task.descriptor, task.holder)
     content = find_blob(layout.storage, task.descriptor, what=what, holder=task.holder)
     stored = task.descriptor.digest.new_hasher()
@@ -102,7 +103,7 @@ def _check(layout: Layout, task: _Task, max_layer_bytes: int) -> Outline | None:
             blob = _hashed(raw, stored)
             if task.diff_id is not None:
                 tar = task.diff_id.new_hasher()
-                plain = decompressed(blob, max_bytes=max_layer_bytes)  # named, for its end would close `blob`
+                plain = decompressed(blob, max_bytes=limits.layer_of(content.size))  # named: its end closes `blob`
                 try:
                     taken = outline(_hashed(plain, tar))
                 except CompressionError as error:
@@ -115,8 +116,10 @@ def _check(layout: Layout, task: _Task, max_layer_bytes: int) -> Outline | None:
     if stored.hexdigest() != task.descriptor.digest.hex:
         raise _error(layout, task, f"{what} is damaged: its digest is not that.", advice=COPY_AGAIN)
     if failure is not None:
-        is_large = isinstance(failure, OutputTooLargeError)
-        advice = "If that is right, raise `layer` in [limits] of the configuration." if is_large else REBUILD
+        advice = REBUILD
+        if isinstance(failure, OutputTooLargeError):
+            key = limits.key_for(content.size)
+            advice = f"If that is right, raise `{key}` in [limits] of the configuration."
         raise _error(layout, task, f"{what}: {failure}.", advice=advice) from failure
     if tar is not None and task.diff_id is not None and tar.hexdigest() != task.diff_id.hex:
         actual = DiffID.of_hasher(task.diff_id.algorithm, tar)

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from .compression import decompressed
+from .compression import OutputTooLargeError, decompressed
+from .config import Limits
 from .content import CHUNK, Content, chunks, hashed
 from .errors import DeltapressError
 from .ledger.records import LayerRecord
-from .oci.digest import DiffID
+from .oci.digest import DiffID, Digest
 from .tardiff.tree import SourceTree, extract
 
 
@@ -23,24 +24,40 @@ class LayerChangedError(DeltapressError):
     """Bytes that should have a DiffID have another."""
 
 
+class LayerTooLargeError(DeltapressError):
+    """The layer stored as `digest` has more than `limit` bytes uncompressed; `key` of [limits] says so."""
+
+    def __init__(self, digest: Digest, limit: int, key: str) -> None:
+        self.digest, self.limit, self.key = digest, limit, key
+        super().__init__(
+            f"layer {digest} decompresses to more than the allowed {limit:,} bytes; if that is right, raise `{key}` in "
+            "[limits] of the configuration"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSource:
-    """Gives layers. `content` finds the stored blob; `max_bytes` bounds one layer uncompressed."""
+    """Gives layers. `content` finds the stored blob; `limits` bound one layer uncompressed."""
 
     content: Callable[[LayerRecord], Content]
-    max_bytes: int
+    limits: Limits
 
     @contextmanager
     def opened(self, layer: LayerRecord) -> Iterator[BinaryIO]:
         """The uncompressed tar of a layer, which must be read to its end; its DiffID is compared at the exit.
 
         Raises:
-            CompressionError: it is damaged, or too large (while reading).
+            LayerTooLargeError: more comes out than `limits` allow (while reading).
+            CompressionError: it is damaged (while reading).
             LayerChangedError: it is not what its DiffID says.
         """
         hasher = layer.diff_id.new_hasher()
-        with decompressed(self.content(layer).open(), max_bytes=self.max_bytes) as stream:
-            yield hashed(stream, hasher)
+        content = self.content(layer)
+        with decompressed(content.open(), max_bytes=self.limits.layer_of(content.size)) as stream:
+            try:
+                yield hashed(stream, hasher)
+            except OutputTooLargeError as error:
+                raise LayerTooLargeError(layer.digest, error.limit, self.limits.key_for(content.size)) from error
         found = DiffID.of_hasher(layer.diff_id.algorithm, hasher)
         if found != layer.diff_id:
             raise LayerChangedError(f"the stored layer {layer.digest} decompresses to {found}, not to {layer.diff_id}")
@@ -63,4 +80,4 @@ class LayerSource:
         directory.mkdir()
         with ExitStack() as streams:
             tars = [streams.enter_context(self.opened(layer)) for layer in layers]
-            return extract(tars, directory, max_bytes=self.max_bytes)
+            return extract(tars, directory, max_bytes=self.limits.layer)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from .check import check_images
-from .config import Repository
+from .config import Limits, Repository
 from .content import BytesContent, Content
 from .layout import Image, Layout, LayoutError, read_layout
 from .ledger.records import FLATPAK_LABELS, ImageRecord, LayerRecord, PlatformRecord
@@ -47,19 +47,18 @@ class Seen:
 
 
 def observe_repository(
-    repository: Repository, *, is_known: Callable[[Digest], bool], max_layer: int, jobs: int
+    repository: Repository, *, is_known: Callable[[Digest], bool], limits: Limits, jobs: int
 ) -> Seen:
     """Read and check one layout.
 
-    `is_known` tells of a manifest or a blob that is published already; `max_layer` bounds an uncompressed layer in
-    bytes.
+    `is_known` tells of a manifest or a blob that is published already; `limits` bound an uncompressed layer.
 
     Raises:
         LayoutError: something is missing, damaged or not allowed; nothing of the repository may be published then.
     """
     layout = read_layout(repository.layout, tags=repository.tags, rename=repository.rename)
     images = {image.digest: image for image in (*(ref.image for ref in layout.refs), *layout.artifacts)}
-    outlines = check_images(layout, images.values(), is_known=is_known, max_layer_bytes=max_layer, jobs=jobs)
+    outlines = check_images(layout, images.values(), is_known=is_known, limits=limits, jobs=jobs)
     return Seen(
         observation=Observation(
             tags={ref.tag: ref.image.digest for ref in layout.refs},

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.assemble import CollisionError, Entry, Phase, Tree, assemble
-from pipeline.config import Policy, Repository
+from pipeline.config import Limits, Policy, Repository
 from pipeline.ledger.document import Ledger
 from pipeline.ledger.records import DeltaKey, DeltaRecord, RepositoryRecord
 from pipeline.observe import observe_repository
@@ -33,7 +33,7 @@ def record_of(path: Path, *nights: dict[str, Json], build: LayoutBuilder, layout
         for tag, descriptor in tags.items():
             build.tag(tag, descriptor)
         repository = Repository(name="app", layout=build.write(path / layout))
-        seen = observe_repository(repository, is_known=lambda _: False, max_layer=1 << 20, jobs=1)
+        seen = observe_repository(repository, is_known=lambda _: False, limits=Limits(), jobs=1)
         record = advance(record, seen.observation, now=night(number))
     return record
 

@@ -1,13 +1,17 @@
 """check_images: what is new is read and compared, and the first fault is told."""
 
 import gzip
+import tracemalloc
+import zlib
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from pipeline.check import check_images
+from pipeline.config import Limits
 from pipeline.layout import LayoutError, read_layout
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.tardiff.outline import Outline
@@ -25,7 +29,7 @@ def check(path: Path, *, known: Collection[str] = (), **options: Any) -> dict[Di
     def is_known(digest: Digest) -> bool:
         return str(digest) in known
 
-    return dict(check_images(layout, images, is_known=is_known, **{"max_layer_bytes": 1 << 20, **options}))
+    return dict(check_images(layout, images, is_known=is_known, **{"limits": Limits(layer=1 << 20), **options}))
 
 
 def packed(tar: bytes, data: bytes) -> Callable[[LayoutBuilder], dict[str, Any]]:
@@ -152,8 +156,39 @@ def test_a_layer_that_was_stored_wrong(tmp_path: Path, data: bytes, problem: str
 def test_a_bomb_is_stopped(tmp_path: Path) -> None:
     build = LayoutBuilder()
     build.tag("1.0", packed(ONE, compressed(bytes(1 << 22), "gzip"))(build))
-    with pytest.raises(LayoutError, match=r"more than the allowed 1,048,576 bytes\.\n.*\[limits\]"):
+    with pytest.raises(LayoutError, match=r"more than the allowed 1,048,576 bytes\.\n.*raise `layer` in \[limits\]"):
         check(build.write(tmp_path))
+
+
+@pytest.mark.parametrize(("compression", "size"), [("gzip", 1 << 27), ("zstd", 1 << 28)])
+def test_a_layer_of_nothing_but_zeros_is_stopped_early(tmp_path: Path, compression: str, size: int) -> None:
+    build = LayoutBuilder()
+    bomb = zeros(size, compression)
+    build.tag("1.0", packed(ONE, bomb)(build))
+    allowed = max(64 << 20, 1000 * len(bomb))
+    assert allowed < size
+    tracemalloc.start()
+    with pytest.raises(LayoutError) as caught:
+        check(build.write(tmp_path), limits=Limits())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20
+    assert caught.value.digest == Digest.parse(sha256(bomb))
+    assert f"{compression} stream: decompresses to more than the allowed {allowed:,} bytes." in str(caught.value)
+    assert "If that is right, raise `ratio` in [limits] of the configuration." in str(caught.value)
+
+
+@pytest.mark.parametrize(("size", "ratio"), [(64 << 20, 1), (80 << 20, 40_000)], ids=["little", "allowed"])
+def test_zeros_are_legal_where_they_are_few_or_allowed(tmp_path: Path, size: int, ratio: int) -> None:
+    build = LayoutBuilder()
+    build.tag("1.0", packed(bytes(size), zeros(size, "zstd"))(build))
+    assert list(check(build.write(tmp_path), limits=Limits(ratio=ratio))) == [DiffID.of(bytes(size))]
+
+
+def zeros(size: int, compression: str) -> bytes:
+    """`size` zeros, packed as they are made."""
+    packer = zlib.compressobj(wbits=31) if compression == "gzip" else zstandard.ZstdCompressor().compressobj()
+    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)) + packer.flush()
 
 
 def test_the_first_fault_is_told_with_any_number_of_threads(tmp_path: Path) -> None:
@@ -183,6 +218,6 @@ def test_a_shared_layer_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     layout = read_layout(build.write(tmp_path))
     monkeypatch.setattr(Path, "open", recorded)
-    check_images(layout, [ref.image for ref in layout.refs], is_known=lambda _: False, max_layer_bytes=1 << 20)
+    check_images(layout, [ref.image for ref in layout.refs], is_known=lambda _: False, limits=Limits())
     layer = blob_path(sha256(compressed(ONE, "gzip")))
     assert [path.relative_to(tmp_path.resolve()).as_posix() for path in opened].count(layer) == 1

@@ -51,7 +51,7 @@ def test_defaults() -> None:
     )
     assert config.max_delete == 0.5
     assert config.effort == "default"
-    assert config.limits == Limits(memory=None, memory_share=0.5, layer=64 * 2**30)
+    assert config.limits == Limits(memory=None, memory_share=0.5, layer=64 * 2**30, ratio=1000)
     (repository,) = config.repositories
     assert repository.name == "team/app"
     assert repository.layout == Path("/srv/press/layouts/app")
@@ -78,6 +78,7 @@ def test_everything_set() -> None:
         [limits]
         memory = "8GiB"
         layer = "2 GB"
+        ratio = 50
         [[repository]]
         name = "a"
         layout = "/abs/layout.tar"
@@ -97,7 +98,7 @@ def test_everything_set() -> None:
     """)
     assert config.max_delete == 0.0
     assert config.effort == "max"
-    assert config.limits == Limits(memory=8 * 2**30, layer=2 * 10**9)
+    assert config.limits == Limits(memory=8 * 2**30, layer=2 * 10**9, ratio=50)
     first, second = config.repositories
     assert first.layout == Path("/abs/layout.tar")
     assert first.tags == ("1.*", "latest")
@@ -164,6 +165,11 @@ def test_everything_set() -> None:
         pytest.param(ONE + '[limits]\nmemory = "8G"', ["limits.memory: is '8G', a size such as"], id="size"),
         pytest.param(ONE + '[limits]\nmemory = "0%"', ["limits.memory: is '0%', from 1% to 100%"], id="percent"),
         pytest.param(ONE + '[limits]\nlayer = "50%"', ["limits.layer: is '50%', a size such as"], id="size-in-percent"),
+        pytest.param(ONE + "[limits]\nratio = 0", ["limits.ratio: is 0, a number from 1 to 1000000"], id="ratio-zero"),
+        pytest.param(ONE + "[limits]\nratio = 9.5", ["limits.ratio: is a number, an integer"], id="ratio-type"),
+        pytest.param(
+            ONE + "ratio = 9", ["repository[0].ratio: does not belong here, but in [limits]"], id="ratio-place"
+        ),
         pytest.param(ONE + "tags = []", ["repository[0].tags: is empty"], id="no-tags"),
         pytest.param(ONE + 'tags = ["a", 1]', ["repository[0].tags[1]: is an integer"], id="tag-type"),
         pytest.param(ONE + 'tags = "a"', ["repository[0].tags: is a string, a list of strings"], id="tags-type"),

@@ -1,12 +1,14 @@
 """Delta jobs: extracted, encoded, proven; whatever one of them meets, the others go on."""
 
 import gzip
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from pipeline.config import Limits
 from pipeline.content import BytesContent, Content
 from pipeline.diff import Failed, Made, Result, Workshop, make_deltas, prove
 from pipeline.layers import LayerChangedError, LayerSource
@@ -20,6 +22,8 @@ from pipeline.targets.base import KeyMissingError
 
 from .layouts.builder import compressed
 from .runs import app, other
+
+SMALL = Limits(layer=1 << 20)
 
 
 class Layers:
@@ -51,10 +55,10 @@ def job(sources: LayerRecord | tuple[LayerRecord, ...], layer: LayerRecord, max_
 
 
 @contextmanager
-def workshop(layers: Layers, directory: Path, *, workers: int = 2, max_layer: int = 1 << 20) -> Iterator[Workshop]:
+def workshop(layers: Layers, directory: Path, *, workers: int = 2, limits: Limits = SMALL) -> Iterator[Workshop]:
     directory.mkdir(exist_ok=True)
     with Pool(workers=workers, memory=1 << 30) as pool:
-        source = LayerSource(content=layers.content, max_bytes=max_layer)
+        source = LayerSource(content=layers.content, limits=limits)
         yield Workshop(layers=source, directory=directory, pool=pool, options=EncoderOptions())
 
 
@@ -170,10 +174,22 @@ def test_a_layer_that_is_not_what_it_was_fails_its_jobs_alone(tmp_path: Path, sp
 
 def test_a_layer_larger_than_the_limit_fails(tmp_path: Path) -> None:
     layers = Layers()
-    with workshop(layers, tmp_path / "work", max_layer=2000) as shop:
+    with workshop(layers, tmp_path / "work", limits=Limits(layer=2000)) as shop:
         [(result, _)] = results(shop, job(layers.add(app(1)), layers.add(app(2)))).values()
     assert isinstance(result, Failed)
-    assert "2,000 bytes" in result.problem
+    assert re.search(
+        r"layer sha256:\w{64} .* 2,000 bytes; if that is right, raise `layer` in \[limits\]", result.problem
+    )
+
+
+def test_a_layer_whose_ratio_was_forbidden_since_it_was_published_fails(tmp_path: Path) -> None:
+    layers = Layers()
+    one = job(layers.add(app(1)), layers.add(bytes(80 << 20), "zstd"))
+    with workshop(layers, tmp_path / "work", limits=Limits(ratio=1000)) as shop:
+        [(result, _)] = results(shop, one).values()
+    assert isinstance(result, Failed)
+    assert str(one.layer.digest) in result.problem
+    assert "67,108,864 bytes; if that is right, raise `ratio` in [limits]" in result.problem
 
 
 def test_leaving_early_ends_the_work(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.check import check_images
 from pipeline.cli import main
-from pipeline.config import read_config
+from pipeline.config import Limits, read_config
 from pipeline.layout import read_layout
 
 from .layouts.builder import LayoutBuilder, tar_of
@@ -97,7 +97,7 @@ def test_wheels_become_a_layout(tmp_path: Path) -> None:
 
     read = read_layout(tmp_path / "layout")
     images = [ref.image for ref in read.refs]
-    assert len(check_images(read, images, is_known=lambda _: False, max_layer_bytes=1 << 20)) == 1
+    assert len(check_images(read, images, is_known=lambda _: False, limits=Limits())) == 1
     assert [ref.tag for ref in read.refs] == ["1.0"]
     assert images[0].created == example["FIRST_RELEASE"]
     assert b"usr/bin/tool\0" in tar

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import Limits
 from pipeline.errors import ExitCode
 from pipeline.ledger.store import LedgerStore
 from pipeline.oci.keys import LEDGER_KEY, Key
@@ -66,7 +67,7 @@ def _damaged(folder: MemoryFolder) -> Iterator[tuple[str, MemoryFolder]]:
 
 
 def _named(folder: MemoryFolder) -> set[str]:
-    found = verify(folder, jobs=1, max_layer=1 << 30, progress=Silent())
+    found = verify(folder, jobs=1, limits=Limits(), progress=Silent())
     return {problem.key for problem in found.problems}
 
 
@@ -298,7 +299,7 @@ def test_in_a_directory_with_links_and_strangers(tmp_path: Path, shop: Shop) -> 
 
 
 def _verified(shop: Shop) -> tuple[Problem, ...]:
-    return verify(shop.target, jobs=1, max_layer=1 << 30, progress=Silent()).problems
+    return verify(shop.target, jobs=1, limits=Limits(), progress=Silent()).problems
 
 
 def _recorded(shop: Shop) -> tuple[Outcome, RecordingTarget]:

@@ -1,12 +1,15 @@
 """`deltapress diff`: one proven delta, the reference tool `tar-diff`'s job."""
 
 import argparse
+import os
 import shutil
+import stat
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
-from ..compression import CompressionError, decompressed
+from ..compression import CompressionError, OutputTooLargeError, decompressed
 from ..config import Limits
 from ..content import CHUNK, hashed
 from ..diff import prove
@@ -22,7 +25,7 @@ from ..tardiff.tar import TarError
 from ..tardiff.tree import SourceTree, extract
 from .console import Console
 from .files import InputFileError, open_input, whole_output
-from .options import Subparsers, add_jobs, checked
+from .options import Subparsers, add_jobs, checked, factor
 
 
 class UnprovenDeltaError(DeltapressError):
@@ -43,26 +46,34 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="SIZE",
         help="of NEW and of all files of OLD, uncompressed (default: 64GiB)",
     )
+    parser.add_argument(
+        "--ratio",
+        type=factor,
+        default=Limits().ratio,
+        metavar="N",
+        help="how many times its compressed size a layer above 64 MiB may have, uncompressed; pipes are bounded by "
+        "--max-size alone (default: 1000)",
+    )
     parser.add_argument("--effort", choices=EFFORTS, default="default", help="how hard to try (default: default)")
     add_jobs(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
-    memory = Limits().memory_of(usable_memory())
+    limits = Limits(layer=arguments.max_size, ratio=arguments.ratio)
     with (
         tempfile.TemporaryDirectory(prefix="deltapress-") as folder,
-        Pool(workers=arguments.jobs, memory=memory) as pool,
+        Pool(workers=arguments.jobs, memory=limits.memory_of(usable_memory())) as pool,
     ):
         old, new, delta = (Path(folder, name) for name in ("old", "new", "delta"))
         # a thread of the pool that waits for a pipe cannot be interrupted: pipes are read by this one
         if all(layer.is_file() for layer in arguments.old):
-            extracted = pool.submit(CHUNK, _extracted, arguments.old, old, arguments.max_size)
-            diff_id = _unpacked(arguments.new, new, arguments.max_size)
+            extracted = pool.submit(CHUNK, _extracted, arguments.old, old, limits)
+            diff_id = _unpacked(arguments.new, new, limits)
             sources = extracted.result()
         else:
-            sources = _extracted(arguments.old, old, arguments.max_size)
-            diff_id = _unpacked(arguments.new, new, arguments.max_size)
+            sources = _extracted(arguments.old, old, limits)
+            diff_id = _unpacked(arguments.new, new, limits)
         with delta.open("xb") as file:
             encoded = encode(sources, new, file, options=EncoderOptions(effort=arguments.effort), pool=pool)
         _prove(delta, old, diff_id, size=new.stat().st_size)
@@ -72,25 +83,37 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     return ExitCode.SUCCESS
 
 
-def _extracted(layers: list[Path], directory: Path, max_size: int) -> SourceTree:
+def _extracted(layers: list[Path], directory: Path, limits: Limits) -> SourceTree:
     directory.mkdir()
     with ExitStack() as stack:
-        streams = [stack.enter_context(decompressed(open_input(layer), max_bytes=max_size)) for layer in layers]
+        streams = [stack.enter_context(_opened(layer, limits)) for layer in layers]
         try:
-            return extract(streams, directory, max_bytes=max_size)
+            return extract(streams, directory, max_bytes=limits.layer)
         except (CompressionError, TarError) as error:
             # which of several it was, the stream of all of them does not tell
-            raise InputFileError(", ".join(map(str, layers)), str(error)) from error
+            raise InputFileError(", ".join(map(str, layers)), _problem(error)) from error
 
 
-def _unpacked(layer: Path, to: Path, max_size: int) -> DiffID:
+def _unpacked(layer: Path, to: Path, limits: Limits) -> DiffID:
     hasher = DiffID.of(b"").new_hasher()
     try:
-        with decompressed(open_input(layer), max_bytes=max_size) as stream, to.open("xb") as file:
+        with _opened(layer, limits) as stream, to.open("xb") as file:
             shutil.copyfileobj(hashed(stream, hasher), file, CHUNK)
     except CompressionError as error:
-        raise InputFileError(str(layer), str(error)) from error
+        raise InputFileError(str(layer), _problem(error)) from error
     return DiffID.of_hasher("sha256", hasher)
+
+
+def _opened(layer: Path, limits: Limits) -> BinaryIO:
+    file = open_input(layer)
+    status = os.fstat(file.fileno())
+    return decompressed(
+        file, max_bytes=limits.layer_of(status.st_size) if stat.S_ISREG(status.st_mode) else limits.layer
+    )
+
+
+def _problem(error: CompressionError | TarError) -> str:
+    return f"{error}; --max-size and --ratio allow more" if isinstance(error, OutputTooLargeError) else str(error)
 
 
 def _prove(delta: Path, directory: Path, diff_id: DiffID, *, size: int) -> None:

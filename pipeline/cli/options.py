@@ -37,6 +37,7 @@ def _number(minimum: int, maximum: int) -> Callable[[str], int]:
 
 
 count = _number(1, 10_000)
+factor = _number(1, 1_000_000)
 port = _number(0, 65_535)
 seconds = _number(0, 604_800)
 

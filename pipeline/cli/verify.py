@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
         found = verify(
             target_of(config),
             jobs=arguments.jobs,
-            max_layer=config.limits.layer,
+            limits=config.limits,
             progress=progress,
         )
     if not found.keys:

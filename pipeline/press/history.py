@@ -169,7 +169,7 @@ def _observe(
             continue
         try:
             seen[repository.name] = observe_repository(
-                repository, is_known=known.__contains__, max_layer=config.limits.layer, jobs=settings.jobs
+                repository, is_known=known.__contains__, limits=config.limits, jobs=settings.jobs
             )
         except DeltapressError as error:
             failed[repository.name] = error

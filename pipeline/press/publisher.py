@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -206,8 +207,12 @@ class _Press:
 
     def _tree(self, ledger: Ledger, plan: DeltaPlan) -> Tree:
         extras = page_files(ledger, tuple(savings(ledger, plan.wanted)))
-        extras |= server_files(stores_headers=self._target.stores_headers)
+        extras |= self._server_files
         return assemble(ledger, plan.wanted, extras=extras, stores_headers=self._target.stores_headers)
+
+    @cached_property
+    def _server_files(self) -> Mapping[Key, bytes]:
+        return server_files(stores_headers=self._target.stores_headers)
 
     def _is_early(self, entry: Entry) -> bool:
         """True for what does not wait for deltas."""
@@ -245,7 +250,7 @@ class _Press:
             Pool(workers=self._settings.jobs, memory=self._settings.memory) as pool,
         ):
             workshop = Workshop(
-                layers=LayerSource(content=content, max_bytes=self._config.limits.layer),
+                layers=LayerSource(content=content, limits=self._config.limits),
                 directory=Path(directory),
                 pool=pool,
                 options=self._options,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..config import Limits
 from ..content import Content
 from ..errors import ExitCode
 from ..layers import LayerSource
@@ -40,9 +41,9 @@ class Verification:
 
 
 def verify(
-    target: Target, *, jobs: int, max_layer: int, progress: Progress, temporary: Path | None = None
+    target: Target, *, jobs: int, limits: Limits, progress: Progress, temporary: Path | None = None
 ) -> Verification:
-    """Check everything. `jobs` threads; `max_layer` bounds an uncompressed layer in bytes.
+    """Check everything. `jobs` threads; `limits` bound an uncompressed layer.
 
     Raises:
         TargetError: the storage failed as a whole; a missing or damaged key is a problem, not a failure.
@@ -71,7 +72,7 @@ def verify(
         return StoredContent(target=target, key=place, size=layer.size)
 
     with TemporaryDirectory(prefix="deltapress-", dir=temporary) as directory:
-        source = LayerSource(content=content, max_bytes=max_layer)
+        source = LayerSource(content=content, limits=limits)
         unproven = check_deltas(findings, ledger, target, source, Path(directory), jobs=jobs, progress=progress)
     return Verification(
         problems=tuple(sorted(set(findings.problems), key=str)),

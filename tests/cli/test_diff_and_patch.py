@@ -110,6 +110,20 @@ def test_the_size_is_bounded(files: Path, capfdbinary: Capture) -> None:
     assert sorted(files.iterdir()) == before
 
 
+@pytest.mark.parametrize("name", ["old", "new"])
+def test_a_bomb_is_stopped(name: str, files: Path, capfdbinary: Capture) -> None:
+    (files / name).write_bytes(zstandard.compress(bytes(65 << 20)))
+    before = sorted(files.iterdir())
+    assert diff(files, "old", "new", "delta") == ExitCode.BAD_INPUT
+    assert capfdbinary.readouterr().err.decode() == (
+        f"deltapress: {files / name}: zstd stream: decompresses to more than the allowed 67,108,864 bytes; "
+        "--max-size and --ratio allow more\n"
+    )
+    assert sorted(files.iterdir()) == before
+    (files / name).write_bytes(zstandard.compress(tar(file("zeros", bytes(65 << 20)))))
+    assert diff(files, "old", "new", "delta", "--ratio=40000", "--effort=fast") == ExitCode.SUCCESS
+
+
 @pytest.mark.parametrize("data", [b"tardf1\n\0", b"", NEW], ids=["truncated", "empty", "something-else"])
 def test_a_damaged_delta_is_bad_input(data: bytes, files: Path, capfdbinary: Capture) -> None:
     (files / "delta").write_bytes(data)

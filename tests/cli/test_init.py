@@ -48,5 +48,5 @@ def test_what_is_commented_out_are_the_defaults(starter: str) -> None:
     assert after.repositories[0].tags == before.repositories[0].tags
     assert after.repositories[0].rename
     assert len(after.repositories[0].series) == 2
-    for key in ("versions", "max_ratio", "grace", "keep", "order", "max_delete", "memory", "layer"):
+    for key in ("versions", "max_ratio", "grace", "keep", "order", "max_delete", "memory", "layer", "ratio"):
         assert f"\n# {key} = " in starter

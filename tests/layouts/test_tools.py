@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.check import check_images
+from pipeline.config import Limits
 from pipeline.layout import Layout, LayoutError, read_layout
 
 from ..conftest import require_tool
@@ -37,7 +38,7 @@ def _home() -> Iterator[Path]:
 def checked(layout: Layout) -> dict[str, list[str]]:
     """Tags and platforms of a layout, all of whose blobs are right."""
     images = [ref.image for ref in layout.refs]
-    outlines = check_images(layout, images, is_known=lambda _: False, max_layer_bytes=1 << 30)
+    outlines = check_images(layout, images, is_known=lambda _: False, limits=Limits())
     assert len(outlines) > 0
     return {ref.tag: [str(found.platform) for found in ref.image.platforms] for ref in layout.refs}
 

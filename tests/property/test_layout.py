@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.check import check_images
+from pipeline.config import Limits
 from pipeline.layout import Layout, LayoutError, read_layout
 from pipeline.oci.digest import Digest
 
@@ -33,7 +34,7 @@ def _published(path: Path) -> tuple[dict[str, str], dict[str, bytes]] | None:
     try:
         layout = read_layout(path)
         images = [*(ref.image for ref in layout.refs), *layout.artifacts]
-        check_images(layout, images, is_known=lambda _: False, max_layer_bytes=1 << 20)
+        check_images(layout, images, is_known=lambda _: False, limits=Limits())
     except LayoutError:
         return None
     tags = {ref.tag: str(ref.image.digest) for ref in layout.refs}
