@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol, TypeVar
 
 from .assemble import Entry, Phase, Tree
 from .content import BytesContent, Content
@@ -25,6 +25,9 @@ from .oci.digest import Digest
 from .oci.keys import Key
 from .progress import Progress
 from .targets.base import ContentChangedError, Target
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _UNCHANGING: Final = (Phase.BLOBS, Phase.MANIFESTS)
 
@@ -147,9 +150,9 @@ def publish(
     store.save(ledger)
     written = Written(sizes={entry.key: entry.size for entry in entries})
     stored = stored_content(ledger)
-    with progress.task("publish", written.size, "bytes") as task, threads(target.concurrency) as pool:
+    with progress.task("publish", written.size, "bytes") as task, threads(target.concurrency) as each:
         for batch in _batches(entries):
-            for entry in pool.map(lambda entry: _put(target, entry, stock, stored), batch):
+            for entry in each(lambda entry: _put(target, entry, stock, stored), batch):
                 task.advance(entry.size)
             stored.update((entry.digest, entry.key) for entry in batch if entry.phase in _UNCHANGING)
             for key in sorted(evicted.intersection(key for entry in batch for key in entry.evicts)):
@@ -207,11 +210,23 @@ def _put(target: Target, entry: Entry, stock: Stock, stored: Mapping[Digest, Key
     return entry
 
 
+class Each(Protocol):
+    """As `map`, and in the same order."""
+
+    def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]: ...
+
+
 @contextmanager
-def threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that stop at the first failure instead of finishing what waits."""
+def threads(workers: int) -> Iterator[Each]:
+    """A `map` in that many threads, which stops at the first failure instead of finishing what waits."""
     pool = ThreadPoolExecutor(workers)
+
+    def each(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+        known = list(items)
+        # most batches are of one key, and a thread takes longer to start than a small file to write
+        return pool.map(function, known) if min(workers, len(known)) > 1 else map(function, known)
+
     try:
-        yield pool
+        yield each
     finally:
         pool.shutdown(cancel_futures=True)

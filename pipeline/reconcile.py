@@ -51,7 +51,7 @@ def compare_keys(keys: Iterable[Key], ledger: Ledger) -> Reconciliation:
 def delete_stray(store: LedgerStore, found: Reconciliation, *, progress: Progress) -> None:
     """Delete the stray keys, what leads somewhere before what it leads to. Raises TargetError."""
     target = store.target
-    with progress.task("delete", len(found.stray)) as task, threads(target.concurrency) as pool:
+    with progress.task("delete", len(found.stray)) as task, threads(target.concurrency) as each:
         for _, group in groupby(found.stray, key=phase_of):
-            for _ in pool.map(target.delete, group):
+            for _ in each(target.delete, group):
                 task.advance()

@@ -53,8 +53,8 @@ def find_damage(target: Target, records: Mapping[Key, KeyRecord], *, progress: P
     """
     doubted = {key: record for key, record in records.items() if not record.is_pending or is_content(key, record)}
     found: dict[Key, str] = {}
-    with progress.task("check", len(doubted)) as task, threads(target.concurrency) as pool:
-        problems = pool.map(lambda key: _problem(target, key, doubted[key]), doubted)
+    with progress.task("check", len(doubted)) as task, threads(target.concurrency) as each:
+        problems = each(lambda key: _problem(target, key, doubted[key]), doubted)
         for key, problem in zip(doubted, problems, strict=True):
             if problem is not None:
                 found[key] = problem
@@ -64,8 +64,8 @@ def find_damage(target: Target, records: Mapping[Key, KeyRecord], *, progress: P
 
 def remove_spoiled(target: Target, damage: Iterable[Key], records: Mapping[Key, KeyRecord]) -> None:
     """Delete the damaged content. Raises TargetError; then the ledger still claims it, and the next repair finds it."""
-    with threads(target.concurrency) as pool:
-        for _ in pool.map(target.delete, [key for key in damage if is_content(key, records[key])]):
+    with threads(target.concurrency) as each:
+        for _ in each(target.delete, [key for key in damage if is_content(key, records[key])]):
             pass
 
 

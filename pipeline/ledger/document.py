@@ -1,7 +1,7 @@
 """The ledger as a value and as JSON."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Protocol, Self
@@ -92,9 +92,7 @@ class Ledger:
             *([f'"renewed": {_encode(write_time(self.renewed))}'] if self.renewed else []),
             '"repositories": {\n' + lines.members("repositories", self.repositories) + "\n}",
             '"outlines": {\n' + lines.members("outlines", self.outlines) + "\n}",
-            '"deltas": [\n'
-            + ",\n".join(_encode(record.to_json()) for _, record in sorted(self.deltas.items()))
-            + "\n]",
+            '"deltas": [\n' + lines.elements("deltas", self.deltas) + "\n]",
             '"keys": {\n' + lines.members("keys", self.keys) + "\n}",
         )
         return ("{\n" + ",\n".join(sections) + "\n}\n").encode("utf-8")
@@ -107,22 +105,30 @@ class _Record(Protocol):
 class Lines:
     """The lines of records, which are made once: a record is a value, and the same one has the same line.
 
-    A ledger of 50,000 keys is saved twice for every delta, and only a few of its records have changed.
+    A ledger of 50,000 keys is saved for every delta, and only a few of its records have changed.
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[_Record, str]] = {}
+        self._known: dict[tuple[str, object], tuple[_Record, str]] = {}
 
     def members(self, section: str, records: Mapping[Any, _Record]) -> str:
-        """All records of a section in the order of their names."""
-        return ",\n".join(self._line(section, str(name), record) for name, record in sorted(records.items()))
+        """All records of a section with their names, in the order of these."""
+        return self._joined(section, records, lambda name: f"{_encode(str(name))}: ")
 
-    def _line(self, section: str, name: str, record: _Record) -> str:
-        found = self._known.get((section, name))
-        if found is None or found[0] is not record:
-            found = record, f"{_encode(name)}: {_encode(record.to_json())}"
-            self._known[section, name] = found
-        return found[1]
+    def elements(self, section: str, records: Mapping[Any, _Record]) -> str:
+        """The same without names."""
+        return self._joined(section, records, lambda _: "")
+
+    def _joined(self, section: str, records: Mapping[Any, _Record], prefix: Callable[[Any], str]) -> str:
+        lines = []
+        for name in sorted(records):
+            record = records[name]
+            found = self._known.get((section, name))
+            if found is None or found[0] is not record:
+                found = record, prefix(name) + _encode(record.to_json())
+                self._known[section, name] = found
+            lines.append(found[1])
+        return ",\n".join(lines)
 
 
 def _outline(fields: Fields, name: str) -> Outline:

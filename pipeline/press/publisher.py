@@ -110,6 +110,9 @@ class _Press:
         self._config, self._target, self._settings, self._progress = config, target, settings, progress
         self._held = held or Held()
         self._grace = {repository.name: repository.policy.grace for repository in config.repositories}
+        self._waiting = {
+            repository.name for repository in config.repositories if repository.policy.order == "deltas-first"
+        }
         self._options = EncoderOptions(effort=config.effort)
         self._store = LedgerStore(target)
         self._written = Written()
@@ -121,12 +124,13 @@ class _Press:
         history = read_history(self._store, self._config, self._settings, given_up, progress=self._progress)
         ledger = history.ledger
         plan = self._plan(ledger)
+        tree = self._tree(ledger, plan)
         if self._settings.repair:
             self._damage |= history.damage
-            ledger = self._write(plan, ledger, history)  # whatever the order: what is broken is un-listed first
-            ledger = self._remove_broken(plan, ledger, history)
+            ledger = self._write(tree, ledger, history)  # whatever the order: what is broken is un-listed first
+            ledger = self._remove_broken(tree, ledger, history)
         else:
-            ledger = self._write(plan, ledger, history, is_ready=self._is_early)
+            ledger = self._write(tree, ledger, history, is_ready=self._is_early)
         made: list[Made] = []
         failures: list[Failed] = []
         for result in self._make(plan, ledger, history):
@@ -135,8 +139,9 @@ class _Press:
             else:
                 made.append(replace(result, content=None))
                 ledger = self._store_delta(result, plan, ledger, history)
-        ledger = self._write(plan, ledger, history)
-        ledger = mark(ledger, self._tree(ledger, plan), now=self._settings.now)
+        tree = self._tree(ledger, plan)
+        ledger = self._write(tree, ledger, history)
+        ledger = mark(ledger, tree, now=self._settings.now)
         ledger, note = self._settle(ledger)
         prune_plan, problem = self._plan_prune(ledger, is_rebuilt=history.is_rebuilt, failed=len(history.failed))
         if not self._settings.prune:
@@ -216,18 +221,14 @@ class _Press:
 
     def _is_early(self, entry: Entry) -> bool:
         """True for what does not wait for deltas."""
-        waiting = {
-            repository.name for repository in self._config.repositories if repository.policy.order != "images-first"
-        }
         if entry.phase <= Phase.REFERRERS:
             return True
-        return not waiting if entry.repository is None else entry.repository not in waiting
+        return not self._waiting if entry.repository is None else entry.repository not in self._waiting
 
     def _write(
-        self, plan: DeltaPlan, ledger: Ledger, history: History, *, is_ready: Callable[[Entry], bool] = bool
+        self, tree: Tree, ledger: Ledger, history: History, *, is_ready: Callable[[Entry], bool] = bool
     ) -> Ledger:
-        """Write what the tree lacks and `is_ready`."""
-        tree = self._tree(ledger, plan)
+        """Write what the target lacks of `tree` and `is_ready`."""
         ledger = forgive(ledger, tree)
         missing = plan_writes(tree, ledger, stores_headers=self._target.stores_headers)
         stock = Stock(fresh=history.fresh, target=self._target, found=history.found)
@@ -270,11 +271,10 @@ class _Press:
         self._written += written
         return ledger
 
-    def _remove_broken(self, plan: DeltaPlan, ledger: Ledger, history: History) -> Ledger:
+    def _remove_broken(self, tree: Tree, ledger: Ledger, history: History) -> Ledger:
         """Delete what nobody can use, with which the tree goes on without."""
-        wanted = self._tree(ledger, plan).entries
-        self._broken |= broken_keys(ledger, wanted, self._target)
-        gone = [key for key in (*history.damage, *self._broken) if key in ledger.keys and key not in wanted]
+        self._broken |= broken_keys(ledger, tree.entries, self._target)
+        gone = [key for key in (*history.damage, *self._broken) if key in ledger.keys and key not in tree.entries]
         removal = plan_removal(ledger, dict.fromkeys(gone), now=self._settings.now)
         return execute(self._store, removal, ledger, progress=self._progress)
 
