@@ -7,6 +7,7 @@ Rule 2. The history of a tag is lost, but for the common case: where a repositor
 Rule 3. Keys that are not of the shapes which a publisher writes are somebody else's, and stay unknown.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -33,7 +34,7 @@ from .oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, su
 from .oci.media_types import DELTA_CONFIG
 from .oci.reference import is_repository, is_reserved_tag, is_tag
 from .published import PublishedRepository, PublishedStorage, by_repository
-from .targets.base import Target, read_bytes
+from .targets.base import KeyMissingError, Target, TooLargeError, read_bytes
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _CONTENT: Final = {"blobs": Phase.BLOBS, "manifests": Phase.MANIFESTS, "referrers": Phase.REFERRERS}
@@ -47,11 +48,12 @@ def rebuild(target: Target, *, now: datetime) -> Ledger:
     Raises TargetError.
     """
     keys = list(target.keys())
+    ranks = document_ranks(target, keys)
     return Ledger(
         repositories={
             name: _repository(target, found, now=now) for name, found in by_repository(keys).items() if found.tags_list
         },
-        keys={key: record for key in keys if (record := _key_record(target, key)) is not None},
+        keys={key: record for key in keys if (record := _key_record(target, key, ranks.get(key, 0))) is not None},
     )
 
 
@@ -60,13 +62,12 @@ def _repository(target: Target, found: PublishedRepository, *, now: datetime) ->
     images: dict[Digest, ImageRecord] = {}
     inner: set[Digest] = set()
     for digest, key in found.manifests.items():
-        raw = read_bytes(target, key, limit=MAX_MANIFEST_SIZE)
         try:
-            document = parse_document(raw, "", digest)
+            document = parse_document(read_bytes(target, key, limit=MAX_MANIFEST_SIZE), "", digest)
             if isinstance(document, Manifest) and document.config.media_type == DELTA_CONFIG:
                 continue
             image = record_of(reader.image(document.descriptor(), holder=Holder.of(document, tag=None, platform=None)))
-        except (FieldError, LayoutError):
+        except (FieldError, LayoutError, TooLargeError):
             continue
         if isinstance(document, Index):
             inner.update(child.digest for child in successors(document).documents)
@@ -93,8 +94,11 @@ def _roots(tags: dict[str, TagRecord]) -> set[Digest]:
     return {known.image for known in tags.values()}
 
 
-def _root(target: Target, key: Key) -> Digest:
-    return Digest.of(read_bytes(target, key, limit=MAX_MANIFEST_SIZE))
+def _root(target: Target, key: Key) -> Digest | None:
+    try:
+        return Digest.of(read_bytes(target, key, limit=MAX_MANIFEST_SIZE))
+    except TooLargeError:
+        return None
 
 
 def phase_of(key: Key) -> Phase | None:
@@ -107,10 +111,45 @@ def phase_of(key: Key) -> Phase | None:
         return None
     if manifest is not None and parsed.kind != "manifests":
         return None
+    if parsed.kind == "tags":
+        return Phase.LISTINGS if parsed.digest is None else None
     if parsed.digest is None:
-        is_named = parsed.kind == "tags" or (parsed.kind == "manifests" and is_tag(parsed.name))
-        return Phase.TAGS if is_named else None
+        return Phase.TAGS if parsed.kind == "manifests" and is_tag(parsed.name) else None
     return _CONTENT.get(parsed.kind)
+
+
+def document_ranks(target: Target, keys: Iterable[Key]) -> dict[Key, int]:
+    """For each manifest or index by digest among `keys`, and what lies beside it, a rank above that of all it leads to.
+
+    What cannot be read leads to nothing. Raises TargetError.
+    """
+    copies: dict[Key, list[Key]] = {}
+    for key in keys:
+        manifest = _manifest_beside(key) or key
+        parsed = parse_key(manifest)
+        if parsed is not None and parsed.kind == "manifests" and parsed.digest is not None:
+            copies.setdefault(Key(manifest), []).append(key)
+    left = {manifest: _children(target, manifest, found) for manifest, found in copies.items()}
+    ranks: dict[Key, int] = {}
+    rank = 0
+    while left:
+        # digests make no circle, but damage may
+        free = {manifest for manifest, children in left.items() if not children & left.keys()} or set(left)
+        ranks |= {key: rank for manifest in free for key in copies[manifest]}
+        left = {manifest: children for manifest, children in left.items() if manifest not in free}
+        rank += 1
+    return ranks
+
+
+def _children(target: Target, manifest: Key, copies: Iterable[Key]) -> frozenset[Key]:
+    for key in copies:
+        try:
+            document = parse_document(read_bytes(target, key, limit=MAX_MANIFEST_SIZE), "")
+        except (FieldError, TooLargeError, KeyMissingError):
+            continue  # a sidecar, or damaged, or gone
+        folder = manifest.rpartition("/")[0]
+        return frozenset(Key(f"{folder}/{child.digest}") for child in successors(document).documents)
+    return frozenset()
 
 
 def _manifest_beside(key: Key) -> str | None:
@@ -126,12 +165,12 @@ def _manifest_beside(key: Key) -> str | None:
     return None
 
 
-def _key_record(target: Target, key: Key) -> KeyRecord | None:
+def _key_record(target: Target, key: Key, rank: int) -> KeyRecord | None:
     """None for a key that no publisher writes."""
     phase, parsed = phase_of(key), parse_key(key)
     if phase is None:
         return None
     if parsed is not None and parsed.digest is not None and phase <= Phase.MANIFESTS:
         stored = target.stat(key)
-        return KeyRecord(digest=parsed.digest, size=stored.size if stored else 0, order=(int(phase), 0))
-    return KeyRecord(digest=Digest.of(b""), size=0, order=(int(phase), 0), is_pending=True)
+        return KeyRecord(digest=parsed.digest, size=stored.size if stored else 0, order=(int(phase), rank))
+    return KeyRecord(digest=Digest.of(b""), size=0, order=(int(phase), rank), is_pending=True)

@@ -16,13 +16,13 @@ from .ledger.store import LedgerStore
 from .oci.keys import LEDGER_KEY, Key
 from .progress import Progress
 from .publish import threads
-from .rebuild import phase_of
+from .rebuild import document_ranks, phase_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """`stray` and `foreign` keys are unknown to the ledger, stray ones in the order of deletion; `missing` are known to
-    it and not there. `total` counts the keys of the target."""
+    """`stray` and `foreign` keys are unknown to the ledger; `missing` are known to it and not there. `total` counts the
+    keys of the target."""
 
     stray: tuple[Key, ...]
     foreign: tuple[Key, ...]
@@ -39,10 +39,10 @@ def compare_keys(keys: Iterable[Key], ledger: Ledger) -> Reconciliation:
     """Say what is on one side only. Touches nothing."""
     found = frozenset(keys)
     unknown = found - ledger.keys.keys() - {LEDGER_KEY}
-    phases = {key: phase for key in unknown if (phase := phase_of(key)) is not None}
+    stray = {key for key in unknown if phase_of(key) is not None}
     return Reconciliation(
-        stray=tuple(sorted(phases, key=lambda key: (-phases[key], key))),
-        foreign=tuple(sorted(unknown - phases.keys())),
+        stray=tuple(sorted(stray)),
+        foreign=tuple(sorted(unknown - stray)),
         missing=tuple(sorted(key for key, record in ledger.keys.items() if not record.is_pending and key not in found)),
         total=len(found),
     )
@@ -51,7 +51,12 @@ def compare_keys(keys: Iterable[Key], ledger: Ledger) -> Reconciliation:
 def delete_stray(store: LedgerStore, found: Reconciliation, *, progress: Progress) -> None:
     """Delete the stray keys, what leads somewhere before what it leads to. Raises TargetError."""
     target = store.target
+    ranks = document_ranks(target, found.stray)
+
+    def backwards(key: Key) -> tuple[int, int]:
+        return -(phase_of(key) or 0), -ranks.get(key, 0)
+
     with progress.task("delete", len(found.stray)) as task, threads(target.concurrency) as each:
-        for _, group in groupby(found.stray, key=phase_of):
+        for _, group in groupby(sorted(found.stray, key=backwards), key=backwards):
             for _ in each(target.delete, group):
                 task.advance()

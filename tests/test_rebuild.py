@@ -63,7 +63,7 @@ def test_keys_that_change_are_doubted_and_the_others_are_known(shop: Shop) -> No
         is_content = key.startswith("v2/") and ("/blobs/" in key or "/manifests/sha256:" in key)
         assert record.is_pending != is_content, key
         if is_content:
-            assert (record.digest, record.size) == (before.keys[key].digest, before.keys[key].size)
+            assert record == before.keys[key]  # an index ranks above what it holds: it will be deleted before that
     assert after.deltas == {}
 
 
@@ -75,7 +75,7 @@ def test_what_others_put_there_stays_unknown(shop: Shop) -> None:
     assert not mine & rebuilt(shop).keys.keys()
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[" * 100_000, b"\xff\x00"])
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[" * 100_000, b"\xff\x00", b" " * 5_000_000])
 def test_a_broken_image_is_left_out_and_its_keys_are_known(shop: Shop, damage: bytes) -> None:
     shop.images({"1.0": app(1), "2.0": app(2)})
     shop.run()

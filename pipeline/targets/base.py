@@ -43,6 +43,13 @@ class KeyMissingError(TargetError):
         super().__init__("is not in the target", key=key)
 
 
+class TooLargeError(TargetError):
+    """A document has more bytes than one of its kind may have."""
+
+    def __init__(self, key: str, limit: int) -> None:
+        super().__init__(f"has more than {limit:,} bytes; a document of this kind has less", key=key)
+
+
 class ContentChangedError(TargetError):
     """The content of a `put` was not the promised one (a source changed while it was read, or is damaged)."""
 
@@ -169,10 +176,11 @@ def read_bytes(target: Target, key: Key, *, limit: int) -> bytes:
 
     Raises:
         KeyMissingError: it is not there.
-        TargetError: the storage failed, or the document has more than `limit` bytes.
+        TooLargeError: it has more than `limit` bytes.
+        TargetError: the storage failed.
     """
     with target.open(key) as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
-        raise TargetError(f"has more than {limit:,} bytes; a document of this kind has less", key=key)
+        raise TooLargeError(key, limit)
     return data
