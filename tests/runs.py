@@ -14,6 +14,7 @@ from pipeline.content import Content
 from pipeline.oci.digest import Digest
 from pipeline.oci.keys import LEDGER_KEY, Headers, Key
 from pipeline.progress import Silent
+from pipeline.reconcile import Reconciliation
 from pipeline.targets.base import Held, Target
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget
@@ -122,12 +123,22 @@ class Shop:
 
     def run(self, number: float = 0, *, target: Target | None = None, **settings: Any) -> press.Outcome:
         """Publish, `number` nights after the first."""
-        chosen = press.Settings(now=night(number), **{"jobs": 1, "memory": 1 << 30, **settings})
-        return press.run(self.config, target or self.target, chosen, progress=Silent())
+        return press.run(self.config, target or self.target, _settings(number, settings), progress=Silent())
 
-    def dry_run(self, number: float = 0) -> press.Outcome:
-        settings = press.Settings(now=night(number), jobs=1, memory=1 << 30)
-        return press.dry_run(self.config, self.target, settings, progress=Silent())
+    def dry_run(self, number: float = 0, **settings: Any) -> press.Outcome:
+        return press.dry_run(self.config, self.target, _settings(number, settings), progress=Silent())
+
+    def prune(
+        self, number: float = 0, *, target: Target | None = None, is_dry: bool = False, **settings: Any
+    ) -> press.Outcome:
+        chosen = _settings(number, settings)
+        return press.prune(self.config, target or self.target, chosen, is_dry=is_dry, progress=Silent())
+
+    def reconcile(
+        self, number: float = 0, *, target: Target | None = None, is_dry: bool = False, **settings: Any
+    ) -> Reconciliation:
+        chosen = _settings(number, settings)
+        return press.reconcile(target or self.target, chosen, is_dry=is_dry, progress=Silent())
 
     def watched_run(self, number: float = 0, **settings: Any) -> tuple[press.Outcome, WatchedTarget]:
         """Publish under the eyes of a client that looks after every single call."""
@@ -139,3 +150,7 @@ class Shop:
         outcome = self.run(number, target=target, **settings)
         assert problems(self.folder.contents, at_rest=True) == []
         return outcome, target
+
+
+def _settings(number: float, more: dict[str, Any]) -> press.Settings:
+    return press.Settings(now=night(number), **{"jobs": 1, "memory": 1 << 30, **more})

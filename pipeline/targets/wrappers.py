@@ -96,18 +96,18 @@ class FailingTarget(_Wrapper):
         `delete`, which have no half, fail before.
     stays_down: every later call fails too, before its effect, as if the machine were gone; else the failure passes.
 
-    `fired` says whether the call was reached: count up until it was not, and every point has been tried.
+    `failed` is the call, None where it was not reached: count up to there, and every point has been tried.
     """
 
     def __init__(self, inner: Target, *, fail_at: int, mode: FailureMode = "before", stays_down: bool = False) -> None:
         super().__init__(inner)
-        self.fired = False
+        self.failed: Call | None = None
         self._fail_at, self._mode, self._stays_down = fail_at, mode, stays_down
         self._calls = 0
         self._counting = threading.Lock()
 
     def open(self, key: Key) -> BinaryIO:
-        failure = self._failure()
+        failure = self._failure(Call(method="open", key=key))
         if failure == "before":
             raise InjectedError("open", key)
         stream = self.inner.open(key)
@@ -120,14 +120,14 @@ class FailingTarget(_Wrapper):
         return cast(BinaryIO, io.BufferedReader(_Torn(data[: len(data) // 2], InjectedError("open", key))))
 
     def stat(self, key: Key) -> Stored | None:
-        failure = self._failure()
+        failure = self._failure(Call(method="stat", key=key))
         stored = self.inner.stat(key) if failure in {None, "after"} else None
         if failure:
             raise InjectedError("stat", key)
         return stored
 
     def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
-        failure = self._failure()
+        failure = self._failure(Call(method="put", key=key, size=content.size))
         if failure == "torn":
             with suppress(ContentChangedError):
                 self.inner.put(key, _HalfContent(content), headers, digest=digest)
@@ -137,14 +137,14 @@ class FailingTarget(_Wrapper):
             raise InjectedError("put", key)
 
     def delete(self, key: Key) -> None:
-        failure = self._failure()
+        failure = self._failure(Call(method="delete", key=key))
         if failure in {None, "after"}:
             self.inner.delete(key)
         if failure:
             raise InjectedError("delete", key)
 
     def keys(self) -> Iterator[Key]:
-        failure = self._failure()
+        failure = self._failure(Call(method="keys", key=None))
         return self.inner.keys() if failure is None else self._failing_keys(failure)
 
     def _failing_keys(self, failure: FailureMode) -> Iterator[Key]:
@@ -152,13 +152,13 @@ class FailingTarget(_Wrapper):
         yield from keys[: {"before": 0, "torn": len(keys) // 2, "after": len(keys)}[failure]]
         raise InjectedError("keys", None)
 
-    def _failure(self) -> FailureMode | None:
+    def _failure(self, call: Call) -> FailureMode | None:
         with self._counting:
             self._calls += 1
             if self._calls == self._fail_at:
-                self.fired = True
+                self.failed = call
                 return self._mode
-            return "before" if self.fired and self._stays_down else None
+            return "before" if self.failed and self._stays_down else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,36 @@
 """A target that fails at its n-th call, for every n: readers see a whole tree, and the next run makes it complete."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from pipeline.errors import ExitCode
+from pipeline.ledger.store import LedgerStore
 from pipeline.oci.keys import Key
-from pipeline.targets.wrappers import FailingTarget, FailureMode, InjectedError
+from pipeline.targets.wrappers import FAILURE_MODES
 
-from ..client import problems, sha256, unproven
+from ..client import deltas_of, problems, sha256, unproven
 from ..layouts.builder import LayoutBuilder, on
 from ..runs import MemoryFolder, Shop, app, other
+from ..targets.processes import ROOT
+from .points import Run, count_points, deaths
 
 _POLICY = 'versions = 1\nkeep = 2\ngrace = "1d"\nmax_delete = 1.0\norder = '
+
+
+def _signed(shop: Shop, number: int, repository: str) -> None:
+    build = LayoutBuilder()
+    amd, arm = build.image(other(0), app(number)), build.image(app(100 + number), architecture="arm64")
+    index = build.index(on(amd, "linux/amd64"), on(arm, "linux/arm64"))
+    build.entry(build.artifact(subject=index))
+    shop.layout({"latest": index, "edge": index if number > 2 else amd}, build, repository)
 
 
 def _layouts(shop: Shop, number: int) -> None:
@@ -22,19 +38,13 @@ def _layouts(shop: Shop, number: int) -> None:
 
     In the third night `edge` turns from a manifest into an index.
     """
-    build = LayoutBuilder()
-    amd, arm = build.image(other(0), app(number)), build.image(app(100 + number), architecture="arm64")
-    index = build.index(on(amd, "linux/amd64"), on(arm, "linux/arm64"))
-    build.entry(build.artifact(subject=index))
-    shop.layout({"latest": index, "edge": index if number > 2 else amd}, build)
+    _signed(shop, number, "app")
     shop.images({"1.0": (other(0), app(50))}, "team/mirror")
 
 
-@pytest.fixture(params=["images-first", "deltas-first"])
-def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
-    """Four nights were published; the fifth makes deltas, un-lists others, and deletes what is beyond its grace."""
-    policy = f'{_POLICY}"{request.param}"'
-    shop = Shop(tmp_path, policy=policy, repositories={"app": "", "team/mirror": ""})
+def _four_nights(path: Path, order: str = "images-first") -> Shop:
+    """The fifth makes deltas, un-lists others, and deletes what is beyond its grace."""
+    shop = Shop(path, policy=f'{_POLICY}"{order}"', repositories={"app": "", "team/mirror": ""})
     for number in range(4):
         _layouts(shop, number)
         assert shop.run(2 * number).exit_code is ExitCode.SUCCESS
@@ -42,61 +52,127 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
     return shop
 
 
-def _failures(shop: Shop, before: MemoryFolder, mode: FailureMode, step: int = 1) -> Iterator[tuple[int, MemoryFolder]]:
-    """For each call of the fifth night, or each `step`-th, the tree in which a run has died there."""
-    for call in range(1, 10_000, step):
-        folder = before.copy()
-        failing = FailingTarget(folder, fail_at=call, mode=mode, stays_down=True)
-        try:
-            shop.run(8, target=failing)
-        except InjectedError:
-            yield call, folder
-        else:
-            assert not failing.fired
-            assert call > 60
-            return
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What is run over copies of the tree in the folder of `shop`."""
+
+    shop: Shop
+    run: Run
+
+    @property
+    def before(self) -> MemoryFolder:
+        return self.shop.folder
 
 
-@pytest.mark.parametrize(
-    ("shop", "mode", "step"),
-    # a torn write is never committed, so it differs from one that never began only in what is read before
-    [("images-first", "before", 1), ("deltas-first", "after", 1), ("images-first", "torn", 4)],
-    indirect=["shop"],
-)
-def test_a_run_that_dies_at_any_call(shop: Shop, mode: FailureMode, step: int) -> None:
-    before = shop.folder.copy()
-    undisturbed = shop.run(8)
-    assert undisturbed.exit_code is ExitCode.SUCCESS
-    assert len(undisturbed.made) == 2
-    assert undisturbed.prune.remove
-    assert unproven(shop.folder.published()) == []
-    wanted = shop.folder.published()
-    shop.run(10)
-    for call, folder in _failures(shop, before, mode, step):
-        assert problems(folder.contents) == [], call
-        outcome = shop.run(8, target=folder)
-        assert outcome.exit_code is ExitCode.SUCCESS, call
-        assert problems(folder.contents, at_rest=True) == [], call
-        assert {key: folder.contents.get(key) for key in wanted} == wanted, call
-        if call % 5 == 1:
-            # What remains beyond that is a delta manifest that listed what the dead run had made: it goes like any.
-            shop.run(10, target=folder)
-            assert folder.contents == shop.folder.contents, call
+def _publish(path: Path, order: str) -> Scene:
+    shop = _four_nights(path, order)
+    return Scene(shop=shop, run=lambda target: shop.run(8, target=target))
+
+
+def _repair(path: Path) -> Scene:
+    """A delta and a listing are gone, and so is a layer of an older image, which no layout has any more."""
+    shop = _four_nights(path)
+    shop.run(8)
+    for name in (
+        f"blobs/{deltas_of(shop.folder.contents, 'app')[0].digest}",
+        f"blobs/{LayoutBuilder().layer(app(103))['digest']}",
+        "tags/list",
+    ):
+        del shop.folder.contents[Key(f"v2/app/{name}")]
+    return Scene(shop=shop, run=lambda target: shop.run(8, target=target, repair=True))
+
+
+def _prune(path: Path) -> Scene:
+    """All grace is over."""
+    shop = _four_nights(path)
+    shop.run(8, prune=False)
+    return Scene(shop=shop, run=lambda target: shop.prune(20, target=target))
+
+
+def _reconcile(path: Path) -> Scene:
+    """A whole repository is there of which the ledger does not know."""
+    shop = _four_nights(path)
+    elsewhere = Shop(path / "elsewhere", repositories={"old": ""})
+    for number in (1, 2):
+        _signed(elsewhere, number, "old")
+        elsewhere.run(number)
+    shop.folder.contents |= {key: data for key, data in elsewhere.folder.contents.items() if "/old/" in key}
+    return Scene(shop=shop, run=lambda target: shop.reconcile(8, target=target, force=True))
+
+
+SCENES: Final[Mapping[str, Callable[[Path], Scene]]] = {
+    "publish": partial(_publish, order="images-first"),
+    "publish, deltas first": partial(_publish, order="deltas-first"),
+    "publish --repair": _repair,
+    "prune": _prune,
+    "prune --reconcile --force": _reconcile,
+}
+
+
+def test_the_readme_says_at_how_many_points_this_is_tried(tmp_path: Path) -> None:
+    stated = re.search(r"tried at more\s+than\s+([0-9,]+)\s+points", (ROOT / "README.md").read_text("utf-8"))
+    assert stated is not None
+    counts = {}
+    for number, (name, make) in enumerate(SCENES.items()):
+        scene = make(tmp_path / str(number))
+        counts[name] = count_points(scene.before, scene.run)
+    assert 0.8 * sum(counts.values()) < int(stated[1].replace(",", "")) < sum(counts.values()), counts
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_run_that_dies_at_any_call(name: str, tmp_path: Path) -> None:
+    """A reader stumbles over nothing new, and the next run ends in the bytes of one that nobody disturbed."""
+    scene = SCENES[name](tmp_path)
+    undisturbed = scene.before.copy()
+    scene.run(undisturbed)
+    wanted = undisturbed.published()
+    assert problems(wanted, at_rest=True) == []
+    assert unproven(wanted) == []
+    assert wanted != scene.before.published()
+    known = problems(scene.before.contents)
+    count = 0
+    tried = set()
+    for death in chain.from_iterable(deaths(scene.before, scene.run, mode) for mode in FAILURE_MODES):
+        count += 1
+        state = frozenset(death.folder.contents.items())
+        if state in tried:
+            continue  # after one call is before the next
+        tried.add(state)
+        assert set(problems(death.folder.contents)) <= set(known), death
+        scene.run(death.folder)
+        assert problems(death.folder.contents, at_rest=True) == [], death
+        found = death.folder.published()
+        assert {key: found.get(key) for key in wanted} == wanted, death
+        assert found.keys() - wanted.keys() <= _unreferenced(death.folder), death
+    assert count == count_points(scene.before, scene.run)
+
+
+def _unreferenced(folder: MemoryFolder) -> set[Key]:
+    """A delta manifest that lists what the dead run had made, and no more: it goes like any that was replaced."""
+    ledger = LedgerStore(folder).load()
+    assert ledger is not None
+    return {key for key, record in ledger.keys.items() if record.unreferenced is not None}
+
+
+@pytest.fixture(params=["images-first", "deltas-first"])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
+    return _four_nights(tmp_path, request.param)
 
 
 def test_the_layout_has_moved_on_before_the_next_run(shop: Shop) -> None:
     """What was being written when the run died is nowhere any more: the next night is published all the same."""
     before = shop.folder.copy()
     first = _latest(before)
-    for call, folder in _failures(shop, before, "before", step=4):
+    for death in deaths(before, _fifth_night(shop), "before", step=4):
+        folder = death.folder
         _layouts(shop, 5)
         outcome = shop.run(10, target=folder)
-        assert outcome.exit_code is ExitCode.SUCCESS, call
-        assert problems(folder.contents, at_rest=True) == [], call
+        assert outcome.exit_code is ExitCode.SUCCESS, death
+        assert problems(folder.contents, at_rest=True) == [], death
         assert _latest(folder) != first
-        assert set(folder.published()) <= set(outcome.ledger.keys), call
+        assert set(folder.published()) <= set(outcome.ledger.keys), death
         again = shop.run(10, target=folder)
-        assert (again.written.keys, again.made) == (0, ()), call
+        assert (again.written.keys, again.made) == (0, ()), death
         _layouts(shop, 4)
 
 
@@ -105,15 +181,16 @@ def test_the_layout_has_moved_on_before_the_next_run(shop: Shop) -> None:
 def test_the_layout_goes_back_before_the_next_run(shop: Shop, back: int) -> None:
     """To what the dead run was about to replace, or to what it was deleting: the ledger claims nothing that is gone."""
     before = shop.folder.copy()
-    for call, folder in _failures(shop, before, "after", step=2):
+    for death in deaths(before, _fifth_night(shop), "after", step=2):
+        folder = death.folder
         _layouts(shop, back)
         outcome = shop.run(8, target=folder)
-        assert outcome.exit_code is ExitCode.SUCCESS, call
-        assert problems(folder.contents, at_rest=True) == [], call
+        assert outcome.exit_code is ExitCode.SUCCESS, death
+        assert problems(folder.contents, at_rest=True) == [], death
         assert (
             sha256(_latest(folder)) == json.loads((shop.path / "app/index.json").read_bytes())["manifests"][1]["digest"]
         )
-        assert set(folder.published()) <= set(outcome.ledger.keys), call
+        assert set(folder.published()) <= set(outcome.ledger.keys), death
         _layouts(shop, 4)
 
 
@@ -122,16 +199,21 @@ def test_the_layout_cannot_be_read_in_the_next_run(shop: Shop) -> None:
     before = shop.folder.copy()
     index = shop.path / "app" / "index.json"
     whole = index.read_bytes()
-    for call, folder in _failures(shop, before, "after", step=4):
+    for death in deaths(before, _fifth_night(shop), "after", step=4):
+        folder = death.folder
         index.write_bytes(b"damaged")
         present = set(folder.published())
         outcome = shop.run(9, target=folder)
-        assert outcome.exit_code is ExitCode.PARTLY_DONE, call
+        assert outcome.exit_code is ExitCode.PARTLY_DONE, death
         assert list(outcome.failed) == ["app"]
-        assert problems(folder.contents) == [], call
-        assert not {key for key in present - set(folder.published()) if "/typed/" not in key}, call
+        assert problems(folder.contents) == [], death
+        assert not {key for key in present - set(folder.published()) if "/typed/" not in key}, death
         assert Key("v2/app/manifests/latest") in folder.contents
         index.write_bytes(whole)
+
+
+def _fifth_night(shop: Shop) -> Run:
+    return lambda target: shop.run(8, target=target)
 
 
 def _latest(folder: MemoryFolder) -> bytes:

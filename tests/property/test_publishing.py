@@ -55,7 +55,7 @@ def _fails(shop: Shop, now: float, failure: tuple[int, FailureMode, bool]) -> bo
     except InjectedError:
         return True
     # a failure at one layer's read is one delta's failure, and no longer the run's
-    return target.fired
+    return target.failed is not None
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -50,7 +50,7 @@ def test_a_failing_put_has_its_effect_or_none(inner: Target, mode: FailureMode, 
     target = FailingTarget(inner, fail_at=1, mode=mode)
     with pytest.raises(InjectedError, match="a: the put was made to fail"):
         put(target, A, b"after!")
-    assert target.fired
+    assert target.failed is not None
     assert read_bytes(inner, A, limit=10) == kept
     assert list(inner.keys()) == [A]
 
@@ -98,7 +98,7 @@ def test_a_failing_read_raises(inner: Target, read: Callable[[Target], object], 
 def test_only_the_chosen_call_fails_or_all_from_it_on(inner: Target, mode: FailureMode, stays_down: bool) -> None:
     target = FailingTarget(inner, fail_at=2, mode=mode, stays_down=stays_down)
     put(target, B, b"works")
-    assert not target.fired
+    assert target.failed is None
     with pytest.raises(InjectedError):
         put(target, B, b"fails")
     if stays_down:
