@@ -8,7 +8,7 @@ Rule 4. What is pending from a run that died is written again, from a layout or 
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -172,16 +172,19 @@ def stored_content(ledger: Ledger) -> dict[Digest, Key]:
     }
 
 
-def found_content(ledger: Ledger, target: Target) -> dict[Digest, Key]:
+def found_content(ledger: Ledger, target: Target, *, damaged: Container[Key] = ()) -> dict[Digest, Key]:
     """`stored_content`, and what a run that died has stored of the pending keys, by a look at each of them.
 
-    A key that ends with the digest of its bytes holds them or is not there, since a put is verified and atomic.
-    Raises TargetError.
+    A key that ends with the digest of its bytes holds them or is not there, since a put is verified and atomic, unless
+    it is known to be `damaged`. Raises TargetError.
     """
     pending = {
         record.digest: key
         for key, record in ledger.keys.items()
-        if record.is_pending and key.endswith(f"/{record.digest}") and target.stat(key) is not None
+        if record.is_pending
+        and key not in damaged
+        and key.endswith(f"/{record.digest}")
+        and target.stat(key) is not None
     }
     return pending | stored_content(ledger)
 

@@ -6,6 +6,8 @@ Rule 2. Only keys that the ledger knows are looked at, and only what is certainl
 Rule 3. Damaged content is deleted before it is written again. Its name is its digest, so no reader misses it, and a
         target may take an object that it wrote once for whole.
 Rule 4. What leads to bytes that nobody has goes at once and not after the grace period: nobody could use it.
+Rule 5. Where a large share of the images would have to go, a mistake is likelier than a loss (a volume that is not
+        mounted, a half-done copy of the tree): then nothing is changed unless a person says so.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .content import chunks
+from .errors import DeltapressError, ExitCode
 from .ledger.document import Ledger
 from .ledger.records import KeyRecord
 from .oci.fields import FieldError
@@ -40,6 +43,12 @@ class Repair:
         return f"{self.key}: {self.problem}; {self.remedy}"
 
 
+class TooMuchLostError(DeltapressError):
+    """A repair would un-list so large a share of the images that the storage as a whole is likely to be at fault."""
+
+    exit_code = ExitCode.TARGET_FAILED
+
+
 def is_content(key: Key, record: KeyRecord) -> bool:
     """True for a key that is named for the digest of its bytes, so that it holds them or must not be there."""
     return key.endswith(f"/{record.digest}")
@@ -62,8 +71,25 @@ def find_damage(target: Target, records: Mapping[Key, KeyRecord], *, progress: P
     return found
 
 
+def check_losses(damage: int, *, lost: int, images: int, max_delete: float) -> None:
+    """Raises TooMuchLostError when more than the share `max_delete` of the published `images` is `lost`.
+
+    Lost are those that neither a layout nor another key can give back; `damage` counts the damaged keys.
+    """
+    if lost > max_delete * images:
+        raise TooMuchLostError(
+            f"repair would un-list {lost:,} of {images:,} images, more than max_delete = {max_delete:g} allows, since "
+            f"{damage:,} files are missing or damaged; nothing was changed. Look whether all of the storage is there, "
+            "and the lost images in the layouts; if they are really lost, run publish with --repair --force"
+        )
+
+
 def remove_spoiled(target: Target, damage: Iterable[Key], records: Mapping[Key, KeyRecord]) -> None:
-    """Delete the damaged content. Raises TargetError; then the ledger still claims it, and the next repair finds it."""
+    """Delete the damaged content.
+
+    The ledger is not saved for that: if it still claims what is gone, the next repair finds it missing. Raises
+    TargetError.
+    """
     with threads(target.concurrency) as each:
         for _ in each(target.delete, [key for key in damage if is_content(key, records[key])]):
             pass

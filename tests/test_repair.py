@@ -13,6 +13,7 @@ from pipeline.ledger.store import LedgerStore
 from pipeline.oci.keys import LEDGER_KEY, Key
 from pipeline.press import Outcome
 from pipeline.progress import Silent
+from pipeline.repair import TooMuchLostError
 from pipeline.targets.base import TargetError
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.wrappers import FailingTarget, FailureMode, InjectedError, RecordingTarget
@@ -161,6 +162,42 @@ def test_a_lost_image_takes_its_tags_and_nobody_is_led_back(shop: Shop) -> None:
     shop.images({"latest": app(2)})
     assert shop.run(4).exit_code is ExitCode.SUCCESS
     assert problems(shop.folder.contents, at_rest=True) == []
+
+
+def test_what_makes_nearly_everything_look_lost_changes_nothing_without_force(shop: Shop) -> None:
+    """As when the tree was copied without its blobs, and the layout is that of today: two of three images are lost."""
+    shop.policy = shop.policy.replace("max_delete = 1.0", "max_delete = 0.6")
+    shop.repositories = {"app": ""}
+    for number in (1, 2, 3):
+        shop.images({"latest": app(number)})
+        shop.run(number)
+    whole = shop.folder.copy()
+    for index, key in enumerate([key for key in whole.contents if "/blobs/" in key]):
+        if index % 2:
+            del shop.folder.contents[key]
+        else:
+            shop.folder.contents[key] = b"?"
+    before = dict(shop.folder.contents)
+    with pytest.raises(TooMuchLostError, match=r"un-list 2 of 3 images.*; nothing was changed.*--force") as caught:
+        shop.run(4, repair=True)
+    assert caught.value.exit_code is ExitCode.TARGET_FAILED
+    assert shop.folder.contents == before
+    outcome = shop.run(4, repair=True, force=True)
+    assert (outcome.exit_code, len(outcome.lost)) == (ExitCode.PARTLY_DONE, 2)
+    assert list(Client(shop.folder.contents).tags("app")) == ["latest"]
+    assert problems(shop.folder.contents, at_rest=True) == []
+
+
+def test_what_the_layouts_give_back_needs_no_force(shop: Shop) -> None:
+    shop.policy = shop.policy.replace("max_delete = 1.0", "max_delete = 0.0")
+    shop.repositories = {"app": ""}
+    shop.images({"1.0": app(0), "1.1": app(1)})
+    shop.run(1)
+    wanted = shop.folder.published()
+    shop.folder.contents = {LEDGER_KEY: shop.folder.contents[LEDGER_KEY]}
+    outcome = shop.run(3, repair=True)
+    assert (outcome.exit_code, outcome.lost) == (ExitCode.SUCCESS, ())
+    assert shop.folder.published() == wanted
 
 
 def test_tags_go_before_the_manifests_to_which_they_lead(shop: Shop) -> None:

@@ -67,7 +67,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--force", action="store_true", help="delete more than [policy] max_delete allows")
+    parser.add_argument("--force", action="store_true", help="delete or un-list more than [policy] max_delete allows")
 
 
 def add_wait(parser: argparse.ArgumentParser) -> None:

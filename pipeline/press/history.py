@@ -1,7 +1,6 @@
 """The ledger, after every layout that can be read was seen.
 
-Nothing is written here: what is remembered is saved with the first key that is. (A repair deletes damaged content; a
-ledger that is not saved after that still claims it, as before, and the next repair finds it missing.)
+Nothing is written here: what is remembered is saved with the first key that is.
 """
 
 from collections.abc import Mapping, Set
@@ -21,7 +20,7 @@ from ..prune import without_lost
 from ..publish import found_content
 from ..published import by_repository
 from ..rebuild import rebuild
-from ..repair import find_damage, remove_spoiled
+from ..repair import check_losses, find_damage
 from ..retention import pinned_images, retain
 from ..versions import advance, forget
 from .outcome import Settings
@@ -91,14 +90,13 @@ def read_history(
 ) -> History:
     """See every layout but those of `given_up`. What cannot be read stays as it was published.
 
-    Raises what `load` raises.
+    Raises what `load` raises, and TooMuchLostError.
     """
     loaded = load(store, settings)
     ledger = loaded.ledger
     damage: dict[Key, str] = {}
     if settings.repair:
         damage = find_damage(store.target, ledger.keys, progress=progress)
-        remove_spoiled(store.target, damage, ledger.keys)
         ledger = ledger.with_pending(damage)
     notes: list[str] = []
     if loaded.rebuilt is not None:
@@ -108,7 +106,7 @@ def read_history(
     seen, failed = _observe(config, ledger, settings, given_up)
     for name, layout in seen.items():
         notes.extend(f"{name}: {line}" for line in layout.skipped)
-    found = found_content(ledger, store.target)
+    found = found_content(ledger, store.target, damaged=damage)
     if settings.repair:
         found = _copies(ledger) | found
     repositories = dict(ledger.repositories)
@@ -116,6 +114,9 @@ def read_history(
         repositories[name] = advance(repositories.get(name, RepositoryRecord()), layout.observation, now=settings.now)
     unfinished, lost = _forget_lost(repositories, found, seen, ledger=ledger, damage=damage)
     notes.extend(unfinished)
+    if settings.repair and not settings.force:
+        images = sum(len(record.images) for record in ledger.repositories.values())
+        check_losses(len(damage), lost=len(lost), images=images, max_delete=config.max_delete)
     for repository in config.repositories:
         if repository.name in seen and repository.name in repositories:
             record = repositories[repository.name]

@@ -36,7 +36,7 @@ from ..prune import (
 )
 from ..publish import SourceChangedError, Stock, StoredContent, Written, plan_writes, publish, stored_content
 from ..reconcile import Reconciliation, compare_keys, delete_stray
-from ..repair import Repair, broken_keys
+from ..repair import Repair, broken_keys, remove_spoiled
 from ..savings import savings
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
@@ -52,6 +52,7 @@ def run(config: Config, target: Target, settings: Settings, *, progress: Progres
         TargetError: the storage failed, or another publisher holds the lock.
         LedgerError: a newer deltapress wrote the ledger.
         CollisionError: two names cannot stand in one tree.
+        TooMuchLostError: a repair would un-list so much that a person must say so.
     """
     with target.lock(now=settings.now, wait=settings.wait) as held:
         press = _Press(config, target, settings, progress, held)
@@ -127,6 +128,7 @@ class _Press:
         tree = self._tree(ledger, plan)
         if self._settings.repair:
             self._damage |= history.damage
+            remove_spoiled(self._target, history.damage, ledger.keys)
             ledger = self._write(tree, ledger, history)  # whatever the order: what is broken is un-listed first
             ledger = self._remove_broken(tree, ledger, history)
         else:
