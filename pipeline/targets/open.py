@@ -14,6 +14,7 @@ from .s3.options import S3Options
 S3_SCHEME: Final = "s3://"
 # S3 user guide, "General purpose bucket naming rules"; some servers take upper-case letters and underscores too.
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_NO_CREDENTIALS: Final = "may hold no user and no password; credentials come from the AWS_… variables or a profile"
 
 
 class TargetURLError(DeltapressError):
@@ -40,6 +41,9 @@ def open_target(url: str, base: Path, *, s3: S3Options | None = None) -> Target:
         from .s3.target import S3Target  # here, because boto3 takes a third of a second, and directories do without
 
         return S3Target(bucket, prefix, s3 or S3Options())
+    scheme, colon, rest = url.partition("://")
+    if colon and "@" in rest.partition("/")[0]:
+        raise TargetURLError(f"{scheme}://…", _NO_CREDENTIALS)  # not repeated
     if url.startswith("file:"):
         return DirectoryTarget(_path_of(url))
     if "://" in url:
@@ -53,10 +57,7 @@ def _bucket_of(url: str) -> tuple[str, str]:
     """The name of the bucket, and the prefix, empty or ending with '/'."""
     bucket, _, path = url.removeprefix(S3_SCHEME).partition("/")
     if "@" in bucket or ":" in bucket:
-        # whatever stands there may be a secret, and is not repeated
-        raise TargetURLError(
-            S3_SCHEME + "…", "holds more than a bucket; credentials come from the AWS_… variables or a profile"
-        )
+        raise TargetURLError(f"{S3_SCHEME}…", _NO_CREDENTIALS)  # not repeated
     if not _BUCKET.fullmatch(bucket):
         raise TargetURLError(url, "has no legal bucket name; write s3://bucket or s3://bucket/prefix")
     path = path.removesuffix("/")

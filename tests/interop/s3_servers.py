@@ -50,7 +50,8 @@ class Storage:
 
     def client(self) -> Any:
         """boto3's own, for what somebody else does to the bucket."""
-        return boto3.client("s3", endpoint_url=self.endpoint)
+        # a session of its own: the shared one would keep the credentials that another test has set
+        return boto3.session.Session().client("s3", endpoint_url=self.endpoint)
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -19,7 +19,8 @@ from typing import Final, Literal
 #   lost     the server carries it out, and the connection ends before the answer
 #   cut      half of the answer's body arrives
 #   unknown  501 NotImplemented, as Swift says to a conditional write; the server never sees it
-Fault = Literal["busy", "expired", "hang", "drop", "lost", "cut", "unknown"]
+#   echo     400 with all that identifies the sender in its text; echo-refused is the same with 403
+Fault = Literal["busy", "expired", "hang", "drop", "lost", "cut", "unknown", "echo", "echo-refused"]
 
 _ANSWERS: Final = {
     "busy": (503, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"),
@@ -93,6 +94,12 @@ class FaultyProxy:
         fault = self.fault(request)
         if fault in _ANSWERS:
             status, text = _ANSWERS[fault]
+            _answer(handler, status, {"Content-Type": "application/xml"}, text, len(text))
+            return
+        if fault in {"echo", "echo-refused"}:
+            said = " ".join(f"{name}={value}" for name, value in handler.headers.items())
+            text = f"<Error><Code>AuthorizationFailed</Code><Message>{said}</Message></Error>".encode()
+            status = 400 if fault == "echo" else 403
             _answer(handler, status, {"Content-Type": "application/xml"}, text, len(text))
             return
         if fault == "hang":

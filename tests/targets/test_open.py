@@ -75,7 +75,16 @@ def test_an_s3_url_is_a_bucket_with_a_prefix(url: str, shown: str) -> None:
     assert (target.url, target.concurrency, target.stores_headers) == (shown, 3, True)
 
 
-@pytest.mark.parametrize("url", ["s3://AKIA:hunter2@bucket/x", "s3://hunter2@bucket", "s3://bucket:hunter2/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://AKIA:hunter2@bucket/x",
+        "s3://hunter2@bucket",
+        "s3://bucket:hunter2/x",
+        "https://u:hunter2@h/x",
+        "file://u:hunter2@h/x",
+    ],
+)
 def test_what_may_be_a_secret_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(TargetURLError) as caught:
         open_target(url, Path("/base"))
@@ -86,7 +95,7 @@ def test_what_may_be_a_secret_is_refused_and_not_repeated(url: str) -> None:
     ("options", "problem"),
     [
         (S3Options(profile="nobody"), "no credentials .ProfileNotFound.; set `profile`"),
-        (S3Options(endpoint="http://a b"), "Invalid endpoint: http://a b; correct `endpoint` or `region`"),
+        (S3Options(endpoint="http://a b"), "the endpoint is no URL; correct `endpoint` or `region`"),
         (S3Options(region="not a region"), "not a region.*; correct `endpoint` or `region`"),
     ],
 )

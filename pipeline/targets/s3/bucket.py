@@ -1,7 +1,8 @@
 """The one door of boto3: single requests, and its errors translated once.
 
 Rule 1. Whatever goes wrong is a TargetError: KeyMissingError for a missing key, ConditionError where a condition was
-        not met, UnsupportedError for what the server does not know. No message holds a secret.
+        not met, UnsupportedError for what the server does not know. No message holds a secret; and since botocore's
+        may (a URL with a password, an answer that repeats a token), none is chained where a traceback would show it.
 Rule 2. Retries, their pauses and the time-outs are botocore's, in its adaptive mode. A request that was retried may
         have had its effect the first time: callers ask again after a ConditionError.
 Rule 3. ETags are opaque, and stand here without quotes: Ceph refuses the quoted form of If-Match.
@@ -164,9 +165,15 @@ class Bucket:
             try:
                 self._client = session.client("s3", endpoint_url=options.endpoint, config=config)
             except ValueError as error:  # of an endpoint that is no URL, from the configuration or the environment
+                said = str(error)[:_MAX_PROBLEM] if isinstance(error, boto.BotoCoreError) else "the endpoint is no URL"
                 raise TargetError(
-                    f"{str(error)[:_MAX_PROBLEM]}; correct `endpoint` or `region` in [target.s3]"
-                ) from error
+                    f"{said}; correct `endpoint` or `region` in [target.s3], or the AWS_… variables"
+                ) from None
+        if "@" in self._client.meta.endpoint_url:
+            raise TargetError(
+                "the endpoint holds a user name or a password, which no S3 server reads there; take it out of "
+                f"AWS_ENDPOINT_URL (target {self.url})"
+            )
         if guard is not None:
             for operation in _WRITES:
                 self._client.meta.events.register(f"before-send.s3.{operation}", lambda **_: guard())
@@ -355,6 +362,17 @@ def _name(error: Exception) -> str:
     return type(error).__name__.removesuffix("Error")
 
 
+def _reason(error: BaseException) -> str:
+    """The kind of an error of the network, and what the system said of it: that knows neither URLs nor headers."""
+    name, words = type(error).__name__.removesuffix("Error"), ""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror:
+            words = f": {below.strerror}"
+        below = below.__cause__ or below.__context__
+    return name + words
+
+
 @contextmanager
 def _translated(url: str, key: Key | None, over: Version | None = None) -> Iterator[None]:
     """`over` is not None for a write under a condition: a missing key then means that the condition is not met."""
@@ -371,19 +389,19 @@ def _translated(url: str, key: Key | None, over: Version | None = None) -> Itera
         )
         if over is not None and isinstance(fault, KeyMissingError):
             fault = ConditionError(key)
-        raise fault from error
+        raise fault from None
     except _UNCREDENTIALED as error:
         raise TargetError(
             f"no credentials ({_name(error)}); set `profile` in [target.s3], the AWS_… variables, or a role "
             f"(target {url})",
             key=key,
-        ) from error
+        ) from None
     except _UNREACHABLE as error:
         raise TargetError(
-            f"the server does not answer ({_name(error)}, no retry helped); check `endpoint` and the "
+            f"the server does not answer ({_reason(error)}; no retry helped); check `endpoint` and the "
             f"network, and run again (target {url})",
             key=key,
-        ) from error
+        ) from None
     except boto.BotoCoreError as error:
         problem = str(error).partition("\n")[0][:_MAX_PROBLEM]
-        raise TargetError(f"{_name(error)}: {problem} (target {url})", key=key) from error
+        raise TargetError(f"{_name(error)}: {problem} (target {url})", key=key) from None

@@ -1,14 +1,17 @@
 """What a bucket answers, in our words.
 
 Rule. The texts of a refusal (status 401 and 403) are ours alone: what a server says there may repeat a credential.
-      Other texts of a server are cut short and made printable.
+      Other texts of a server are cut short and made printable, and what could be a key or a token is left out.
 """
 
+import re
 from typing import Final
 
 from ..base import KeyMissingError, TargetError
 
 _MAX_MESSAGE: Final = 160
+# long words of which a digit, a sign of base64 or of a query is part; the shortest key of AWS has 16 characters
+_SECRET: Final = re.compile(r"(?=[^\s]*[0-9+/=%])[\w+/=%-]{16,}")
 _MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
 _CONDITION: Final = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "NoSuchUpload"})
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"})
@@ -65,4 +68,4 @@ def _advice(code: str, status: int, message: str) -> str:
 
 def _short(text: str) -> str:
     """A server's text, fit for one line of a log."""
-    return "".join(char if char.isprintable() else " " for char in text[:_MAX_MESSAGE])
+    return "".join(char if char.isprintable() else " " for char in _SECRET.sub("…", text)[:_MAX_MESSAGE])
