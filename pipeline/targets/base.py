@@ -6,7 +6,10 @@ Rule 2. Nothing is promised about two keys: the order of the calls is the commit
 Rule 3. `put` verifies what it writes: content whose size or digest differs from the promised ones leaves the key as it
         was.
 Rule 4. `LOCK_KEY` and names with `TEMPORARY_PREFIX` belong to the target; no caller puts, deletes or is shown them.
-Rule 5. Every failure of the storage is a `TargetError`; a missing key is `KeyMissingError`. No other exception escapes.
+Rule 5. A key whose headers say that it changes is put only over what this publisher has read or written there since it
+        took the lock, if it has: what a rival wrote meanwhile is a `LostUpdateError`, and stays. Only one publisher
+        holds the lock; this is for a storage whose locks do not work.
+Rule 6. Every failure of the storage is a `TargetError`; a missing key is `KeyMissingError`. No other exception escapes.
 """
 
 from collections.abc import Iterator
@@ -144,6 +147,7 @@ class Target(Protocol):
 
         Raises:
             ContentChangedError: the content is not what `digest` and its size promise; the key is as before.
+            LostUpdateError: somebody else has written it meanwhile (rule 5); the key is as they left it.
             TargetError: the storage failed; the key holds the old bytes or, if the failure came late, the new ones.
         """
         ...

@@ -9,6 +9,8 @@ Rule 3. Clients compare a file's time in whole seconds (RFC 9110, section 8.8.2)
         partner's time.
 Rule 4. A link is made only to a file of this user that holds the very bytes: neither another user's file nor a damaged
         one gets a name in the tree.
+Rule 5. What a run has read or written of a file that changes is remembered by time and size: by rule 3, whatever a
+        rival writes has another time. So a lost update is noticed where the file system's locks do nothing.
 """
 
 import errno
@@ -20,17 +22,19 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, Self, cast
 
 from ..content import CHUNK, Content
 from ..oci.digest import Digest
 from ..oci.keys import IMMUTABLE, Headers, Key
-from .base import LOCK_KEY, TEMPORARY_PREFIX, Held, KeyMissingError, Stored, TargetError
+from .base import LOCK_KEY, TEMPORARY_PREFIX, Held, KeyMissingError, LostUpdateError, Stored, TargetError
 from .checks import MAX_KEY, check_key, is_key, verified
-from .flock import locked
+from .flock import last_holder, locked
 from .folders import Folders
+from .holder import Holder
 
 _TEMPORARY: Final = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{16}\.tmp")
 _FILE_MODE: Final = 0o644
@@ -75,10 +79,13 @@ class DirectoryTarget:
         self._folders = Folders(path)
         # Held while a folder's first file comes or its last one goes: no `put` may lose the folder that it has entered.
         self._shape = threading.Lock()
+        self._seen: dict[Key, _Version | None] = {}
+        self._holder: Holder | None = None
 
     def open(self, key: Key) -> BinaryIO:
         with self._translated(key):
             file = self._open_file(key)
+        self._seen[key] = None if file is None else _Version.of(os.fstat(file))
         if file is None:
             raise KeyMissingError(key)
         return cast(BinaryIO, io.BufferedReader(_Reader(file, key, self.url), CHUNK))
@@ -99,9 +106,13 @@ class DirectoryTarget:
         is_lasting = headers.cache_control == IMMUTABLE
         with self._translated(key):
             if self._is_stored(parts, name, content.size, digest):
+                self._seen.pop(key, None)
                 return
             with self._temporary(parts) as (folder, temporary, file):
                 present = _lstat(folder, name)
+                if not is_lasting and self._is_changed(key, folder, name, present):
+                    raise LostUpdateError(key, self._rival())
+                self._seen.pop(key, None)  # until the write has succeeded: a failure may come after the effect
                 may_link = is_lasting and not present
                 if not (source and may_link and self._link(source, folder, temporary, content.size, digest)):
                     for data in verified(key, content, digest):
@@ -112,9 +123,12 @@ class DirectoryTarget:
                     os.fsync(file)
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
                 os.fsync(folder)
+                if not is_lasting:
+                    self._seen[key] = _Version.of(os.fstat(file), digest)
 
     def delete(self, key: Key) -> None:
         *parts, name = check_key(key)
+        self._seen.pop(key, None)
         with self._translated(key), self._shape, suppress(FileNotFoundError, NotADirectoryError):
             with self._folders.opened(parts) as folder:
                 present = _lstat(folder, name)
@@ -136,6 +150,8 @@ class DirectoryTarget:
                 taken = stack.enter_context(locked(folder, name, now=now, wait=wait))
                 if taken.has_died:
                     self._remove_leftovers()
+            self._seen.clear()  # what was seen without the lock may have been changed under it
+            self._holder = Holder.this_process(now)
             # that of the file server, where there is one
             clock = datetime.fromtimestamp(taken.written, UTC)
             yield Held(last=taken.last.since if taken.last else None, clock=clock)
@@ -165,6 +181,28 @@ class DirectoryTarget:
                 return True
         except FileNotFoundError:
             return False
+
+    def _is_changed(self, key: Key, folder: int, name: str, present: os.stat_result | None) -> bool:
+        """True if somebody else has written or removed the file since this run has read or written it."""
+        if key not in self._seen:
+            return False
+        seen = self._seen[key]
+        if seen is None or present is None:
+            return (seen is None) != (present is None)
+        if seen.is_of(present):
+            return False
+        # a file server may keep times less exactly than it first says
+        return seen.digest is None or not _holds(folder, name, present.st_size, seen.digest)
+
+    def _rival(self) -> Holder | None:
+        """Who has taken the lock after this run, as far as that can be told."""
+        *parts, name = LOCK_KEY.split("/")
+        try:
+            with self._folders.opened(parts) as folder:
+                holder = last_holder(folder, name)
+        except OSError:
+            return None
+        return None if holder == self._holder else holder
 
     @contextmanager
     def _temporary(self, parts: Sequence[str]) -> Iterator[tuple[int, str, int]]:
@@ -229,6 +267,22 @@ class DirectoryTarget:
             yield
         except OSError as error:
             raise _target_error(error, key, self.url) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Version:
+    """Some bytes of a file, told by its time and size; `digest` is that of what this run wrote itself."""
+
+    modified: int
+    size: int
+    digest: Digest | None
+
+    @classmethod
+    def of(cls, info: os.stat_result, digest: Digest | None = None) -> Self:
+        return cls(modified=info.st_mtime_ns, size=info.st_size, digest=digest)
+
+    def is_of(self, info: os.stat_result) -> bool:
+        return (self.modified, self.size) == (info.st_mtime_ns, info.st_size)
 
 
 class _Reader(io.FileIO):

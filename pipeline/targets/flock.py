@@ -77,6 +77,15 @@ def locked(folder: int, name: str, *, now: datetime, wait: float) -> Iterator[Ta
             os.close(lock)
 
 
+def last_holder(folder: int, name: str) -> Holder | None:
+    """Who took the lock last, if the file says so. Raises OSError."""
+    lock = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return _read(lock).holder
+    finally:
+        os.close(lock)
+
+
 def _acquire(folder: int, name: str, *, deadline: float) -> int:
     while True:
         lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)

@@ -4,37 +4,41 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO
 
 from ..content import Content
 from ..oci.digest import Digest
-from ..oci.keys import Headers, Key
-from .base import Held, KeyMissingError, LockHeldError, Stored
+from ..oci.keys import IMMUTABLE, Headers, Key
+from .base import Held, KeyMissingError, LockHeldError, LostUpdateError, Stored
 from .checks import check_object_key, verified
 from .holder import Holder
 
 
 class MemoryTarget:
-    """A dictionary. `contents` and `headers` are what a reader would be served; tests may damage them."""
+    """A dictionary. `contents` and `headers` are what a reader would be served; tests may damage them.
+
+    With `rival` a second publisher on the same storage.
+    """
 
     url = "memory:"
     stores_headers = True
     concurrency = 1
     caveats = ()
 
-    def __init__(self) -> None:
-        self.contents: dict[Key, bytes] = {}
-        self.headers: dict[Key, Headers] = {}
-        self._lock = threading.Lock()
-        self._holder: Holder | None = None
+    def __init__(self, rival: "MemoryTarget | None" = None) -> None:
+        self.contents: dict[Key, bytes] = {} if rival is None else rival.contents
+        self.headers: dict[Key, Headers] = {} if rival is None else rival.headers
+        self._lock: _Lock = _Lock() if rival is None else rival._lock
+        self._seen: dict[Key, bytes | None] = {}
 
     def open(self, key: Key) -> BinaryIO:
         check_object_key(key)
-        try:
-            return io.BytesIO(self.contents[key])
-        except KeyError:
-            raise KeyMissingError(key) from None
+        data = self._seen[key] = self.contents.get(key)
+        if data is None:
+            raise KeyMissingError(key)
+        return io.BytesIO(data)
 
     def stat(self, key: Key) -> Stored | None:
         check_object_key(key)
@@ -46,11 +50,15 @@ class MemoryTarget:
         if same_as is not None:
             check_object_key(same_as)
         data = b"".join(verified(key, content, digest))
+        present = self.contents.get(key)
+        if headers.cache_control != IMMUTABLE and self._seen.get(key, present) != present != data:
+            raise LostUpdateError(key, None)
         self.headers[key] = headers
-        self.contents[key] = data
+        self._seen[key] = self.contents[key] = data
 
     def delete(self, key: Key) -> None:
         check_object_key(key)
+        self._seen.pop(key, None)
         self.contents.pop(key, None)
         self.headers.pop(key, None)
 
@@ -59,11 +67,18 @@ class MemoryTarget:
 
     @contextmanager
     def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
-        if not self._lock.acquire(timeout=wait):
-            raise LockHeldError(self._holder)
+        if not self._lock.is_free.acquire(timeout=wait):
+            raise LockHeldError(self._lock.holder)
         try:
-            self._holder = Holder.this_process(now)
+            self._lock.holder = Holder.this_process(now)
+            self._seen.clear()
             yield Held()
         finally:
-            self._holder = None
-            self._lock.release()
+            self._lock.holder = None
+            self._lock.is_free.release()
+
+
+@dataclass(slots=True)
+class _Lock:
+    is_free: threading.Lock = field(default_factory=threading.Lock)
+    holder: Holder | None = None

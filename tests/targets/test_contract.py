@@ -18,6 +18,7 @@ from pipeline.targets.base import (
     ContentChangedError,
     KeyMissingError,
     LockHeldError,
+    LostUpdateError,
     Stored,
     Target,
     TargetError,
@@ -59,9 +60,9 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Opene
         return lambda: S3Target(storage.bucket, prefix, options, times=Times(pause=0.2))
     memory = MemoryTarget()
     openers: dict[str, Opener] = {
-        "memory": lambda: memory,
+        "memory": lambda: MemoryTarget(memory),
         "directory": lambda: DirectoryTarget(tmp_path / "tree"),
-        "recording": lambda: RecordingTarget(memory),
+        "recording": lambda: RecordingTarget(MemoryTarget(memory)),
         "failing": lambda: FailingTarget(DirectoryTarget(tmp_path / "tree"), fail_at=0),
     }
     return openers[request.param]
@@ -322,6 +323,48 @@ def test_who_waits_gets_the_lock_when_it_is_free(opener: Opener) -> None:
             order.append("first")
         waiting.result(60)
     assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("seen", ["missing", "read", "written"])
+@pytest.mark.parametrize("theirs", [b"new", b"another size", None], ids=["as long", "longer", "deleted"])
+def test_what_a_rival_wrote_is_not_overwritten(opener: Opener, seen: str, theirs: bytes | None) -> None:
+    """Two who both believe that they hold the lock."""
+    ours, rival = opener(), opener()
+    if seen == "missing":
+        with pytest.raises(KeyMissingError):
+            ours.open(KEY)
+        put(rival, KEY, b"for a moment")
+    else:
+        put(opener(), KEY, b"old")
+        assert get(ours, KEY) == b"old"
+        if seen == "written":
+            put(ours, KEY, b"our")
+    if theirs is not None:
+        put(rival, KEY, theirs)
+    elif seen == "missing":
+        theirs = b"for a moment"
+    else:
+        rival.delete(KEY)
+
+    with pytest.raises(LostUpdateError, match="was changed by a process that left no name during this run"):
+        put(ours, KEY, b"and")
+
+    assert list(rival.keys()) == ([] if theirs is None else [KEY])
+    assert theirs is None or get(rival, KEY) == theirs
+    with ours.lock(now=NOW, wait=0):
+        put(ours, KEY, b"and")
+        put(ours, KEY, b"and more")
+    assert get(opener(), KEY) == b"and more"
+
+
+def test_a_rival_who_wrote_the_same_did_no_harm(opener: Opener) -> None:
+    ours, rival = opener(), opener()
+    put(ours, KEY, b"old")
+    assert get(ours, KEY) == b"old"
+    put(rival, KEY, b"new")
+    put(ours, KEY, b"new")
+    put(ours, KEY, b"newer")
+    assert get(rival, KEY) == b"newer"
 
 
 def test_threads_may_put_and_delete_neighbours_at_once(target: Target) -> None:

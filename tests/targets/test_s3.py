@@ -216,16 +216,6 @@ def rivals(any_storage: Storage, prefix: str) -> tuple[S3Target, S3Target]:
     return first, second
 
 
-def test_a_rivals_update_is_not_overwritten(rivals: tuple[S3Target, S3Target]) -> None:
-    ours, theirs = rivals
-    put(ours, TAG_KEY, b"first")
-    read_bytes(ours, TAG_KEY, limit=10)
-    put(theirs, TAG_KEY, b"theirs")
-    with pytest.raises(LostUpdateError, match="was changed by a process that left no name during this run"):
-        put(ours, TAG_KEY, b"ours")
-    assert read_bytes(theirs, TAG_KEY, limit=10) == b"theirs"
-
-
 def test_what_appears_where_nothing_was_is_not_overwritten(rivals: tuple[S3Target, S3Target]) -> None:
     ours, theirs = rivals
     with pytest.raises(KeyMissingError):
@@ -236,15 +226,6 @@ def test_what_appears_where_nothing_was_is_not_overwritten(rivals: tuple[S3Targe
             put(ours, TAG_KEY, b"ours")
     assert caught.value.rival is not None
     assert read_bytes(theirs, TAG_KEY, limit=10) == b"theirs"
-
-
-def test_a_rival_who_wrote_the_same_is_none(rivals: tuple[S3Target, S3Target]) -> None:
-    ours, theirs = rivals
-    put(ours, TAG_KEY, b"first")
-    put(theirs, TAG_KEY, b"same")
-    put(ours, TAG_KEY, b"same")
-    put(ours, TAG_KEY, b"next")
-    assert read_bytes(theirs, TAG_KEY, limit=10) == b"next"
 
 
 def test_under_a_new_lock_a_run_begins_with_what_is_there(rivals: tuple[S3Target, S3Target]) -> None:
