@@ -108,23 +108,11 @@ class DirectoryTarget:
             if self._is_stored(parts, name, content.size, digest):
                 self._seen.pop(key, None)
                 return
-            with self._temporary(parts) as (folder, temporary, file):
-                present = _lstat(folder, name)
-                if not is_lasting and self._is_changed(key, folder, name, present):
-                    raise LostUpdateError(key, self._rival())
-                self._seen.pop(key, None)  # until the write has succeeded: a failure may come after the effect
-                may_link = is_lasting and not present
-                if not (source and may_link and self._link(source, folder, temporary, content.size, digest)):
-                    for data in verified(key, content, digest):
-                        _write_all(file, data)
-                    os.fchmod(file, _FILE_MODE)
-                    if present:
-                        _make_younger(file, present)
-                    os.fsync(file)
-                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-                os.fsync(folder)
-                if not is_lasting:
-                    self._seen[key] = _Version.of(os.fstat(file), digest)
+            try:
+                self._write(key, content, digest, is_lasting=is_lasting, source=source)
+            except FileNotFoundError as error:
+                # folders are made where they are missing: only a rival who takes us for dead removes what is ours
+                raise LostUpdateError(key, self._rival()) from error
 
     def delete(self, key: Key) -> None:
         *parts, name = check_key(key)
@@ -171,6 +159,28 @@ class DirectoryTarget:
         if stat.S_ISDIR(mode):
             return None
         raise TargetError("is neither a file nor a folder; remove what was put there", key=key)
+
+    def _write(
+        self, key: Key, content: Content, digest: Digest, *, is_lasting: bool, source: Sequence[str] | None
+    ) -> None:
+        *parts, name = check_key(key)
+        with self._temporary(parts) as (folder, temporary, file):
+            present = _lstat(folder, name)
+            if not is_lasting and self._is_changed(key, folder, name, present):
+                raise LostUpdateError(key, self._rival())
+            self._seen.pop(key, None)  # until the write has succeeded: a failure may come after the effect
+            may_link = is_lasting and not present
+            if not (source and may_link and self._link(source, folder, temporary, content.size, digest)):
+                for data in verified(key, content, digest):
+                    _write_all(file, data)
+                os.fchmod(file, _FILE_MODE)
+                if present:
+                    _make_younger(file, present)
+                os.fsync(file)
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+            if not is_lasting:
+                self._seen[key] = _Version.of(os.fstat(file), digest)
 
     def _is_stored(self, parts: Sequence[str], name: str, size: int, digest: Digest) -> bool:
         try:
