@@ -26,7 +26,7 @@ The nouns.
     targets/    where a tree is written: the contract, memory, directory, S3
     flatpak, savings, pages     parts of the tree: flatpak's index, what clients save, pages and server files
     content, layers, compression, published     bytes that are somewhere, and how they are read
-    errors, progress, machine, quantities, tables, templates     what everybody needs
+    errors, progress, machine, quantities, text, tables, templates     what everybody needs
 """
 
 __version__ = "0.1.0"

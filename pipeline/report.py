@@ -3,6 +3,8 @@
 Rule 1. The text is for reading and may change; of the JSON, members may be added, and `schema` changes with any other
         change. Sizes are in bytes, times in ISO 8601 with their zone.
 Rule 2. What failed stands in the JSON too, but not in the text: the command line sends that to standard error.
+Rule 3. Platforms, problems and the like are untrusted: in the text, none of them begins a line of its own or fills a
+        screen. The JSON has them whole, as ASCII, so that nothing on its way to a terminal has to change it.
 """
 
 import json
@@ -18,14 +20,17 @@ from .prune import PrunePlan, Tombstone
 from .quantities import format_size
 from .reconcile import Reconciliation
 from .savings import Saving
+from .text import one_line
 from .verify import Verification
 
 SCHEMA: Final = 1
+_MAX_CELL: Final = 200  # characters
 
 
 def to_json(document: Mapping[str, Any]) -> str:
     """The JSON text of a document of this module."""
-    return json.dumps({"schema": SCHEMA, **document}, indent=2, ensure_ascii=False)
+    # DEL is the one control character that JSON leaves as it is
+    return json.dumps({"schema": SCHEMA, **document}, indent=2).replace("\x7f", "\\u007f")
 
 
 def failures(outcome: Outcome) -> Iterator[str]:
@@ -33,10 +38,10 @@ def failures(outcome: Outcome) -> Iterator[str]:
     for name, error in outcome.failed.items():
         yield f"{error}\n  Repository {name} was not published."
     for failure in outcome.delta_failures:
-        yield f"delta {failure.job.key}: {failure.problem}; it is not listed"
-    yield from outcome.lost
+        yield one_line(f"delta {failure.job.key}: {failure.problem}; it is not listed")
+    yield from map(one_line, outcome.lost)
     if outcome.prune_problem is not None:
-        yield f"nothing was deleted: {outcome.prune_problem}"
+        yield one_line(f"nothing was deleted: {outcome.prune_problem}")
 
 
 def publish_text(outcome: Outcome) -> str:
@@ -49,13 +54,12 @@ def publish_text(outcome: Outcome) -> str:
             f"Made {_count(listed, 'delta')}{f', and {refused} that no client would gain by' if refused else ''}."
         )
     lines += [*_deletions(outcome), *_savings(outcome.savings)]
-    return "\n".join(lines)
+    return _text(lines)
 
 
 def plan_text(outcome: Outcome) -> str:
     """What a dry run would do, and why."""
-    lines = [*outcome.notes, *_writes(outcome), *_deltas(outcome), *_deletions(outcome)]
-    return "\n".join(lines)
+    return _text([*outcome.notes, *_writes(outcome), *_deltas(outcome), *_deletions(outcome)])
 
 
 def prune_text(outcome: Outcome) -> str:
@@ -63,7 +67,7 @@ def prune_text(outcome: Outcome) -> str:
     lines = [*outcome.notes, *_deletions(outcome)]
     if outcome.is_dry:
         lines += [f"  {stone.key}  unreferenced since {stone.since:%Y-%m-%d %H:%M}" for stone in outcome.prune.remove]
-    return "\n".join(lines)
+    return _text(lines)
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -118,7 +122,7 @@ def reconciliation_text(found: Reconciliation) -> str:
         lines.append(f"--force deletes the {_count(len(found.stray), 'unknown file')} of the shape of ours.")
     if not (found.foreign or found.stray or found.missing):
         lines.append("The ledger knows all of them, and nothing is missing.")
-    return "\n".join(lines)
+    return _text(lines)
 
 
 def missing_keys(found: Reconciliation) -> Iterator[str]:
@@ -147,7 +151,7 @@ def verification_text(found: Verification) -> str:
         *found.unproven,
         f"{_count(len(found.problems), 'problem')}." if found.problems else "Nothing is wrong.",
     ]
-    return "\n".join(lines)
+    return _text(lines)
 
 
 def verification_json(found: Verification) -> dict[str, Any]:
@@ -161,6 +165,10 @@ def verification_json(found: Verification) -> dict[str, Any]:
         "unproven": list(found.unproven),
         "problems": [{"key": problem.key, "problem": problem.problem} for problem in found.problems],
     }
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "\n".join(map(one_line, lines))
 
 
 def _written(outcome: Outcome) -> str:
@@ -282,6 +290,7 @@ def _count(number: int, name: str) -> str:
 def _table(rows: Sequence[Sequence[str]], *, right: Iterable[int]) -> Iterator[str]:
     """The rows, indented, in columns; those in `right` end together."""
     numbers = set(right)
+    rows = [[one_line(cell, most=_MAX_CELL) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [

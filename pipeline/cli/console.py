@@ -15,12 +15,8 @@ from typing import BinaryIO, TextIO
 
 from ..errors import DeltapressError, ExitCode
 from ..progress import Progress
+from ..text import printable
 from .progress import LogLines, bars
-
-
-def printable(text: str) -> str:
-    """`text` with its control and direction characters escaped; line ends and spaces stay."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 class OutputError(DeltapressError):

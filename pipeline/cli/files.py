@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from ..compression import Writable
 from ..errors import DeltapressError
+from ..text import one_line
 from .console import Console, OutputError
 
 _PIECE = 1 << 20
@@ -19,7 +20,7 @@ class InputFileError(DeltapressError):
 
     def __init__(self, path: str, problem: str) -> None:
         self.path = path
-        super().__init__(f"{path}: {problem}")
+        super().__init__(f"{path}: {one_line(problem)}")  # a delta names files as it likes
 
 
 def open_input(path: Path) -> BinaryIO:

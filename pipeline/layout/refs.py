@@ -22,9 +22,10 @@ from ..oci.digest import Digest
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.manifest import Document, is_document
 from ..oci.reference import is_reserved_tag, is_tag
+from ..text import one_line
 from .archive import ArchiveStorage
 from .images import Holder, Image, Reader
-from .storage import DirectoryStorage, LayoutError, Storage, blob_name, printable, read_small
+from .storage import MAX_PROBLEM, DirectoryStorage, LayoutError, Storage, blob_name, read_small
 
 # index.json is no published document, so the limit of manifests is not its own: 500 refs have about 200 KB.
 MAX_INDEX_SIZE: Final = 16 * 1024 * 1024
@@ -155,7 +156,7 @@ class _Selection:
         descriptor = Descriptor.read(entry)
         if not _leads_to_document(descriptor):
             line = f"{descriptor.digest.short} has no name and is of type {descriptor.media_type}."
-            self.skipped.append(printable(line))
+            self.skipped.append(one_line(line, most=MAX_PROBLEM))
             return
         document = self._reader.document(descriptor, holder=Holder(noun=_INDEX))
         if document.subject is None and "" in self._rename:

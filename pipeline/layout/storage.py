@@ -13,9 +13,10 @@ from typing import Final, Protocol
 from ..content import Content, FileContent
 from ..errors import DeltapressError
 from ..oci.digest import Digest
+from ..text import one_line
 
 COPY_AGAIN: Final = "Probably an interrupted copy. Copy the image into the layout again."
-_MAX_PROBLEM: Final = 1000
+MAX_PROBLEM: Final = 1000  # characters
 
 
 class LayoutError(DeltapressError):
@@ -29,14 +30,9 @@ class LayoutError(DeltapressError):
         self, path: Path, problem: str, *, advice: str = "", digest: Digest | None = None, tag: str | None = None
     ) -> None:
         self.path, self.digest, self.tag = path, digest, tag
-        self.problem, self.advice = printable(problem), printable(advice)
+        # both may quote the layout's own words, of any length and with any control characters
+        self.problem, self.advice = one_line(problem, most=MAX_PROBLEM), one_line(advice, most=MAX_PROBLEM)
         super().__init__(f"{path}: {self.problem}" + (f"\n  {self.advice}" if advice else ""))
-
-
-def printable(text: str) -> str:
-    """`text` for a terminal: it may quote the layout's own words, of any length and with any control characters."""
-    shown = text if len(text) <= _MAX_PROBLEM else text[:_MAX_PROBLEM] + "…"
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)
 
 
 def blob_name(digest: Digest) -> str:

@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 from ..errors import DeltapressError
+from ..text import one_line
 from .digest import DiffID, Digest, DigestError
 
 MAX_DEPTH = 64
+_MAX_PATH = 200
 
 
 class FieldError(DeltapressError):
@@ -14,7 +16,8 @@ class FieldError(DeltapressError):
 
     def __init__(self, path: str, problem: str) -> None:
         self.path, self.problem = path, problem
-        super().__init__(f"{path or 'the document'}: {problem}")
+        # the path is made of the names that the document uses
+        super().__init__(f"{one_line(path, most=_MAX_PATH) or 'the document'}: {problem}")
 
 
 def parse_json_object(raw: bytes) -> dict[str, Any]:

@@ -1,10 +1,14 @@
 """What is collected on the way through a tree."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from ..ledger.records import DeltaKey, LayerRecord
 from ..oci.digest import DiffID
 from ..oci.keys import Key
+from ..text import one_line
+
+_MAX_PROBLEM: Final = 1000  # characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,4 +40,5 @@ class Findings:
     deltas: list[ListedDelta] = field(default_factory=list)
 
     def complain(self, key: str, problem: str) -> None:
-        self.problems.append(Problem(key=key, problem=problem))
+        # what a tree holds may be anybody's text
+        self.problems.append(Problem(key=one_line(key), problem=one_line(problem, most=_MAX_PROBLEM)))

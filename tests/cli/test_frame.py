@@ -13,8 +13,9 @@ import pytest
 
 from pipeline import __version__, cli
 from pipeline.cli import main
-from pipeline.cli.console import Console, printable
+from pipeline.cli.console import Console
 from pipeline.errors import ExitCode
+from pipeline.text import printable
 from tests.cli.command import environment, run, start
 from tests.tars import file, tar
 

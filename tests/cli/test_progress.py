@@ -11,9 +11,9 @@ import termios
 import threading
 from pathlib import Path
 
-from pipeline.cli.console import printable
 from pipeline.cli.progress import LogLines, bars
 from pipeline.progress import Progress, Silent
+from pipeline.text import printable
 from tests.cli.command import environment
 
 EVIL = "[red]tag[/] [/nothing] :smile: \x1b[2J\u202e"
