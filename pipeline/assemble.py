@@ -39,6 +39,7 @@ from .oci.keys import (
     access_file_key,
     blob_key,
     manifest_key,
+    parse_key,
     referrers_key,
     sidecar_key,
     tags_key,
@@ -368,6 +369,18 @@ def _made(
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def check_case(tree: Tree) -> None:
+    """For a target that ignores case. Raises CollisionError when two keys differ in nothing else."""
+    found: dict[str, Key] = {}
+    for key in filter(parse_key, tree.entries):  # what lies beside a tag collides with it
+        other = found.setdefault(key.lower(), key)
+        if other != key:
+            raise CollisionError(
+                f"{other} and {key} are one file where the target lies, since case is ignored there; rename one, "
+                "or publish to another file system"
+            )
 
 
 def _check_folders(entries: Mapping[Key, Entry]) -> None:

@@ -10,18 +10,21 @@ import pytest
 import zstandard
 
 from pipeline import diff
+from pipeline.assemble import CollisionError
 from pipeline.errors import ExitCode
 from pipeline.ledger.document import LedgerError
 from pipeline.oci.keys import LEDGER_KEY, Key
+from pipeline.report import publish_text
 from pipeline.tardiff.encoder import encode as real_encode
 from pipeline.tardiff.format import MAGIC
 from pipeline.targets.base import LockHeldError
+from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.wrappers import RecordingTarget
 
-from .client import Client, deltas_of, problems, sha256, unproven
+from .client import Client, contents_of, deltas_of, problems, sha256, unproven
 from .layouts.builder import Json, LayoutBuilder, on
 from .layouts.builder import sha256 as diff_id_of
-from .runs import Shop, app, night, other
+from .runs import MemoryFolder, Shop, app, night, other
 from .tars import file, tar
 
 
@@ -264,6 +267,33 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(tmp_path: Path) -> None
     assert {entry.key for entry in planned.writes} <= set(puts)
     assert [job.key for job in planned.plan.jobs] == [made.job.key for made in done.made]
     assert planned.prune.remove == done.prune.remove
+
+
+def test_what_the_storage_cannot_promise_is_said_in_every_run(tmp_path: Path) -> None:
+    class Careless(MemoryFolder):
+        caveats: tuple[str, ...] = ("memory: forgets everything",)
+
+    shop = Shop(tmp_path, target=Careless())
+    shop.images({"latest": app(1)})
+    for outcome in (shop.dry_run(), shop.run(), shop.run(1), shop.run(1, repair=True), shop.prune(2)):
+        assert outcome.notes == Careless.caveats
+        assert Careless.caveats[0] in publish_text(outcome)
+
+
+def test_tags_that_a_file_system_takes_for_one_are_refused_there(tmp_path: Path) -> None:
+    """A file system that ignores case shows the lock file under both names."""
+    shop = Shop(tmp_path, target=DirectoryTarget(tmp_path / "public"))
+    shop.images({"Latest": app(1), "latest": app(2)})
+    private = tmp_path / "public" / "_deltapress"
+    private.mkdir(parents=True)
+    (private / "lock").touch()
+    (private / "LOCK").hardlink_to(private / "lock")
+    with pytest.raises(CollisionError, match=r"manifests/Latest and .*manifests/latest are one file"):
+        shop.run()
+    assert contents_of(shop.target) == {Key("_deltapress/LOCK"): (private / "lock").read_bytes()}
+    (private / "LOCK").unlink()
+    shop.run()
+    assert set(Client(contents_of(shop.target)).tags("app")) == {"Latest", "latest"}
 
 
 def test_a_dry_run_needs_no_lock_and_a_run_waits_for_it(tmp_path: Path) -> None:

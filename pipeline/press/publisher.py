@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..assemble import Entry, Phase, Tree, assemble, blob_entry
+from ..assemble import Entry, Phase, Tree, assemble, blob_entry, check_case
 from ..clocks import disagreement, settle_marks
 from ..config import Config
 from ..content import Content
@@ -144,7 +144,7 @@ class _Press:
         tree = self._tree(ledger, plan)
         ledger = self._write(tree, ledger, history)
         ledger = mark(ledger, tree, now=self._settings.now)
-        ledger, note = self._settle(ledger)
+        ledger, settled = self._settle(ledger)
         prune_plan, problem = self._plan_prune(ledger, is_rebuilt=history.is_rebuilt, failed=len(history.failed))
         if not self._settings.prune:
             problem = None  # nothing was to be deleted
@@ -157,7 +157,7 @@ class _Press:
             ledger,
             plan,
             failed=history.failed,
-            notes=history.notes if note is None else (*history.notes, note),
+            notes=(*history.notes, *settled),
             made=tuple(made),
             delta_failures=tuple(failures),
             prune=prune_plan,
@@ -186,7 +186,7 @@ class _Press:
 
     def prune(self, *, is_dry: bool) -> Outcome:
         loaded = load(self._store, self._settings)
-        ledger, note = self._settle(loaded.ledger)
+        ledger, settled = self._settle(loaded.ledger)
         prune_plan, problem = self._plan_prune(ledger, is_rebuilt=loaded.rebuilt is not None)
         is_pruned = problem is None and not is_dry
         if is_pruned:
@@ -197,7 +197,7 @@ class _Press:
             ledger,
             self._plan(ledger),
             is_dry=is_dry,
-            notes=() if note is None else (note,),
+            notes=settled,
             prune=prune_plan,
             is_pruned=is_pruned,
             prune_problem=problem,
@@ -215,7 +215,10 @@ class _Press:
     def _tree(self, ledger: Ledger, plan: DeltaPlan) -> Tree:
         extras = page_files(ledger, tuple(savings(ledger, plan.wanted)))
         extras |= self._server_files
-        return assemble(ledger, plan.wanted, extras=extras, stores_headers=self._target.stores_headers)
+        tree = assemble(ledger, plan.wanted, extras=extras, stores_headers=self._target.stores_headers)
+        if self._target.folds_case:
+            check_case(tree)
+        return tree
 
     @cached_property
     def _server_files(self) -> Mapping[Key, bytes]:
@@ -306,18 +309,21 @@ class _Press:
                 return plan, str(error)
         return plan, None
 
-    def _settle(self, ledger: Ledger) -> tuple[Ledger, str | None]:
-        return settle_marks(ledger, self._grace_of, now=self._settings.now, last=self._held.last)
+    def _settle(self, ledger: Ledger) -> tuple[Ledger, tuple[str, ...]]:
+        """Also a line for the user, or none."""
+        ledger, note = settle_marks(ledger, self._grace_of, now=self._settings.now, last=self._held.last)
+        return ledger, () if note is None else (note,)
 
     def _grace_of(self, key: Key) -> timedelta:
         return self._grace.get(repository_of(key) or "", self._config.policy.grace)
 
-    def _outcome(self, ledger: Ledger, plan: DeltaPlan, **what: Any) -> Outcome:
+    def _outcome(self, ledger: Ledger, plan: DeltaPlan, *, notes: tuple[str, ...], **what: Any) -> Outcome:
         return Outcome(
             ledger=ledger,
             plan=plan,
             repositories=tuple(repository.name for repository in self._config.repositories),
             written=self._written,
             savings=tuple(savings(ledger, plan.wanted)),
+            notes=(*notes, *self._target.caveats),
             **what,
         )

@@ -122,6 +122,11 @@ class Target(Protocol):
         ...
 
     @property
+    def folds_case(self) -> bool:
+        """True where keys that differ in upper and lower case alone are one."""
+        ...
+
+    @property
     def concurrency(self) -> int:
         """How many calls at the same time serve it best; all methods may be called from that many threads."""
         ...

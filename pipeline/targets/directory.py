@@ -72,7 +72,7 @@ class DirectoryTarget:
 
     stores_headers = False
     concurrency = 4  # they wait for the disk, not for the processor
-    caveats = ()
+    caveats: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self.url = str(path)
@@ -81,6 +81,15 @@ class DirectoryTarget:
         self._shape = threading.Lock()
         self._seen: dict[Key, _Version | None] = {}
         self._holder: Holder | None = None
+
+    @property
+    def folds_case(self) -> bool:
+        """Known once there is a lock file, since that answers to another name then."""
+        *parts, name = LOCK_KEY.split("/")
+        with self._translated(LOCK_KEY), suppress(FileNotFoundError), self._folders.opened(parts) as folder:
+            lock, other = _lstat(folder, name), _lstat(folder, name.upper())
+            return lock is not None and other is not None and os.path.samestat(lock, other)
+        return False
 
     def open(self, key: Key) -> BinaryIO:
         with self._translated(key):

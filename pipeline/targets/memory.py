@@ -24,8 +24,9 @@ class MemoryTarget:
 
     url = "memory:"
     stores_headers = True
+    folds_case = False
     concurrency = 1
-    caveats = ()
+    caveats: tuple[str, ...] = ()
 
     def __init__(self, rival: "MemoryTarget | None" = None) -> None:
         self.contents: dict[Key, bytes] = {} if rival is None else rival.contents

@@ -40,6 +40,10 @@ class _Wrapper:
         self.concurrency = inner.concurrency
 
     @property
+    def folds_case(self) -> bool:
+        return self.inner.folds_case
+
+    @property
     def caveats(self) -> tuple[str, ...]:
         return self.inner.caveats
 

@@ -301,6 +301,17 @@ def test_a_server_that_does_not_know_conditions(moto: Storage, prefix: str) -> N
         assert list(target.keys()) == ["a", TAG_KEY]
 
 
+def test_a_run_says_what_the_server_does_not_protect(moto: Storage, prefix: str, tmp_path: Path) -> None:
+    with faulty_proxy(moto.port) as proxy:
+        proxy.fault = lambda request: "unknown" if request.condition and request.method == "PUT" else None
+        target = S3Target(moto.bucket, prefix, moto.options(endpoint=proxy.endpoint), times=Times(pause=0.2))
+        shop = Shop(tmp_path, target=target)
+        shop.images({"latest": app(1)})
+        for number in (1, 2):
+            [note] = shop.run(number).notes
+            assert f"{target.url}: the server does not enforce If-None-Match and If-Match" in note
+
+
 def test_a_key_that_is_too_long_with_the_prefix_is_refused(moto: Storage) -> None:
     target = S3Target(moto.bucket, "p" * 1000 + "/", moto.options())
     with pytest.raises(TargetError, match="has more than 1024 bytes with the prefix"):

@@ -48,6 +48,7 @@ class S3Target:
     """The objects of `bucket` below `prefix`; `max_copy` is the size above which a copy is made in parts."""
 
     stores_headers = True
+    folds_case = False
 
     def __init__(
         self, bucket: str, prefix: str, options: S3Options, *, times: Times | None = None, max_copy: int = _MAX_COPY
