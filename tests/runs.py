@@ -1,12 +1,13 @@
 """Whole runs for tests: a configuration in a folder, layouts beside it, a target, and one call a night."""
 
+import io
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pipeline import press
 from pipeline.config import Config, parse_config
@@ -15,7 +16,7 @@ from pipeline.oci.digest import Digest
 from pipeline.oci.keys import LEDGER_KEY, Headers, Key
 from pipeline.progress import Silent
 from pipeline.reconcile import Reconciliation
-from pipeline.targets.base import Held, Target
+from pipeline.targets.base import Held, Stored, Target
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget
 from pipeline.targets.wrappers import RecordingTarget
@@ -66,6 +67,48 @@ class ClocklessDirectory(DirectoryTarget):
     def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
         with super().lock(now=now, wait=wait) as held:
             yield replace(held, clock=None)
+
+
+class Twins:
+    """Two targets to which the same is done, and which must answer alike."""
+
+    caveats: tuple[str, ...] = ()
+    folds_case = False
+
+    def __init__(self, one: Target, other: Target) -> None:
+        assert one.stores_headers == other.stores_headers
+        self.one, self.other = one, other
+        self.url, self.stores_headers = one.url, one.stores_headers
+        self.concurrency = max(one.concurrency, other.concurrency)
+
+    def open(self, key: Key) -> BinaryIO:
+        with self.one.open(key) as mine, self.other.open(key) as theirs:
+            data = mine.read()
+            assert data == theirs.read(), key
+        return io.BytesIO(data)
+
+    def stat(self, key: Key) -> Stored | None:
+        found = self.one.stat(key)
+        assert found == self.other.stat(key), key
+        return found
+
+    def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
+        for target in (self.one, self.other):
+            target.put(key, content, headers, digest=digest, same_as=same_as)
+
+    def delete(self, key: Key) -> None:
+        for target in (self.one, self.other):
+            target.delete(key)
+
+    def keys(self) -> Iterator[Key]:
+        found = list(self.one.keys())
+        assert found == list(self.other.keys())
+        yield from found
+
+    @contextmanager
+    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
+        with self.one.lock(now=now, wait=wait) as held, self.other.lock(now=now, wait=wait) as other:
+            yield Held(last=held.last or other.last, clock=held.clock or other.clock)
 
 
 class WatchedTarget(RecordingTarget):

@@ -4,19 +4,15 @@ Each night brings a new index of three platforms, of which one changes every nig
 Readers look between two nights, and in some of them after every single call of a run.
 """
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 from pipeline.errors import ExitCode
-from pipeline.targets.base import Target
 from pipeline.targets.wrappers import RecordingTarget
 
 from .client import contents_of, deltas_of, problems, unproven
 from .layouts.builder import LayoutBuilder, on, sha256
-from .runs import ClocklessDirectory, MemoryFolder, Shop, WatchedTarget, app
+from .runs import ClocklessDirectory, MemoryFolder, Shop, Twins, WatchedTarget, app
 
 NIGHTS = 365
 VERSIONS = 5
@@ -48,26 +44,20 @@ def _wanted(number: int) -> set[tuple[str, str]]:
     }
 
 
-def _memory(_: Path) -> Target:
-    return MemoryFolder()
-
-
-def _directory(path: Path) -> Target:
-    return ClocklessDirectory(path / "public")
-
-
-@pytest.mark.parametrize("make", [_memory, _directory], ids=["memory", "directory"])
-def test_a_year(tmp_path: Path, make: Callable[[Path], Target]) -> None:
-    shop = Shop(tmp_path, target=make(tmp_path), policy=_POLICY)
+def test_a_year(tmp_path: Path) -> None:
+    """In memory and in a directory at once: the same is done to both."""
+    memory, directory = MemoryFolder(), ClocklessDirectory(tmp_path / "public")
+    both = Twins(memory, directory)
+    shop = Shop(tmp_path, target=both, policy=_POLICY)
     shapes: dict[int, tuple[int, ...]] = {}
     sizes: list[int] = []
     for number in range(NIGHTS):
         _layout(shop, number)
-        # a directory cannot be read in one moment, while threads write to it
-        is_watched = number % 90 == 40 and isinstance(shop.target, MemoryFolder)
-        calls = _watched(shop, number) if is_watched else _calls(shop, number)
+        is_watched = number % 90 == 40
+        both.concurrency = memory.concurrency if is_watched else directory.concurrency
+        calls = _watched(shop, memory, number) if is_watched else _calls(shop, number)
         if number > 2 * PERIOD + GRACE and (number % 11 == 0 or is_watched):
-            contents = contents_of(shop.target)
+            contents = contents_of(both)
             assert problems(contents, at_rest=True) == []
             assert {(delta.from_diff_id, delta.to_diff_id) for delta in deltas_of(contents, "app")} == _wanted(number)
             if number % 77 == 0:
@@ -88,12 +78,18 @@ def _calls(shop: Shop, number: int) -> int:
     return len(target.calls)
 
 
-def _watched(shop: Shop, number: int) -> int:
-    """The same, with clients of the last K nights that look after every call: what was listed, nothing, or all."""
-    before = {(delta.from_diff_id, delta.to_diff_id) for delta in deltas_of(contents_of(shop.target), "app")}
+def _watched(shop: Shop, memory: MemoryFolder, number: int) -> int:
+    """The same, with clients of the last K nights that look after every call: what was listed, nothing, or all.
+
+    At every twentieth call they look at the directory too, where a look takes longer.
+    """
+    before = {(delta.from_diff_id, delta.to_diff_id) for delta in deltas_of(memory.published(), "app")}
+    looks = 0
 
     def look() -> None:
-        contents = contents_of(shop.target)
+        nonlocal looks
+        looks += 1
+        contents = contents_of(shop.target) if looks % 20 == 0 else memory.published()
         assert problems(contents) == []
         listed = {(delta.from_diff_id, delta.to_diff_id) for delta in deltas_of(contents, "app")}
         kept = {(old, new) for old, new in before if (old, new) in _wanted(number)}
@@ -101,4 +97,5 @@ def _watched(shop: Shop, number: int) -> int:
 
     target = WatchedTarget(shop.target, look)
     assert shop.run(number, target=target).exit_code is ExitCode.SUCCESS
+    assert looks > 50
     return len(target.calls)
