@@ -2,7 +2,9 @@
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from .layouts.builder import Json, LayoutBuilder, on
 from .layouts.builder import sha256 as diff_id_of
 from .runs import MemoryFolder, Shop, app, night, other
 from .tars import file, tar
+
+_ZERO = f"sha256:{'0' * 64}"
 
 
 def _sources(shop: Shop, repository: str = "app") -> list[tuple[str, str]]:
@@ -333,16 +337,74 @@ def test_a_lost_ledger_is_rebuilt_and_nothing_is_deleted(tmp_path: Path, lose: s
     _check(shop)
 
 
-def test_a_newer_ledger_stops_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        Shop.run,
+        partial(Shop.run, repair=True, force=True),
+        Shop.dry_run,
+        Shop.prune,
+        partial(Shop.reconcile, force=True),
+    ],
+    ids=["publish", "repair", "plan", "prune", "reconcile"],
+)
+def test_the_ledger_of_a_newer_program_stops_every_command(tmp_path: Path, command: Callable[..., object]) -> None:
     shop = Shop(tmp_path)
     shop.images({"latest": app(1)})
     shop.run()
     document = json.loads(shop.folder.contents[LEDGER_KEY])
     shop.folder.contents[LEDGER_KEY] = json.dumps({**document, "schema": 2}).encode()
+    shop.folder.contents[Key("v2/old/tags/list")] = b"stray"
+    shop.images({"latest": app(2)})
     before = shop.folder.copy()
-    with pytest.raises(LedgerError, match="schema 2"):
-        shop.run(1)
+    with pytest.raises(LedgerError, match="has schema 2, this deltapress knows up to 1; use the newer one") as caught:
+        command(shop, 1)
+    assert caught.value.exit_code is ExitCode.TARGET_FAILED
     assert shop.folder.contents == before.contents
+
+
+@pytest.mark.parametrize("stores_headers", [True, False], ids=["bucket", "folder"])
+def test_foreign_files_outlive_every_command(tmp_path: Path, stores_headers: bool) -> None:
+    """Beside ours and among ours, through publishing, pruning, repairs, and a lost ledger."""
+    shop = Shop(tmp_path, policy='versions = 1\nkeep = 2\ngrace = "1h"\nmax_delete = 1.0')
+    shop.folder.stores_headers = stores_headers
+    foreign = dict.fromkeys(
+        map(Key, ("robots.txt", "v2/app/blobs/notes.txt", "v2/app/mine", "_deltapress/mine", f"v2/A/blobs/{_ZERO}")),
+        b"mine",
+    )
+    shop.folder.contents |= foreign
+    for number in range(8):
+        shop.images({"latest": app(number)})
+        if number == 5:
+            del shop.folder.contents[LEDGER_KEY]
+        outcome = shop.run(number, repair=number % 3 == 2, force=True)
+        assert outcome.exit_code is ExitCode.SUCCESS
+        pruned = shop.prune(number + 0.1)
+        shop.reconcile(number + 0.2, force=True)
+        assert {key: shop.folder.contents.get(key) for key in foreign} == foreign
+        ours = {key: data for key, data in shop.folder.contents.items() if key not in foreign}
+        assert problems(ours, None if not stores_headers else shop.folder.headers, at_rest=True) == []
+    assert pruned.prune.remove
+
+
+def test_a_repair_with_a_rebuilt_ledger_deletes_no_file_that_is_what_it_says(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.images({"1.0": app(1), "2.0": app(2)})
+    shop.run()
+    manifest = json.loads(shop.folder.contents[Key("v2/app/manifests/1.0")])
+    blob = Key(f"v2/app/blobs/{manifest['layers'][0]['digest']}")
+    del shop.folder.contents[blob], shop.folder.contents[LEDGER_KEY]
+    shop.images({"2.0": app(2)})
+    before = set(shop.folder.contents)
+    target = RecordingTarget(shop.target)
+    outcome = shop.run(1, target=target, repair=True)
+    assert target.counts["delete"] == 0
+    assert before < set(shop.folder.contents)
+    assert any("repair once more to remove what is broken" in note for note in outcome.notes)
+    again = shop.run(1, repair=True)
+    assert Key("v2/app/manifests/1.0") not in shop.folder.contents
+    assert problems(shop.folder.contents, at_rest=True) == []
+    assert again.repairs
 
 
 def test_a_layer_that_was_compressed_again_is_no_change(tmp_path: Path) -> None:

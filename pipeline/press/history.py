@@ -100,8 +100,10 @@ def read_history(
         ledger = ledger.with_pending(damage)
     notes: list[str] = []
     if loaded.rebuilt is not None:
+        again = "; repair once more to remove what is broken" if settings.repair else ""
         notes.append(
             f"{loaded.rebuilt}. It was rebuilt from the tree; all deltas are made again, and this run deletes nothing"
+            f"{again}"
         )
     seen, failed = _observe(config, ledger, settings, given_up)
     for name, layout in seen.items():

@@ -130,7 +130,8 @@ class _Press:
             self._damage |= history.damage
             remove_spoiled(self._target, history.damage, ledger.keys)
             ledger = self._write(tree, ledger, history)  # whatever the order: what is broken is un-listed first
-            ledger = self._remove_broken(tree, ledger, history)
+            if not history.is_rebuilt:
+                ledger = self._remove_broken(tree, ledger, history)
         else:
             ledger = self._write(tree, ledger, history, is_ready=self._is_early)
         made: list[Made] = []
