@@ -4,5 +4,5 @@ layers      trees of files as deterministic tars     measure     a child process
 packages    real releases, through pip, npm, apt     contest     one pair: every contender, made and applied
 synthetic   made trees that hurt naive encoders      table       what was measured, as a text or Markdown table
 corpus      the pairs, kept in a folder              encode      a child that encodes and proves nothing
-run         the command
+run         the command                              s3          what publishing to a bucket costs
 """

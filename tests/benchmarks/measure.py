@@ -2,14 +2,17 @@
 
 The peak of a child that is starting counts its parent's size too (it shares the parent's memory until it has become
 another program): figures below that of a bare Python, some 25 MB, say nothing, and whoever measures must stay small.
+Who is not small uses `measured_apart`, which lets a process of its own measure.
 """
 
+import json
 import os
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -52,6 +55,13 @@ def measure(command: Sequence[str | Path], *, limit: float, folder: Path | None 
     return Usage(wall=wall, cpu=used.ru_utime + used.ru_stime, memory=used.ru_maxrss * 1024)
 
 
+def measured_apart(command: Sequence[str | Path], *, limit: float) -> Usage:
+    """`measure`, by a process of its own."""
+    measurer = [sys.executable, "-m", __name__, str(limit), *map(str, command)]
+    said = subprocess.run(measurer, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return Usage(**json.loads(said))
+
+
 def _ended(child: int, limit: float) -> bool:
     """Wait for the end of `child` for at most `limit` seconds, without taking note of it."""
     handle = os.pidfd_open(child)
@@ -70,3 +80,7 @@ def best(usages: Sequence[Usage]) -> Usage:
         cpu=min(usage.cpu for usage in usages),
         memory=min(usage.memory for usage in usages),
     )
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(measure(sys.argv[2:], limit=float(sys.argv[1])))))

@@ -7,7 +7,7 @@ import http.client
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Literal
 
@@ -32,13 +32,18 @@ _HOP: Final = frozenset({"connection", "keep-alive", "transfer-encoding"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """`number` counts from 1; `query` is what follows the '?'; `condition` is that of a conditional one."""
+    """`number` counts from 1; `query` is what follows the '?'; `condition` is that of a conditional one.
+
+    `sent` and `received` are the bytes of the two bodies; of a request that was spoiled, none were received.
+    """
 
     number: int
     method: str
     path: str
     query: str
     condition: str | None
+    sent: int
+    received: int = 0
 
 
 class FaultyProxy:
@@ -89,6 +94,7 @@ class FaultyProxy:
                 path=path,
                 query=query,
                 condition=handler.headers.get("If-Match", handler.headers.get("If-None-Match")),
+                sent=len(body),
             )
             self.requests.append(request)
         fault = self.fault(request)
@@ -118,6 +124,8 @@ class FaultyProxy:
             data = response.read()
         finally:
             connection.close()
+        with self._counting:
+            self.requests[request.number - 1] = replace(request, received=len(data))
         if fault == "lost":
             handler.close_connection = True
             return
