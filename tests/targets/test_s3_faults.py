@@ -251,8 +251,8 @@ def test_a_run_costs_one_request_a_key_and_few_more(
 ) -> None:
     """Of blobs that are sent in one request and not asked for first, on a server that is known.
 
-    The lock is taken and given back, the conditions are read, the ledger is looked for, the bucket listed because there is
-    none, and the ledger written twice. Each delta saves it once more, and what lists the deltas is written again.
+    The lock is taken and given back, the conditions are read, the ledger is looked for, the bucket listed because there
+    is none, and the ledger written twice. Each delta saves it once more, and what lists the deltas is written again.
     """
     shop = Shop(path=tmp_path, target=opener(), policy=f"versions = {versions}")
     shop.images({f"1.{number}": app(number) for number in range(images)})
