@@ -4,7 +4,8 @@ The delta is untrusted, and so is every path in it.
 
 Rule 1. Whatever the delta holds, the answer is the output or a `DeltaError`.
 Rule 2. Sources are regular files below the directory, reached without following a symlink at any step.
-Rule 3. Memory is bounded by zstd's window (at most 128 MiB) and a few pieces; output by `expected_size`.
+Rule 3. Memory is bounded by zstd's window (at most 128 MiB) and a few pieces; output by `expected_size`; time by the
+        output, because a few kilobytes of zstd can hold billions of operations that make nothing.
 Rule 4. What a delta costs is what its operations make one do: they are gathered, and a piece of the output is one
         addition and one write, however many of them it is made of.
 
@@ -14,6 +15,7 @@ The format has no checksum: whoever calls compares the digest of what came out.
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +34,8 @@ _BLOCK = 1 << _BLOCK_BITS
 _GAP = 1 << 12  # that is rather left out of a sum than added to
 _MAX_BLOCKS = 1 << 12  # 32 MiB
 _MAX_POSITION = (1 << 63) - 1
+_IDLE = 4 << 20  # bytes of operations that may come before any output
+_DEAREST = 64  # bytes of operations for one of output: tiny files with long paths need less than ten
 
 
 class SourceError(DeltaError):
@@ -68,7 +72,7 @@ def apply(delta: BinaryIO, directory: Path, out: Writable, *, expected_size: int
     data, _, copy, add_data, seek = map(int, Op)  # plain numbers, for they compare faster
     with closing(_Source(directory)) as source:
         output = _Output(source, out, expected_size)
-        for code, size, payload in operations(zstd_frame(delta)):
+        for code, size, payload in operations(_working(zstd_frame(delta), output)):
             if code == copy:
                 output.copy(size)
             elif code == add_data:
@@ -83,6 +87,16 @@ def apply(delta: BinaryIO, directory: Path, out: Writable, *, expected_size: int
                 source.open(payload)
         output.finish()
     return output.size
+
+
+def _working(pieces: Iterator[bytes], output: "_Output") -> Iterator[bytes]:
+    """`pieces` of operations, refused once they are out of all proportion to what they have made."""
+    taken = 0
+    for piece in pieces:
+        taken += len(piece)
+        if taken > _IDLE + _DEAREST * output.size:
+            raise MalformedDeltaError(f"its operations make almost nothing, {output.size:,} bytes", offset=taken)
+        yield piece
 
 
 class _Output:

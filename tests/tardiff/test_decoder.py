@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.compression import ZstdFrameWriter
 from pipeline.tardiff.decoder import DeltaError, MalformedDeltaError, OutputSizeError, SourceError, apply
 from tests.vectors import generate
-from tests.vectors.generate import ADD, COPY, DATA, MAGIC, SOURCES, data, delta, frame, op, opened
+from tests.vectors.generate import ADD, COPY, DATA, MAGIC, SEEK, SOURCES, data, delta, frame, op, opened
 
 VECTORS = Path(generate.__file__).parent / "tardiff"
 
@@ -76,6 +77,28 @@ def test_a_bomb_is_stopped_by_the_expected_size(sources: Path) -> None:
     with pytest.raises(OutputSizeError):
         apply(io.BytesIO(bomb), sources, out, expected_size=1 << 20)
     assert len(out.getvalue()) <= 1 << 20
+
+
+@pytest.mark.parametrize("idle", [op(COPY, 0), data(b""), op(SEEK, 1)], ids=["copy", "data", "seek"])
+def test_operations_that_make_nothing_are_not_run_for_ever(sources: Path, idle: bytes) -> None:
+    bomb = io.BytesIO(MAGIC)
+    bomb.seek(0, io.SEEK_END)
+    frame_writer = ZstdFrameWriter(bomb, level=3, size_bound=8 << 20)
+    frame_writer.write(opened(b"f") + idle * (8 << 20 >> 1))
+    frame_writer.finish()
+    assert bomb.tell() < 1 << 16
+    bomb.seek(0)
+    with pytest.raises(MalformedDeltaError, match="make almost nothing, 0 bytes"):
+        apply(bomb, sources, io.BytesIO(), expected_size=None)
+
+
+def test_operations_may_be_larger_than_what_they_make(sources: Path) -> None:
+    size = 1_100_000
+    made = delta(opened(b"f"), (op(SEEK, 1) + op(COPY, 1)) * size)
+    assert len(made) > 4 * size
+    out = io.BytesIO()
+    assert apply(io.BytesIO(made), sources, out, expected_size=size) == size
+    assert out.getvalue() == SOURCES["f"][1:2] * size
 
 
 def test_errors_carry_where(sources: Path) -> None:
