@@ -15,18 +15,20 @@ from typing import Final, Literal
 #   busy     503 SlowDown, and the server never sees it
 #   expired  403 ExpiredToken, likewise
 #   hang     no answer until the proxy ends
+#   slow     the answer comes after a while
 #   drop     the connection ends before the server has seen it
 #   lost     the server carries it out, and the connection ends before the answer
 #   cut      half of the answer's body arrives
 #   unknown  501 NotImplemented, as Swift says to a conditional write; the server never sees it
 #   echo     400 with all that identifies the sender in its text; echo-refused is the same with 403
-Fault = Literal["busy", "expired", "hang", "drop", "lost", "cut", "unknown", "echo", "echo-refused"]
+Fault = Literal["busy", "expired", "hang", "slow", "drop", "lost", "cut", "unknown", "echo", "echo-refused"]
 
 _ANSWERS: Final = {
     "busy": (503, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"),
     "expired": (403, b"<Error><Code>ExpiredToken</Code><Message>token TOKEN-S3CR3T expired</Message></Error>"),
     "unknown": (501, b"<Error><Code>NotImplemented</Code><Message>A header is not implemented.</Message></Error>"),
 }
+_WHILE: Final = 0.3  # seconds
 _HOP: Final = frozenset({"connection", "keep-alive", "transfer-encoding"})
 
 
@@ -108,8 +110,8 @@ class FaultyProxy:
             status = 400 if fault == "echo" else 403
             _answer(handler, status, {"Content-Type": "application/xml"}, text, len(text))
             return
-        if fault == "hang":
-            self._ending.wait()
+        if fault in {"hang", "slow"}:
+            self._ending.wait(_WHILE if fault == "slow" else None)
         if fault in {"hang", "drop"}:
             handler.close_connection = True
             return

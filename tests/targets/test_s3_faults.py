@@ -3,7 +3,7 @@
 Also what a run costs, in requests.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -145,18 +145,24 @@ def contents(target: S3Target) -> dict[Key, bytes]:
     return {key: read_bytes(target, key, limit=1 << 20) for key in target.keys()}  # noqa: SIM118  # a target is no dict
 
 
-def headers(storage: Storage, prefix: str) -> dict[Key, Headers]:
+def headers_of(storage: Storage, prefix: str, keys: Iterable[Key]) -> dict[Key, Headers]:
     """As a client is served them."""
     client, found = storage.client(), {}
-    for listed in client.list_objects_v2(Bucket=storage.bucket, Prefix=prefix)["Contents"]:
-        answer = client.head_object(Bucket=storage.bucket, Key=listed["Key"])
+    for key in keys:
+        answer = client.head_object(Bucket=storage.bucket, Key=prefix + key)
         digest = answer["Metadata"].get("docker-content-digest")
-        found[Key(listed["Key"].removeprefix(prefix))] = Headers(
+        found[key] = Headers(
             content_type=answer["ContentType"],
-            cache_control=answer["CacheControl"],
+            cache_control=answer.get("CacheControl", ""),  # SeaweedFS tells none of v2/, a folder to it
             digest=Digest.parse(digest) if digest else None,
         )
     return found
+
+
+def found_problems(target: S3Target, storage: Storage, prefix: str, *, at_rest: bool = False) -> list[str]:
+    """What a client of the bucket would stumble over."""
+    found = contents(target)
+    return problems(found, headers_of(storage, prefix, found), at_rest=at_rest)
 
 
 def shop_at(target: S3Target, path: Path, version: int) -> Shop:
@@ -183,7 +189,7 @@ def published(tree: dict[Key, bytes]) -> dict[Key, bytes]:
     return {key: data for key, data in tree.items() if key != LEDGER_KEY}
 
 
-@pytest.mark.parametrize("fault", ["busy", "lost", "drop", "cut"])
+@pytest.mark.parametrize("fault", ["busy", "lost", "drop", "cut", "hang", "slow"])
 def test_a_run_over_a_bad_network_ends_in_the_same_tree(
     opener: Opener,
     proxy: FaultyProxy,
@@ -194,31 +200,41 @@ def test_a_run_over_a_bad_network_ends_in_the_same_tree(
     fault: Fault,
 ) -> None:
     proxy.fault = lambda request: fault if request.number % 20 == 0 else None
-    target = opener()
+    target = opener(read_timeout=1)
     publish(target, tmp_path)
     proxy.fault = lambda _: None
-    assert problems(contents(target), headers(moto, prefix), at_rest=True) == []
+    assert found_problems(target, moto, prefix, at_rest=True) == []
     assert published(contents(target)) == published(undisturbed)
 
 
-@pytest.mark.parametrize("good", [3, 8, 13, 18])
-def test_credentials_that_expire_in_the_middle_end_the_run_and_not_the_tree(
+@pytest.mark.parametrize(
+    ("fault", "problem", "good"),
+    [
+        *[("expired", "credentials have expired", good) for good in (3, 8, 13, 18)],
+        *[("busy", r"overloaded \(SlowDown\), again and again", good) for good in (3, 10, 17)],
+        *[("drop", r"does not answer \(ConnectionClosed", good) for good in (8, 15)],
+        *[("hang", r"does not answer \(ReadTimeout", good) for good in (5, 16)],
+    ],
+)
+def test_what_does_not_pass_in_the_middle_ends_the_run_and_not_the_tree(
     opener: Opener,
     proxy: FaultyProxy,
     undisturbed: dict[Key, bytes],
     tmp_path: Path,
     moto: Storage,
     prefix: str,
+    fault: Fault,
+    problem: str,
     good: int,
 ) -> None:
     publish(opener(), tmp_path, versions=1)
     begun = len(proxy.requests)
-    proxy.fault = lambda request: "expired" if request.number > begun + good else None
-    with pytest.raises(TargetError, match="credentials have expired") as caught:
-        shop_at(opener(), tmp_path, 1).run(1)
+    proxy.fault = lambda request: fault if request.number > begun + good else None
+    with pytest.raises(TargetError, match=problem) as caught:
+        shop_at(opener(read_timeout=1, attempts=2), tmp_path, 1).run(1)
     assert "S3CR3T" not in str(caught.value)
     proxy.fault = lambda _: None
-    assert problems(contents(opener()), headers(moto, prefix)) == []
+    assert found_problems(opener(), moto, prefix) == []
     # its lock could not be given back, and has three minutes to go
     moto.client().delete_object(Bucket=moto.bucket, Key=prefix + LOCK_KEY)
     shop_at(opener(), tmp_path, 1).run(1)
