@@ -5,14 +5,17 @@ The verbs, in the order of the data; `press` calls them.
     config      deltapress.toml -> a frozen Config
     observe     read each layout (layout/), check what is new in it (check), say what was seen
     versions    pure: what was seen + what is remembered -> the series of versions
+    retention   pure: which images are kept
     plan        pure: the series + the policy -> which deltas are wanted, and which must be made
     diff        run the jobs: extract, encode, prove each delta by applying it
     assemble    pure: images + deltas -> the Tree of keys, digests, headers, phases
     publish     write a Tree to a Target, phase by phase
-    prune       mark -> PrunePlan -> execute
+    prune       mark -> PrunePlan -> execute; whether the clock can be trusted with that is in clocks (pure)
     press/      the whole run, under the target's lock
     verify/     read a published tree as its clients do
+    repair      what the storage has lost or spoiled: found, and decided what becomes of it
     rebuild     a lost ledger, from the tree
+    reconcile   a listing of the target beside the ledger; both use shapes: what a key is, told without a ledger
     report      result values -> text and JSON
     serve       a tree over HTTP, for trying things
 

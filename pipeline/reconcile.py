@@ -16,7 +16,7 @@ from .ledger.store import LedgerStore
 from .oci.keys import LEDGER_KEY, Key
 from .progress import Progress
 from .publish import threads
-from .rebuild import document_ranks, phase_of
+from .shapes import document_ranks, phase_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from pipeline.errors import ExitCode
 from pipeline.ledger.document import LedgerError
 from pipeline.oci.keys import LEDGER_KEY, Key
 from pipeline.progress import Silent
-from pipeline.rebuild import phase_of
 from pipeline.reconcile import Reconciliation
+from pipeline.shapes import phase_of
 from pipeline.targets.base import LockHeldError, Target
 from pipeline.targets.wrappers import FailingTarget, InjectedError, RecordingTarget
 
