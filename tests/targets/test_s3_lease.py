@@ -49,8 +49,9 @@ def write_lock(storage: Storage, prefix: str, body: bytes) -> None:
     storage.client().put_object(Bucket=storage.bucket, Key=prefix + LOCK_KEY, Body=body)
 
 
-def put_again_and_again(target: S3Target) -> None:
+def put_again_and_again(target: S3Target, *, meanwhile: Callable[[], None] = lambda: None) -> None:
     for _ in range(600):
+        meanwhile()
         put(target, "meanwhile", b"")
         threading.Event().wait(0.1)
 
@@ -110,9 +111,9 @@ def test_who_has_lost_the_lock_writes_nothing_more(opener: Opener, storage: Stor
     rival = {"host": "elsewhere", "pid": 7, "since": NOW.isoformat(), "nonce": "theirs", "seconds": 600}
     with target.lock(now=NOW, wait=0):
         put(target, "before", b"")
-        write_lock(storage, prefix, json.dumps(rival).encode())
         with pytest.raises(LockLostError, match="taken over by process 7 on elsewhere"):
-            put_again_and_again(target)
+            # again and again: where a server ignores conditions, a renewal under way may replace one of them
+            put_again_and_again(target, meanwhile=lambda: write_lock(storage, prefix, json.dumps(rival).encode()))
         with pytest.raises(LockLostError):
             put(target, "after", b"")
         with pytest.raises(LockLostError):
@@ -163,6 +164,21 @@ def test_a_lock_whose_answer_was_lost_is_ours_all_the_same(opener: Opener, proxy
     with opener(endpoint=proxy.endpoint).lock(now=NOW, wait=0), pytest.raises(LockHeldError):
         opener().lock(now=NOW, wait=0).__enter__()
     assert len(lost) == 1
+    with opener().lock(now=NOW, wait=0):
+        pass
+
+
+def test_a_lock_whose_taking_fails_late_is_given_back(opener: Opener, proxy: FaultyProxy) -> None:
+    def fault(request: Request) -> Any:
+        return "lost" if request.method == "PUT" and request.path.endswith(LOCK_KEY) else None
+
+    target = opener(Times(), endpoint=proxy.endpoint, attempts=1)
+    assert target.conditions is not None  # found out before the network fails
+    proxy.fault = fault
+    with pytest.raises(TargetError, match="does not answer"):
+        target.lock(now=NOW, wait=0).__enter__()
+    methods = [request.method for request in proxy.requests if request.path.endswith(LOCK_KEY)]
+    assert methods[-3:] == ["PUT", "GET", "DELETE"]
     with opener().lock(now=NOW, wait=0):
         pass
 

@@ -66,7 +66,7 @@ class Site:
         assert {name: len(Client(contents).tags(name)) for name in tags} == tags
 
 
-@pytest.fixture(params=["directory", pytest.param("seaweedfs", marks=pytest.mark.interop)])
+@pytest.fixture(params=["directory", "moto", pytest.param("seaweedfs", marks=pytest.mark.interop)])
 def site(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Site:
     if request.param == "directory":
         lock = tmp_path / "public" / LOCK_KEY
@@ -142,3 +142,18 @@ def test_of_many_at_once_each_has_its_turn(site: Site) -> None:
         _, err = process.communicate(timeout=120)
         assert process.returncode == ExitCode.SUCCESS, err
     site.check(**dict.fromkeys(names, 4))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_who_is_told_to_end_gives_the_lock_back(site: Site, number: signal.Signals) -> None:
+    ours, theirs = site.configure("ours"), site.configure("theirs")
+    with stopped_publisher(site, ours) as first:
+        first.send_signal(number)
+        first.send_signal(signal.SIGCONT)
+        out, err = first.communicate(timeout=60)
+        assert (first.returncode, out) == (ExitCode.INTERRUPTED, "")
+        assert "Traceback" not in err
+    for config in (theirs, ours):
+        code, _, err = site.run("-c", config, "publish")
+        assert code == ExitCode.SUCCESS, err
+    site.check(ours=4, theirs=4)

@@ -102,14 +102,22 @@ class Lease:
     def release(self) -> None:
         """Give it back, if it is ours; what fails here is mended by its expiry."""
         self._stopped.set()
-        if self._etag is None:
-            return
+        if not self._renewals:
+            return  # nothing was written
         if self._thread.is_alive():
             self._thread.join(_LAST_WAIT)
         with suppress(TargetError):
-            self.check()
+            if self._etag is not None:
+                self.check()
+            elif self._stored_etag() is None:
+                return  # else an interrupt or a failure came between the effect of the first write and its answer
             if not self._thread.is_alive():  # a renewal still under way would put the object back
                 self._bucket.delete(LOCK_KEY)
+
+    def _stored_etag(self) -> str | None:
+        """That of the lock as it stands, if it is ours."""
+        found = read_lock(self._bucket, lasts=self._times.lasts)
+        return found.etag if found is not None and found.nonce == self.nonce else None
 
     def _keep(self) -> None:
         while not self._stopped.wait(self._times.lasts / 6):
@@ -134,8 +142,7 @@ class Lease:
         etag = self._write_if(data, over) if self._conditions.are_enforced else self._write_and_look(data, over)
         if etag is None:
             # the answer to an earlier attempt may have been lost, and that attempt have won
-            found = read_lock(self._bucket, lasts=self._times.lasts)
-            etag = found.etag if found is not None and found.nonce == self.nonce else None
+            etag = self._stored_etag()
         if etag is not None:
             self._etag, self._renewed = etag, started
         return etag is not None
@@ -153,8 +160,7 @@ class Lease:
         etag = self._bucket.put(LOCK_KEY, data, OWN)
         if over.etag is None or over.etag != self._etag:  # taking, not renewing: let a rival's write come in
             time.sleep(self._times.pause)
-        found = read_lock(self._bucket, lasts=self._times.lasts)
-        return etag if found is not None and found.nonce == self.nonce else None
+        return etag if self._stored_etag() is not None else None
 
 
 def read_lock(bucket: Bucket, *, lasts: float = Times().lasts) -> LockObject | None:
