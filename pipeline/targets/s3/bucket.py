@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError  # of TLS, in the middle of a body: bot
 from ...oci.keys import Key
 from ..base import KeyMissingError, TargetError
 from ..checks import MAX_KEY
-from .faults import ConditionError, UnsupportedError, answered
+from .faults import ConditionError, UnsupportedError, answered, name_of, reason_of
 from .options import S3Options
 
 _BROKEN: Final = (
@@ -101,10 +101,10 @@ class Body:
             return self._stream.read(size)
         except _BROKEN as error:
             raise BrokenStreamError(
-                f"the connection broke while it was read ({_name(error)})", key=self._key
+                f"the connection broke while it was read ({name_of(error)})", key=self._key
             ) from error
         except boto.BotoCoreError as error:
-            raise TargetError(f"what was read is damaged ({_name(error)})", key=self._key) from error
+            raise TargetError(f"what was read is damaged ({name_of(error)})", key=self._key) from error
 
     def close(self) -> None:
         self._stream.close()
@@ -358,21 +358,6 @@ def _info(answer: Any) -> Info:
     )
 
 
-def _name(error: Exception) -> str:
-    return type(error).__name__.removesuffix("Error")
-
-
-def _reason(error: BaseException) -> str:
-    """The kind of an error of the network, and what the system said of it: that knows neither URLs nor headers."""
-    name, words = type(error).__name__.removesuffix("Error"), ""
-    below: BaseException | None = error
-    while below is not None:
-        if isinstance(below, OSError) and below.strerror:
-            words = f": {below.strerror}"
-        below = below.__cause__ or below.__context__
-    return name + words
-
-
 @contextmanager
 def _translated(url: str, key: Key | None, over: Version | None = None) -> Iterator[None]:
     """`over` is not None for a write under a condition: a missing key then means that the condition is not met."""
@@ -392,16 +377,16 @@ def _translated(url: str, key: Key | None, over: Version | None = None) -> Itera
         raise fault from None
     except _UNCREDENTIALED as error:
         raise TargetError(
-            f"no credentials ({_name(error)}); set `profile` in [target.s3], the AWS_… variables, or a role "
+            f"no credentials ({name_of(error)}); set `profile` in [target.s3], the AWS_… variables, or a role "
             f"(target {url})",
             key=key,
         ) from None
     except _UNREACHABLE as error:
         raise TargetError(
-            f"the server does not answer ({_reason(error)}; no retry helped); check `endpoint` and the "
+            f"the server does not answer ({reason_of(error)}; no retry helped); check `endpoint` and the "
             f"network, and run again (target {url})",
             key=key,
         ) from None
     except boto.BotoCoreError as error:
         problem = str(error).partition("\n")[0][:_MAX_PROBLEM]
-        raise TargetError(f"{_name(error)}: {problem} (target {url})", key=key) from None
+        raise TargetError(f"{name_of(error)}: {problem} (target {url})", key=key) from None

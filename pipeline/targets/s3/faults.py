@@ -1,4 +1,4 @@
-"""What a bucket answers, in our words.
+"""What a bucket answers, and what kept it from answering, in our words.
 
 Rule. The texts of a refusal (status 401 and 403) are ours alone: what a server says there may repeat a credential.
       Other texts of a server are cut short and made printable, and what could be a key or a token is left out.
@@ -41,6 +41,22 @@ def answered(code: str, status: int, message: str, *, key: str | None, url: str)
     if code == "NotImplemented" or status == 501:
         return UnsupportedError(f"the server does not implement this request (target {url})", key=key)
     return TargetError(f"{_advice(code, status, message)} (target {url})", key=key)
+
+
+def name_of(error: BaseException) -> str:
+    """The kind of an error of the library, which holds no secret, unlike its text."""
+    return type(error).__name__.removesuffix("Error")
+
+
+def reason_of(error: BaseException) -> str:
+    """The kind of an error of the network, and what the system said of it: that knows neither URLs nor headers."""
+    words = ""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror:
+            words = f": {below.strerror}"
+        below = below.__cause__ or below.__context__
+    return name_of(error) + words
 
 
 def _advice(code: str, status: int, message: str) -> str:
