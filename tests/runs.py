@@ -21,8 +21,9 @@ from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget
 from pipeline.targets.wrappers import RecordingTarget
 
-from .client import problems
+from .client import deltas_of, problems, unproven
 from .layouts.builder import Json, LayoutBuilder, tar_of
+from .layouts.builder import sha256 as diff_id_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _NOISE = random.Random(7).randbytes(4000)
@@ -44,6 +45,11 @@ def other(version: int) -> bytes:
     data = bytearray(reversed(_NOISE))
     data[10 * version : 10 * version + 8] = random.Random(version).randbytes(8)
     return tar_of({"lib/other": bytes(data)})
+
+
+def pairs(*layers: tuple[bytes, bytes]) -> list[tuple[str, str]]:
+    """What `Shop.listed` says of deltas between these tars, old and new."""
+    return sorted((diff_id_of(old), diff_id_of(new)) for old, new in layers)
 
 
 class MemoryFolder(MemoryTarget):
@@ -182,6 +188,15 @@ class Shop:
     ) -> Reconciliation:
         chosen = _settings(number, settings)
         return press.reconcile(target or self.target, chosen, is_dry=is_dry, progress=Silent())
+
+    def listed(self) -> list[tuple[str, str]]:
+        """The DiffIDs from and to which deltas of `app` are listed."""
+        return sorted((delta.from_diff_id, delta.to_diff_id) for delta in deltas_of(self.folder.contents, "app"))
+
+    def check(self) -> None:
+        """Readers stumble over nothing, and every delta that they are offered is right."""
+        assert problems(self.folder.contents, at_rest=True) == []
+        assert unproven(self.folder.published()) == []
 
     def watched_run(self, number: float = 0, **settings: Any) -> tuple[press.Outcome, WatchedTarget]:
         """Publish under the eyes of a client that looks after every single call."""

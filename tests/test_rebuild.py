@@ -1,15 +1,19 @@
 """What a lost ledger's tree still tells."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pipeline.errors import ExitCode
 from pipeline.ledger.document import Ledger
 from pipeline.oci.digest import Digest
 from pipeline.oci.keys import LEDGER_KEY, Key
 from pipeline.rebuild import rebuild
+from pipeline.targets.wrappers import RecordingTarget
 
+from .client import problems
 from .layouts.builder import LayoutBuilder, on
 from .runs import Shop, app, night, other
 
@@ -103,3 +107,51 @@ def test_a_rebuilt_tree_is_pruned_again_after_the_grace(shop: Shop) -> None:
     later = shop.run(3 + timedelta(hours=2) / timedelta(days=1))
     assert later.is_pruned
     assert shop.run(9).written.keys == 0
+
+
+@pytest.mark.parametrize("lose", ["lost", "damaged"])
+def test_a_lost_ledger_is_rebuilt_and_nothing_is_deleted(tmp_path: Path, lose: str) -> None:
+    shop = Shop(tmp_path, policy='versions = 3\ngrace = "1h"\nmax_delete = 1.0')
+    for number in range(4):
+        build = LayoutBuilder()
+        image = build.image(app(number), created=f"2025-01-0{number + 1}T00:00:00Z")
+        build.entry(build.artifact(subject=image, data=b"%d" % number))
+        shop.layout({"latest": image}, build)
+        shop.run(number / 100)
+    before = shop.folder.published()
+    listed = shop.listed()
+    if lose == "lost":
+        del shop.folder.contents[LEDGER_KEY]
+    else:
+        shop.folder.contents[LEDGER_KEY] = shop.folder.contents[LEDGER_KEY][:1000]
+    outcome, target = shop.watched_run(5)
+    assert outcome.exit_code is ExitCode.SUCCESS
+    assert any("rebuilt" in note for note in outcome.notes)
+    assert target.counts["delete"] == 0
+    assert len(outcome.made) == 3
+    assert set(before) <= set(shop.folder.published())
+    assert {key: shop.folder.contents[key] for key in before} == before
+    assert shop.listed() == listed
+    shop.check()
+    assert shop.run(6).made == ()
+    shop.check()
+
+
+def test_a_repair_with_a_rebuilt_ledger_deletes_no_file_that_is_what_it_says(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.images({"1.0": app(1), "2.0": app(2)})
+    shop.run()
+    manifest = json.loads(shop.folder.contents[Key("v2/app/manifests/1.0")])
+    blob = Key(f"v2/app/blobs/{manifest['layers'][0]['digest']}")
+    del shop.folder.contents[blob], shop.folder.contents[LEDGER_KEY]
+    shop.images({"2.0": app(2)})
+    before = set(shop.folder.contents)
+    target = RecordingTarget(shop.target)
+    outcome = shop.run(1, target=target, repair=True)
+    assert target.counts["delete"] == 0
+    assert before < set(shop.folder.contents)
+    assert any("repair once more to remove what is broken" in note for note in outcome.notes)
+    again = shop.run(1, repair=True)
+    assert Key("v2/app/manifests/1.0") not in shop.folder.contents
+    assert problems(shop.folder.contents, at_rest=True) == []
+    assert again.repairs
