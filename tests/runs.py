@@ -2,6 +2,7 @@
 
 import io
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -118,19 +119,22 @@ class Twins:
 
 
 class WatchedTarget(RecordingTarget):
-    """Calls `look` after every put and delete."""
+    """Calls `look` after every put and delete, and lets no other happen meanwhile."""
 
     def __init__(self, inner: Target, look: Callable[[], None]) -> None:
         super().__init__(inner)
         self._look = look
+        self._looking = threading.Lock()
 
     def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
-        super().put(key, content, headers, digest=digest, same_as=same_as)
-        self._look()
+        with self._looking:
+            super().put(key, content, headers, digest=digest, same_as=same_as)
+            self._look()
 
     def delete(self, key: Key) -> None:
-        super().delete(key)
-        self._look()
+        with self._looking:
+            super().delete(key)
+            self._look()
 
 
 @dataclass
