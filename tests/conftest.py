@@ -1,9 +1,16 @@
-"""Shared rules of the suite: an interop test that misses its tool is skipped here and fails in CI."""
+"""Shared rules of the suite: an interop test that misses its tool is skipped here and fails in CI; signals work."""
 
 import os
 import shutil
+import signal
 
 import pytest
+
+
+def pytest_configure() -> None:
+    # A shell starts its background jobs with this signal ignored, and every command that a test starts and interrupts
+    # would inherit that; a handler is not inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def require_tool(*names: str) -> str:
