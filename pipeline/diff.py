@@ -128,7 +128,7 @@ def _make(job: DeltaJob, tree: SourceTree, tar: Path, workshop: Workshop) -> Mad
             return Made(job=job, record=_record(job, workshop, size=encoded.size, refused=reason), content=None)
         _check_not_stopped(workshop)
         with path.open("rb") as delta:
-            prove(delta, tree.directory, job.key.to_diff_id, size=tar.stat().st_size)
+            prove(delta, tree, job.key.to_diff_id, size=tar.stat().st_size)
     content = FileContent(path=path, size=encoded.size)
     return Made(job=job, record=_record(job, workshop, size=encoded.size, digest=digest_of(content)), content=content)
 
@@ -139,15 +139,15 @@ def _check_not_stopped(workshop: Workshop) -> None:
         raise CancelledError
 
 
-def prove(delta: BinaryIO, directory: Path, to_diff_id: DiffID, *, size: int) -> None:
-    """Apply `delta` to the extracted files below `directory` and compare.
+def prove(delta: BinaryIO, sources: Path | SourceTree, to_diff_id: DiffID, *, size: int) -> None:
+    """Apply `delta` to `sources`, the files below a directory or an extracted tree, and compare.
 
     Raises:
         DeltaError: it cannot be applied, or makes another number of bytes than `size`.
         LayerChangedError: it makes other bytes than those of `to_diff_id`.
     """
     sink = _HashingSink(to_diff_id.new_hasher())
-    apply(delta, directory, sink, expected_size=size)
+    apply(delta, sources, sink, expected_size=size)
     made = DiffID.of_hasher(to_diff_id.algorithm, sink.hasher)
     if made != to_diff_id:
         raise LayerChangedError(f"the delta makes {made}, not {to_diff_id}")

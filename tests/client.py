@@ -23,6 +23,8 @@ from pipeline.tardiff.decoder import apply
 from pipeline.tardiff.tree import extract
 from pipeline.targets.base import Target
 
+from .tardiff.lab import lay_out
+
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 # in the order in which nginx looks
 TYPES = {
@@ -315,7 +317,9 @@ def _uncompressed(blob: bytes) -> bytes:
 
 def _patched(tars: Sequence[bytes], delta: bytes, size: int) -> bytes:
     with tempfile.TemporaryDirectory() as directory:
-        extract([io.BytesIO(tar) for tar in tars], Path(directory), max_bytes=1 << 24)
+        (Path(directory) / "tree").mkdir()
+        tree = extract([io.BytesIO(tar) for tar in tars], Path(directory) / "tree", max_bytes=1 << 24)
+        lay_out(tree, Path(directory) / "files")
         out = io.BytesIO()
-        apply(io.BytesIO(delta), Path(directory), out, expected_size=size)
+        apply(io.BytesIO(delta), Path(directory) / "files", out, expected_size=size)
         return out.getvalue()

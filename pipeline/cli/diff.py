@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
             diff_id = _unpacked(arguments.new, new, limits)
         with delta.open("xb") as file:
             encoded = encode(sources, new, file, options=EncoderOptions(effort=arguments.effort), pool=pool)
-        _prove(delta, old, diff_id, size=new.stat().st_size)
+        _prove(delta, sources, diff_id, size=new.stat().st_size)
         with delta.open("rb") as file, whole_output(arguments.out, console) as out:
             shutil.copyfileobj(file, out, CHUNK)
     console.say(f"{diff_id} in {encoded.size:,} bytes")
@@ -116,9 +116,9 @@ def _problem(error: CompressionError | TarError) -> str:
     return f"{error}; --max-size and --ratio allow more" if isinstance(error, OutputTooLargeError) else str(error)
 
 
-def _prove(delta: Path, directory: Path, diff_id: DiffID, *, size: int) -> None:
+def _prove(delta: Path, sources: SourceTree, diff_id: DiffID, *, size: int) -> None:
     try:
         with delta.open("rb") as file:
-            prove(file, directory, diff_id, size=size)
+            prove(file, sources, diff_id, size=size)
     except (DeltaError, LayerChangedError) as error:
         raise UnprovenDeltaError(f"the new delta is wrong ({error}); nothing is written, please report it") from error

@@ -1,7 +1,7 @@
 """Deltas between layers: the tar-diff stream, made and applied.
 
-Rule 1. The tree that a client has is the only truth about sources: old layers are really extracted (`tree`), the
-        encoder reads old bytes from there, and so does whoever proves the delta.
+Rule 1. The tree that a client has is the only truth about sources: old layers are extracted entry by entry as clients
+        do (`tree`), the encoder reads old bytes from there, and so does whoever proves the delta.
 Rule 2. The output equals the new layer bit for bit, whatever that is; headers, padding and what does not parse are
         literal.
 Rule 3. Same inputs and options, same bytes, for any number of threads. `encoder.GENERATOR` changes when the bytes may.

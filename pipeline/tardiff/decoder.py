@@ -3,7 +3,8 @@
 The delta is untrusted, and so is every path in it.
 
 Rule 1. Whatever the delta holds, the answer is the output or a `DeltaError`.
-Rule 2. Sources are regular files below the directory, reached without following a symlink at any step.
+Rule 2. Sources are regular files below a directory, reached without following a symlink at any step; or those of an
+        extracted tree, and then nothing else can be named at all.
 Rule 3. Memory is bounded by zstd's window (at most 128 MiB) and a few pieces; output by `expected_size`; time by the
         output, because a few kilobytes of zstd can hold billions of operations that make nothing.
 Rule 4. What a delta costs is what its operations make one do: they are gathered, and a piece of the output is one
@@ -18,11 +19,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..compression import Writable, zstd_frame
 from .format import MAGIC, MAX_PART, DeltaError, MalformedDeltaError, Op, normalised, operations
 from .sums import Adder
+
+if TYPE_CHECKING:
+    from .tree import SourceTree
 
 __all__ = ["DeltaError", "MalformedDeltaError", "OutputSizeError", "SourceError", "apply"]
 
@@ -57,10 +61,11 @@ class OutputSizeError(DeltaError):
         self.size = size
 
 
-def apply(delta: BinaryIO, directory: Path, out: Writable, *, expected_size: int | None) -> int:
-    """Write what `delta` makes of the files below `directory` to `out`; return the number of bytes.
+def apply(delta: BinaryIO, sources: "Path | SourceTree", out: Writable, *, expected_size: int | None) -> int:
+    """Write what `delta` makes of `sources` to `out`; return the number of bytes.
 
-    `expected_size` bounds the output, which must have exactly that size; None trusts the delta.
+    `sources` are the files below a directory, or those of a tree. `expected_size` bounds the output, which must have
+    exactly that size; None trusts the delta.
 
     Raises:
         DeltaError: the delta is malformed, a source is missing or too short, the size differs. What was written before
@@ -70,7 +75,7 @@ def apply(delta: BinaryIO, directory: Path, out: Writable, *, expected_size: int
     if magic != MAGIC:
         raise MalformedDeltaError("does not begin with the magic of tar-diff version 1")
     data, _, copy, add_data, seek = map(int, Op)  # plain numbers, for they compare faster
-    with closing(_Source(directory)) as source:
+    with closing(_Files(sources) if isinstance(sources, Path) else _TreeFiles(sources)) as source:
         output = _Output(source, out, expected_size)
         for code, size, payload in operations(_working(zstd_frame(delta), output)):
             if code == copy:
@@ -107,7 +112,7 @@ class _Output:
     in the source where the last one stopped, so that it is read only when something else comes in between.
     """
 
-    def __init__(self, source: "_Source", out: Writable, expected: int | None) -> None:
+    def __init__(self, source: "_Sources", out: Writable, expected: int | None) -> None:
         self._source = source
         self._out = out
         self._expected = expected
@@ -197,60 +202,38 @@ class _Output:
         self.size += len(data)
 
 
-class _Source:
-    """The open source and the position in it."""
+class _Sources:
+    """The open source and the position in it. A subclass knows how to open one.
 
-    def __init__(self, directory: Path) -> None:
-        # from the root down to where the last source lies: the next one is likely to be near
-        self._folders = [(b"", os.open(directory, os.O_RDONLY | os.O_DIRECTORY))]
+    It is a part of an open file: positions here are those in the file.
+    """
+
+    def __init__(self) -> None:
         self._file = -1
         self._path = b""
+        self._start = 0
+        self._end = 0
         self._position = 0
-        self._blocks: dict[int, bytes] = {}  # of the open file, by their number
+        self._blocks: dict[int, bytes] = {}  # of the file, by their number
 
     def open(self, path: bytes) -> None:
-        if normalised(path) is None:
-            raise SourceError(path, "is not a relative, normalised UTF-8 path")
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-        self._path, self._position = path, 0
-        self._blocks.clear()
-        try:
-            folder = self._folder_of(path)
-            # non-blocking: opening a FIFO would wait for a writer
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-            self._file = os.open(path[path.rfind(b"/") + 1 :], flags, dir_fd=folder)
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                raise SourceError(path, "is reached through something that is no directory, or is a symlink") from error
-            raise SourceError(path, os.strerror(error.errno or 0).lower()) from error
-        if not stat.S_ISREG(os.fstat(self._file).st_mode):
-            raise SourceError(path, "is no regular file")
-
-    def _folder_of(self, path: bytes) -> int:
-        """The descriptor of the folder that holds `path`; it stays open as long as others below it are asked for."""
-        while not path.startswith(self._folders[-1][0]):
-            os.close(self._folders.pop()[1])
-        prefix, folder = self._folders[-1]
-        for part in path[len(prefix) :].split(b"/")[:-1]:
-            prefix += part + b"/"
-            folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
-            self._folders.append((prefix, folder))
-        return folder
+        """Make `path` the open source."""
+        raise NotImplementedError
 
     def seek(self, position: int) -> None:
         if self._file < 0:
             raise MalformedDeltaError("seeks in a source before one is open")
         if position > _MAX_POSITION:
             raise SourceError(self._path, f"position {position:,} is beyond any file")
-        self._position = position
+        self._position = self._start + position
 
     def read(self, size: int) -> bytes:
         """One to `size` bytes from the position."""
-        data = self._pread(size, self._position)
+        left = self._end - self._position
+        data = self._pread(min(size, left), self._position) if left > 0 else b""
         if not data:
-            raise SourceError(self._path, f"ends at or before byte {self._position:,}, the delta reads on")
+            position = self._position - self._start
+            raise SourceError(self._path, f"ends at or before byte {position:,}, the delta reads on")
         self._position += len(data)
         return data
 
@@ -272,10 +255,13 @@ class _Source:
         if block is None:
             block = self._read_block(number)
         data = block[at : at + size]
-        if len(data) < size:  # the rest lies in the next block, or nowhere
+        if len(data) < size or position + size > self._end:  # the rest lies in the next block, or nowhere
             return self.read_all(size)
         self._position = position + size
         return data
+
+    def close(self) -> None:
+        """Close what was opened here."""
 
     def _read_block(self, number: int) -> bytes:
         if len(self._blocks) >= _MAX_BLOCKS:
@@ -291,8 +277,65 @@ class _Source:
         except OSError as error:
             raise SourceError(self._path, os.strerror(error.errno or 0).lower()) from error
 
+
+class _TreeFiles(_Sources):
+    """Those of an extracted tree, which lie in one file."""
+
+    def __init__(self, tree: "SourceTree") -> None:
+        super().__init__()
+        self._tree = tree
+
+    def open(self, path: bytes) -> None:
+        source = self._tree.find(path)
+        if source is None:
+            raise SourceError(path, os.strerror(errno.ENOENT).lower())
+        self._file, self._path = self._tree.descriptor, path
+        self._start = self._position = source.offset
+        self._end = source.offset + source.size
+
+
+class _Files(_Sources):
+    """Those below a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        # from the root down to where the last source lies: the next one is likely to be near
+        self._folders = [(b"", os.open(directory, os.O_RDONLY | os.O_DIRECTORY))]
+        self._end = _MAX_POSITION + 1  # the system tells where the file really ends
+
+    def open(self, path: bytes) -> None:
+        if normalised(path) is None:
+            raise SourceError(path, "is not a relative, normalised UTF-8 path")
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        self._path, self._position = path, 0
+        self._blocks.clear()
+        try:
+            folder = self._folder_of(path)
+            # non-blocking: opening a FIFO would wait for a writer
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            self._file = os.open(path[path.rfind(b"/") + 1 :], flags, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise SourceError(path, "is reached through something that is no directory, or is a symlink") from error
+            raise SourceError(path, os.strerror(error.errno or 0).lower()) from error
+        if not stat.S_ISREG(os.fstat(self._file).st_mode):
+            raise SourceError(path, "is no regular file")
+
     def close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
         for _, folder in self._folders:
             os.close(folder)
+
+    def _folder_of(self, path: bytes) -> int:
+        """The descriptor of the folder that holds `path`; it stays open as long as others below it are asked for."""
+        while not path.startswith(self._folders[-1][0]):
+            os.close(self._folders.pop()[1])
+        prefix, folder = self._folders[-1]
+        for part in path[len(prefix) :].split(b"/")[:-1]:
+            prefix += part + b"/"
+            folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            self._folders.append((prefix, folder))
+        return folder

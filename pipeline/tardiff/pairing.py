@@ -1,7 +1,7 @@
 """New files paired with the old ones that they are made from: the questions of `sources`, asked in the pool.
 
-Rule 1. Every new file is hashed; only those without an identical source are sampled, and old files only when a pair
-        must be confirmed, or all of them when some new file is still without a source.
+Rule 1. A new file is hashed where a source has its size. Only those without an identical source are sampled, and they
+        and old files only when a pair must be confirmed; all old ones when some new file is still without a source.
 Rule 2. Pairs come in the order of the tar, whatever the order in which the pool answered.
 """
 
@@ -17,12 +17,13 @@ import numpy as np
 
 from .cover import ByteArray
 from .pool import Pool
-from .sources import ContentIndex, Sketch, SourceIndex, is_related, sketch
+from .sources import TRUSTED_SIZE, ContentIndex, Sketch, SourceIndex, is_related, sketch
 from .tree import Source, SourceTree
 
 _WORTH_OPENING = 64  # a shorter file costs less as it is than a path and three operations
 _BATCH = 8 << 20  # bytes of small files that are hashed or sampled as one task
 _PIECE = 1 << 20
+_WORTH_MAPPING = 1 << 17  # mapping less takes longer than reading it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +52,21 @@ class NewTar:
         self.size = os.fstat(self._descriptor).st_size
 
     def bytes_of(self, file: NewFile) -> ByteArray:
-        """The content of `file`, mapped."""
+        """The content of `file`: read if it is small, mapped otherwise."""
+        if file.size < _WORTH_MAPPING:
+            return np.frombuffer(self.piece(file.start, file.size), np.uint8)
         before = file.start % mmap.ALLOCATIONGRANULARITY
         start = file.start - before
         content = mmap.mmap(self._descriptor, before + file.size, access=mmap.ACCESS_READ, offset=start)
         return np.frombuffer(content, np.uint8, offset=before)
 
+    def piece(self, start: int, size: int) -> bytes:
+        """At most `size` bytes from `start`."""
+        return os.pread(self._descriptor, size, start)
+
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
         """The bytes of the range."""
-        while start < stop and (piece := os.pread(self._descriptor, min(stop - start, _PIECE), start)):
+        while start < stop and (piece := self.piece(start, min(stop - start, _PIECE))):
             start += len(piece)
             yield piece
 
@@ -69,8 +76,8 @@ R = TypeVar("R")
 
 
 def bytes_of(tree: SourceTree, source: Source) -> ByteArray:
-    """The content of `source`, mapped."""
-    return np.frombuffer(tree.map(source), np.uint8)
+    """The content of `source`."""
+    return np.frombuffer(tree.content(source), np.uint8)
 
 
 class Pairing:
@@ -90,35 +97,45 @@ class Pairing:
         worthy = [file for file in files if file.size >= _WORTH_OPENING]
         identical = self._identical(worthy)
         done = {pair.file.start for pair in identical}
-        changed = [file for file in worthy if file.start not in done]
-        sketches = dict(zip(changed, self._each(changed, lambda file: sketch(self._new.bytes_of(file))), strict=True))
-        named = self._named(sketches)
-        for pair in named:
-            del sketches[pair.file]
-        return sorted([*identical, *named, *self._similar(sketches)], key=lambda pair: pair.file.start)
+        sketches: dict[NewFile, Sketch] = {}
+        named = self._named([file for file in worthy if file.start not in done], sketches)
+        done.update(pair.file.start for pair in named)
+        strangers = [file for file in worthy if file.start not in done]
+        return sorted([*identical, *named, *self._similar(strangers, sketches)], key=lambda pair: pair.file.start)
 
     def _identical(self, files: Sequence[NewFile]) -> list[Pair]:
+        sizes = {source.size for source in self._sources}
+        files = [file for file in files if file.size in sizes]
         digests = self._each(files, self._digest)
         found = ((file, self._index.identical(file.path, digest)) for file, digest in zip(files, digests, strict=True))
         return [Pair(file=file, source=source, is_identical=True) for file, source in found if source is not None]
 
-    def _named(self, new: dict[NewFile, Sketch]) -> list[Pair]:
-        found = [(file, self._index.named(file.path, file.size)) for file in new]
-        pairs = [Pair(file=file, source=source, is_identical=False) for file, source in found if source is not None]
-        sources = list(dict.fromkeys(pair.source for pair in pairs))
-        old = dict(zip(sources, self._sketches(sources), strict=True))
-        return [
-            pair
-            for pair in pairs
-            if is_related(old[pair.source], new[pair.file], min(pair.source.size, pair.file.size))
+    def _named(self, files: Sequence[NewFile], sketches: dict[NewFile, Sketch]) -> list[Pair]:
+        """The pairs by name that hold; what is sketched of `files` for that is left in `sketches`."""
+        found = self._index.named([(file.path, file.size) for file in files])
+        pairs = [
+            Pair(file=file, source=source, is_identical=False)
+            for file, source in zip(files, found, strict=True)
+            if source is not None
         ]
+        doubted = [pair for pair in pairs if min(pair.source.size, pair.file.size) >= TRUSTED_SIZE]
+        self._sketch([pair.file for pair in doubted], sketches)
+        sources = list(dict.fromkeys(pair.source for pair in doubted))
+        old = dict(zip(sources, self._sketches(sources), strict=True))
+        unrelated = {pair.file.start for pair in doubted if not is_related(old[pair.source], sketches[pair.file])}
+        return [pair for pair in pairs if pair.file.start not in unrelated]
 
-    def _similar(self, new: dict[NewFile, Sketch]) -> list[Pair]:
-        if not any(len(hashes) for hashes in new.values()):
+    def _similar(self, files: Sequence[NewFile], sketches: dict[NewFile, Sketch]) -> list[Pair]:
+        self._sketch([file for file in files if file not in sketches], sketches)
+        if not any(len(sketches[file]) for file in files):
             return []
         index = ContentIndex(self._sources, self._sketches(self._sources))
-        found = ((file, index.similar(hashes)) for file, hashes in new.items())
+        found = ((file, index.similar(sketches[file])) for file in files)
         return [Pair(file=file, source=source, is_identical=False) for file, source in found if source is not None]
+
+    def _sketch(self, files: Sequence[NewFile], sketches: dict[NewFile, Sketch]) -> None:
+        made = self._each(files, lambda file: sketch(self._new.bytes_of(file)))
+        sketches.update(zip(files, made, strict=True))
 
     def _sketches(self, sources: Sequence[Source]) -> list[Sketch]:
         return self._each(sources, lambda source: sketch(bytes_of(self._tree, source)))
@@ -133,6 +150,8 @@ class Pairing:
         return [result for future in futures for result in future.result()]
 
     def _digest(self, file: NewFile) -> bytes:
+        if file.size <= _PIECE:
+            return hashlib.sha256(self._new.piece(file.start, file.size)).digest()
         hasher = hashlib.sha256()
         for piece in self._new.pieces(file.start, file.start + file.size):
             hasher.update(piece)

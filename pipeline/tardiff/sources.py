@@ -11,7 +11,6 @@ Rule 5. The work is n log n in the number of files, and the choice does not depe
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,9 @@ from .tree import Source
 Sketch = NDArray[np.uint64]
 """Ascending distinct hashes of the 16-byte windows of a file: of one in 64 on average, at most the 256 smallest."""
 
+TRUSTED_SIZE = 1 << 14
+"""Bytes: matching smaller files by their name alone costs less than a wrong "unrelated"."""
+
 _SKETCH_SIZE = 256
 _SAMPLED = np.uint64(1 << 58)  # one window in 64
 _WINDOW = 16
@@ -29,7 +31,6 @@ _MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 _PIECE = 1 << 20
 _TOO_COMMON = 16  # a window of more files than this tells nothing about any of them
 _MIN_SHARED = 0.05
-_TRUSTED_SIZE = 1 << 14  # matching smaller files by their name alone costs less than a wrong "unrelated"
 _VERSION = re.compile(rb"\d+(?:\.\d+)+|(?<=\.so\.)\d+")
 _DIGITS = re.compile(rb"\d+")
 
@@ -57,49 +58,62 @@ def shared(old: Sketch, new: Sketch) -> float:
     return len(np.intersect1d(old, new, assume_unique=True)) / len(new) if len(new) else 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Named:
-    """The sources with one name, ordered by size."""
-
-    sizes: list[int]
-    sources: list[Source]
-
-    def nearest(self, size: int) -> Source:
-        at = bisect_left(self.sizes, size)
-        around = range(max(0, at - 1), min(len(self.sizes), at + 1))
-        return self.sources[min(around, key=lambda index: abs(self.sizes[index] - size))]
-
-
 class SourceIndex:
-    """Finds sources by digest and by name."""
+    """Finds sources by digest and by name. Keeps no names: most files are found by their digests or paths."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
-        self._by_digest: dict[bytes, list[Source]] = {}
-        groups: dict[bytes, list[Source]] = {}
+        self._sources = sources
+        self._by_path = {source.path: source for source in sources}
+        self._by_digest: dict[bytes, Source | list[Source]] = {}
         for source in sources:
-            self._by_digest.setdefault(source.digest, []).append(source)
-            for name in _names(source.path):
-                groups.setdefault(name, []).append(source)
-        self._by_name = {}
-        for name, group in groups.items():
-            group.sort(key=lambda source: (source.size, source.path))
-            self._by_name[name] = _Named(sizes=[source.size for source in group], sources=group)
+            before = self._by_digest.setdefault(source.digest, source)
+            if isinstance(before, list):
+                before.append(source)
+            elif before is not source:
+                self._by_digest[source.digest] = [before, source]
 
     def identical(self, path: bytes, digest: bytes) -> Source | None:
         """A source with this content."""
-        if path in self._by_name and (same := self._by_name[path].sources[0]).digest == digest:
+        same = self._by_path.get(path)
+        if same is not None and same.digest == digest:
             return same
+        found = self._by_digest.get(digest)
+        if not isinstance(found, list):
+            return found
         names = set(_names(path))
         # the more of the names of the new file a source has, the nearer it is
-        found = self._by_digest.get(digest, [])[:_TOO_COMMON]
-        return max(found, key=lambda source: len(names.intersection(_names(source.path))), default=None)
+        return max(found[:_TOO_COMMON], key=lambda source: len(names.intersection(_names(source.path))))
 
-    def named(self, path: bytes, size: int) -> Source | None:
-        """A source with the nearest name."""
-        for name in _names(path):
-            if name in self._by_name:
-                return self._by_name[name].nearest(size)
-        return None
+    def named(self, files: Sequence[tuple[bytes, int]]) -> list[Source | None]:
+        """For the path and the size of each file a source with the nearest name."""
+        found = [self._by_path.get(path) for path, _ in files]
+        asked = {
+            number: _names(path)[1:]
+            for number, ((path, _), source) in enumerate(zip(files, found, strict=True))
+            if source is None
+        }
+        groups = self._groups(frozenset(name for names in asked.values() for name in names))
+        for number, names in asked.items():
+            group = next((groups[name] for name in names if name in groups), None)
+            if group is not None:
+                found[number] = _nearest(group, files[number][1])
+        return found
+
+    def _groups(self, wanted: frozenset[bytes]) -> dict[bytes, list[Source]]:
+        """The sources with each of the names, ordered by size."""
+        groups: dict[bytes, list[Source]] = {}
+        for source in self._sources if wanted else ():
+            for name in wanted.intersection(_names(source.path)):
+                groups.setdefault(name, []).append(source)
+        for group in groups.values():
+            group.sort(key=lambda source: (source.size, source.path))
+        return groups
+
+
+def _nearest(group: Sequence[Source], size: int) -> Source:
+    """Of sources that are ordered by size the nearest to `size`."""
+    at = bisect_left(group, size, key=lambda source: source.size)
+    return min(group[max(0, at - 1) : at + 1], key=lambda source: abs(source.size - size))
 
 
 class ContentIndex:
@@ -127,9 +141,9 @@ class ContentIndex:
         return self._sources[best] if shared(self._sketches[best], new) >= _MIN_SHARED else None
 
 
-def is_related(old: Sketch, new: Sketch, size: int) -> bool:
-    """Whether a matcher would find something; `size` is that of the smaller file."""
-    return size < _TRUSTED_SIZE or shared(old, new) > 0.0
+def is_related(old: Sketch, new: Sketch) -> bool:
+    """Whether a matcher would find something."""
+    return shared(old, new) > 0.0
 
 
 def _names(path: bytes) -> tuple[bytes, ...]:

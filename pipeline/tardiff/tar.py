@@ -80,14 +80,19 @@ class Entry:
 
 class TarReader:
     """Iterates over the entries of `stream`. The data of the entry at hand can be read with `data`; the rest is
-    skipped."""
+    skipped. The stream itself is read ahead, by at most one piece."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._buffer = b""
+        self._at = 0  # in the buffer
+        self._before = 0  # bytes of the stream in front of the buffer
         self._left = 0  # of the entry's data
-        self._padding = 0
-        self.offset = 0
-        """Bytes of the stream read so far."""
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the stream that are behind us."""
+        return self._before + self._at
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries in order.
@@ -97,27 +102,28 @@ class TarReader:
         """
         while (entry := self._entry()) is not None:
             self._left = entry.size
-            self._padding = -entry.size % BLOCK
             yield entry
-            for _ in self.data():
-                pass
+            if self._left:
+                for _ in self.data():
+                    pass
             # the padding of the last entry may be missing, as it is in archives that were cut there
-            self._skip(self._padding)
+            self._skip(-entry.size % BLOCK)
 
     def data(self) -> Iterator[bytes]:
         """The unread data of the entry, in pieces."""
         while self._left:
-            piece = self._stream.read(min(self._left, _PIECE))
-            if not piece:
+            if self._at == len(self._buffer) and not self._fill(1):
                 raise TarError("ends inside the data of an entry", self.offset)
+            piece = self._buffer[self._at : self._at + self._left]
+            self._at += len(piece)
             self._left -= len(piece)
-            self.offset += len(piece)
             yield piece
 
     def drain(self) -> None:
         """Read what is left of the stream, be it tar or not."""
-        while piece := self._stream.read(_PIECE):
-            self.offset += len(piece)
+        self._at = len(self._buffer)
+        while self._fill(1):
+            self._at = len(self._buffer)
 
     def _entry(self) -> Entry | None:
         start = self.offset
@@ -158,13 +164,16 @@ class TarReader:
         path = _text(block[:100])
         if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
             path = prefix + b"/" + path
-        path = pax.get(b"path") or path
-        link = pax.get(b"linkpath") or _text(block[157:257])
-        if value := pax.get(b"size"):
-            if not value.isdigit() or len(value) > 18:
-                raise TarError("a pax header has a bad size", start)
-            size = int(value)
-        is_sparse = any(key.startswith(b"GNU.sparse.") for key in pax)
+        link = _text(block[157:257])
+        is_sparse = False
+        if pax:
+            path = pax.get(b"path") or path
+            link = pax.get(b"linkpath") or link
+            if value := pax.get(b"size"):
+                if not value.isdigit() or len(value) > 18:
+                    raise TarError("a pax header has a bad size", start)
+                size = int(value)
+            is_sparse = any(key.startswith(b"GNU.sparse.") for key in pax)
         flag = block[156:157]
         if flag == b"S":
             is_sparse = True
@@ -201,13 +210,11 @@ class TarReader:
             return None
         if len(block) < BLOCK:
             raise TarError("ends inside a header", start)
-        expected = _number(block[148:156], "checksum", start)
-        rest = block[:148] + block[156:]
-        unsigned = sum(rest) + 8 * 0x20
-        if expected not in (
-            unsigned,
-            unsigned - 256 * sum(byte > 127 for byte in rest),
-        ):  # old tars summed signed bytes
+        field = block[148:156]
+        expected = _number(field, "checksum", start)
+        # most of a header are zeros, and Python adds one byte at a time
+        unsigned = sum(block.translate(None, b"\0")) - sum(field) + 8 * 0x20
+        if expected != unsigned and expected != unsigned - 256 * _negative_bytes(block[:148] + block[156:]):
             raise TarError("the checksum of a header is wrong", start)
         return block
 
@@ -229,16 +236,31 @@ class TarReader:
             goes_on = more[504]
 
     def _block(self) -> bytes:
-        block = self._stream.read(BLOCK)
-        while 0 < len(block) < BLOCK and (more := self._stream.read(BLOCK - len(block))):
-            block += more
-        self.offset += len(block)
+        """The next block, what is there of it at the end of the stream."""
+        at = self._at
+        if len(self._buffer) - at < BLOCK:
+            self._fill(BLOCK)
+            at = self._at
+        block = self._buffer[at : at + BLOCK]
+        self._at = at + len(block)
         return block
 
     def _skip(self, size: int) -> None:
-        while size and (piece := self._stream.read(size)):
-            size -= len(piece)
-            self.offset += len(piece)
+        """Pass `size` bytes, or as many of them as there are."""
+        while size and (self._at < len(self._buffer) or self._fill(1)):
+            passed = min(size, len(self._buffer) - self._at)
+            self._at += passed
+            size -= passed
+
+    def _fill(self, size: int) -> bool:
+        """Have `size` bytes at hand, which are few; False when the stream ends in front of them."""
+        rest = self._buffer[self._at :]
+        self._before += self._at
+        self._at = 0
+        while len(rest) < size and (piece := self._stream.read(_PIECE)):
+            rest = rest + piece if rest else piece
+        self._buffer = rest
+        return len(rest) >= size
 
 
 def names_of(path: bytes) -> list[bytes]:
@@ -247,7 +269,12 @@ def names_of(path: bytes) -> list[bytes]:
 
 
 def _text(field: bytes) -> bytes:
-    return field.split(b"\0", 1)[0]
+    return field.partition(b"\0")[0]
+
+
+def _negative_bytes(data: bytes) -> int:
+    """How many bytes are negative when they are read as signed ones, which old tars summed."""
+    return sum(byte > 127 for byte in data)
 
 
 def _number(field: bytes, name: str, offset: int) -> int:

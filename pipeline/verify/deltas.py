@@ -80,7 +80,7 @@ def _check_group(
             continue
         try:
             with target.open(delta.key) as stream:
-                prove(stream, tree.directory, delta.pair.to_diff_id, size=source.size(to[1]))
+                prove(stream, tree, delta.pair.to_diff_id, size=source.size(to[1]))
         except DeltapressError as error:
             problems.append(Problem(key=delta.key, problem=f"from {delta.pair.from_diff_id.short}: {error}"))
     shutil.rmtree(place)

@@ -17,6 +17,7 @@ from pipeline.tardiff.pool import Pool
 from pipeline.tardiff.tree import extract
 from tests import tars
 from tests.conftest import require_tool
+from tests.tardiff.lab import lay_out
 from tests.tars import Member, directory, file, hard_link, symlink, tar
 
 pytestmark = pytest.mark.interop
@@ -74,7 +75,8 @@ def test_the_reference_applies_our_deltas(tmp_path: Path, name: str, effort: str
     tree = extract([io.BytesIO(old)], tmp_path / "tree", max_bytes=1 << 30)
     with Pool(workers=2, memory=1 << 30) as pool, (tmp_path / "delta").open("wb") as out:
         encode(tree, tmp_path / "new", out, options=EncoderOptions(effort=effort), pool=pool)
-    run(patch, tmp_path / "delta", tree.directory, tmp_path / "made")
+    lay_out(tree, tmp_path / "files")
+    run(patch, tmp_path / "delta", tmp_path / "files", tmp_path / "made")
     assert (tmp_path / "made").read_bytes() == new
 
 
@@ -90,7 +92,7 @@ def test_we_apply_deltas_of_the_reference(tmp_path: Path, name: str) -> None:
     tree = extract([io.BytesIO(old)], tmp_path / "tree", max_bytes=1 << 30)
     out = io.BytesIO()
     with (tmp_path / "delta").open("rb") as delta:
-        apply(delta, tree.directory, out, expected_size=len(new))
+        apply(delta, tree, out, expected_size=len(new))
     assert out.getvalue() == new
 
 
@@ -120,7 +122,7 @@ def test_every_source_is_what_a_real_tar_unpacks_there(members: list[Member]) ->
         for source in tree.sources:
             path = real / os.fsdecode(source.path)
             assert path.resolve() == real.resolve() / os.fsdecode(source.path)
-            assert path.read_bytes() == (ours / os.fsdecode(source.path)).read_bytes()
+            assert path.read_bytes() == tree.content(source)
 
 
 def test_a_tree_without_surprises_is_unpacked_whole(tmp_path: Path) -> None:
@@ -130,12 +132,6 @@ def test_a_tree_without_surprises_is_unpacked_whole(tmp_path: Path) -> None:
     (tmp_path / "ours").mkdir()
     run(unpack, "-x", "-f", tmp_path / "layer.tar", "-C", tmp_path / "real")
     tree = extract([io.BytesIO(OLD)], tmp_path / "ours", max_bytes=1 << 30)
+    sources = {Path(os.fsdecode(source.path)): bytes(tree.content(source)) for source in tree.sources}
     files = {path.relative_to(tmp_path / "real"): path for path in (tmp_path / "real").rglob("*") if path.is_file()}
-    assert {Path(os.fsdecode(source.path)) for source in tree.sources} == {
-        name for name, path in files.items() if path.stat().st_size
-    }
-    assert all(
-        files[name].read_bytes() == (tmp_path / "ours" / name).read_bytes()
-        for name in files
-        if files[name].stat().st_size
-    )
+    assert sources == {name: path.read_bytes() for name, path in files.items() if path.stat().st_size}

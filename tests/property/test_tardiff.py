@@ -1,5 +1,6 @@
 """Deltas of arbitrary layers: right, or refused with our own error."""
 
+import hashlib
 import io
 import os
 import random
@@ -24,7 +25,7 @@ from pipeline.tardiff.pool import Pool
 from pipeline.tardiff.tar import TarError, TarReader
 from pipeline.tardiff.tree import SourceTree, extract
 from tests import tars
-from tests.tardiff.lab import assert_common_subset
+from tests.tardiff.lab import assert_common_subset, lay_out
 from tests.tars import Member, tar
 from tests.vectors.generate import ADD, COPY, DATA, OPEN, SEEK, frame, op
 
@@ -94,7 +95,11 @@ def test_a_round_trip_gives_the_layer_whatever_the_workers(old: list[bytes], new
         delta = delta_of(tree, to, 1)
         assert delta == delta_of(tree, to, 4)
         out = io.BytesIO()
-        apply(io.BytesIO(delta), tree.directory, out, expected_size=len(new + tail))
+        apply(io.BytesIO(delta), tree, out, expected_size=len(new + tail))
+        assert out.getvalue() == new + tail
+        lay_out(tree, Path(scratch) / "files")
+        out = io.BytesIO()
+        apply(io.BytesIO(delta), Path(scratch) / "files", out, expected_size=len(new + tail))
         assert out.getvalue() == new + tail
 
 
@@ -107,22 +112,20 @@ def test_what_is_no_tar_is_made_all_the_same(old: bytes, cut: int, new: bytes) -
         for content in (old[:cut], old[:cut] + new, new):
             to.write_bytes(content)
             out = io.BytesIO()
-            apply(io.BytesIO(delta_of(tree, to, 2)), tree.directory, out, expected_size=len(content))
+            apply(io.BytesIO(delta_of(tree, to, 2)), tree, out, expected_size=len(content))
             assert out.getvalue() == content
 
 
 @slow
 @given(layers=st.lists(LAYERS, min_size=1, max_size=3))
-def test_the_tree_stays_inside_and_holds_its_sources_only(layers: list[bytes]) -> None:
+def test_the_tree_is_one_file_and_its_sources_can_be_laid_out(layers: list[bytes]) -> None:
     with TemporaryDirectory() as scratch:
         tree = tree_of(Path(scratch) / "tree", layers)
-        assert os.listdir(scratch) == ["tree"]  # noqa: PTH208 - names alone
-        found = {
-            os.path.relpath(os.path.join(above, name), tree.directory)  # noqa: PTH118 - no Path makes it shorter
-            for above, _, names in os.walk(tree.directory)
-            for name in names
-        }
-        assert found == {os.fsdecode(source.path) for source in tree.sources}
+        assert [path.name for path in Path(scratch).rglob("*")] == ["tree", "contents"]
+        lay_out(tree, Path(scratch) / "files")
+        for source in tree.sources:
+            data = (Path(scratch) / "files" / os.fsdecode(source.path)).read_bytes()
+            assert (len(data), hashlib.sha256(data).digest()) == (source.size, source.digest)
 
 
 @slow
@@ -147,7 +150,7 @@ def test_a_misbehaving_matcher_does_no_harm(
         to = Path(scratch) / "new"
         to.write_bytes(tar(tars.file("f", new)))
         out = io.BytesIO()
-        apply(io.BytesIO(delta_of(tree, to, 1)), tree.directory, out, expected_size=None)
+        apply(io.BytesIO(delta_of(tree, to, 1)), tree, out, expected_size=None)
         assert out.getvalue() == to.read_bytes()
 
 
@@ -232,7 +235,7 @@ def test_a_mutated_delta_is_applied_or_refused(at: int, flip: int, cut: int | No
         mutated = bytes(delta[: cut % len(delta)] if cut is not None else delta)
         out = io.BytesIO()
         try:
-            apply(io.BytesIO(mutated), tree.directory, out, expected_size=1 << 16)
+            apply(io.BytesIO(mutated), tree, out, expected_size=1 << 16)
         except DeltaError:
             assert len(out.getvalue()) <= 1 << 16
 

@@ -1,6 +1,7 @@
 """Deltas in one line: real trees, a real pool, the real encoder and decoder."""
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,20 +41,37 @@ class Lab:
         delta = out.getvalue()
         assert encoded.size == len(delta)
         assert encoded.copied + encoded.added + encoded.literal == len(new)
-        assert self.apply(delta, tree.directory, size=len(new)) == new
+        assert self.apply(delta, tree, size=len(new)) == new
+        assert self.apply(delta, self.lay_out(tree), size=len(new)) == new
         assert_common_subset(delta)
         return delta, encoded
 
-    def apply(self, delta: bytes, directory: Path, *, size: int | None = None) -> bytes:
-        """What `delta` makes of `directory`."""
+    def lay_out(self, tree: SourceTree) -> Path:
+        """A directory with the sources as files, as a client has them."""
+        directory = tree.directory.with_suffix(".files")
+        if not directory.exists():
+            lay_out(tree, directory)
+        return directory
+
+    def apply(self, delta: bytes, sources: Path | SourceTree, *, size: int | None = None) -> bytes:
+        """What `delta` makes of `sources`."""
         out = io.BytesIO()
-        assert apply(io.BytesIO(delta), directory, out, expected_size=size) == len(out.getvalue())
+        assert apply(io.BytesIO(delta), sources, out, expected_size=size) == len(out.getvalue())
         return out.getvalue()
 
     def sources_used(self, tree: SourceTree, new: bytes) -> set[str]:
         """The paths that the delta from `tree` to `new` opens."""
         delta, _ = self.encode(tree, new)
         return {data.decode() for op, _, data in operations(delta) if op == Op.OPEN}
+
+
+def lay_out(tree: SourceTree, directory: Path) -> None:
+    """Make the new `directory` and write the sources there, as files."""
+    directory.mkdir()
+    for source in tree.sources:
+        path = directory / os.fsdecode(source.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tree.content(source))
 
 
 def operations(delta: bytes) -> list[tuple[Op, int, bytes]]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from pathlib import Path
 
 import pytest
@@ -33,15 +32,15 @@ NEW = b"what is written in its place" * 10
 
 
 def contents(tree: SourceTree) -> dict[str, bytes]:
-    """The sources by path, read back; sizes, digests and the disk agree."""
+    """The sources by path, read back; sizes, digests and the index agree, and no name of a layer is on the disk."""
     found = {}
     for source in tree.sources:
-        data = (tree.directory / os.fsdecode(source.path)).read_bytes()
+        data = bytes(tree.content(source))
         assert (len(data), hashlib.sha256(data).digest()) == (source.size, source.digest)
+        assert tree.find(source.path) is source
         found[source.path.decode()] = data
-    on_disk = {str(path.relative_to(tree.directory)) for path in tree.directory.rglob("*") if not path.is_dir()}
-    assert on_disk == set(found)
-    assert not any(path.is_symlink() for path in tree.directory.rglob("*"))
+    assert len(found) == len(tree.sources)
+    assert [path.name for path in tree.directory.rglob("*")] == ["contents"]
     return found
 
 
@@ -233,8 +232,6 @@ def test_a_regular_file_with_a_slash_at_its_end_is_no_source(lab: Lab) -> None:
 def test_modes_of_the_tar_do_not_hinder_us(lab: Lab) -> None:
     tree = lab.tree(tar(directory("d", mode=0), file("d/f", OLD, mode=0o4644)))
     assert contents(tree) == {"d/f": OLD}
-    assert (tree.directory / "d").stat().st_mode & 0o7777 == 0o700
-    assert (tree.directory / "d/f").stat().st_mode & 0o7777 == 0o600
 
 
 def test_the_tree_is_deep_only_in_names(lab: Lab) -> None:
@@ -271,6 +268,29 @@ def test_more_names_than_allowed_are_refused(tmp_path: Path, monkeypatch: pytest
     layer = tar(directory("/".join("abcdefghijk")))
     with pytest.raises(ExtractError, match="more than the allowed 10 names"):
         extract([io.BytesIO(layer)], tmp_path, max_bytes=1000)
+
+
+def test_what_is_no_source_is_not_found(lab: Lab) -> None:
+    tree = lab.tree(tar(file("d/a", OLD), file("d/b", b""), symlink("d/c", "a"), file("d/e", OTHER)))
+    assert [tree.find(path) for path in (b"", b"d", b"d/b", b"d/c", b"d//a", b"./d/a", b"d/f", b"z")] == [None] * 8
+    assert [source.path for source in tree.sources] == [b"d/a", b"d/e"]
+
+
+def test_large_and_small_contents_are_read_from_their_place(lab: Lab) -> None:
+    large = bytes(range(256)) * 1200
+    expected = {"a": OLD, "b": large, "c": OTHER, "d": large[:-7]}
+    assert contents(lab.tree(tar(*(file(path, data) for path, data in expected.items())))) == expected
+
+
+def test_a_tree_keeps_one_file_open_for_as_long_as_it_lives(lab: Lab) -> None:
+    def is_open() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = is_open()
+    tree = lab.tree(tar(file("a", OLD), file("b", OTHER)))
+    assert is_open() == before + 1
+    del tree
+    assert is_open() == before
 
 
 def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
