@@ -1,10 +1,12 @@
 """Sizes and durations as people write them, `8GiB` and `7d`: one parser each, for configuration and command line."""
 
 import re
-from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .errors import DeltapressError, ExitCode
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 _SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([kKMGT]?i?B)", re.ASCII)
 _FACTORS: Final = {
@@ -20,14 +22,8 @@ _FACTORS: Final = {
 }
 
 _DURATION: Final = re.compile(r"(\d{1,9}) ?([smhdw])", re.ASCII)
-_UNITS: Final = {
-    "s": timedelta(seconds=1),
-    "m": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-    "w": timedelta(weeks=1),
-}
-_LONGEST: Final = timedelta(days=36500)  # a century: further values are typing errors, and overflow dates
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_LONGEST: Final = 36500 * 86400  # a century: further values are typing errors, and overflow dates
 
 
 class QuantityError(DeltapressError):
@@ -52,16 +48,18 @@ def parse_size(text: str) -> int:
     return size
 
 
-def parse_duration(text: str) -> timedelta:
+def parse_duration(text: str) -> "timedelta":
     """Read a whole number and one of s, m, h, d, w. Zero is a duration; at most a century.
 
     Raises:
         QuantityError: for anything else.
     """
+    from datetime import timedelta  # here, because who only reads sizes (`patch`) should not wait for it
+
     match = _DURATION.fullmatch(text)
     if match is None or int(match[1]) > _LONGEST // (unit := _UNITS[match[2]]):
         raise QuantityError(text, 'a duration such as "7d", "36h" or "0s", of at most 36500 days,')
-    return int(match[1]) * unit
+    return timedelta(seconds=int(match[1]) * unit)
 
 
 def format_size(size: int) -> str:

@@ -6,6 +6,7 @@ Rule 3. Whatever ends a run early unwinds the stack, so that locks and temporary
 """
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -39,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         argv = sys.argv[1:]
+    # of numpy's linear algebra nothing is used, and its threads take as long to start as all of numpy to load
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = _parser(_commands(argv)).parse_args(argv)
     console = Console(verbose=arguments.verbose)
     try:

@@ -3,12 +3,12 @@
 Rule 1. Results go to standard output; progress, errors and everything else to standard error.
 Rule 2. What layouts and file names bring along cannot move the cursor: control characters are shown as escapes.
 Rule 3. Any text can be written whatever the locale's encoding is, and a run goes on when nobody can be told about it.
+Rule 4. What is rarely needed is loaded when it is: a small `patch` takes no longer than its imports.
 """
 
 import errno
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, TextIO
@@ -16,7 +16,6 @@ from typing import BinaryIO, TextIO
 from ..errors import DeltapressError, ExitCode
 from ..progress import Progress
 from ..text import printable
-from .progress import LogLines, bars
 
 
 class OutputError(DeltapressError):
@@ -62,6 +61,8 @@ class Console:
     def trace(self, error: BaseException) -> None:
         """Where `error` comes from, for who asked for it."""
         if self.verbose:
+            import traceback
+
             self.say("".join(traceback.format_exception(error)).rstrip())
 
     @property
@@ -83,6 +84,8 @@ class Console:
     @contextmanager
     def progress(self) -> Iterator[Progress]:
         """Bars on a terminal, lines otherwise."""
+        from .progress import LogLines, bars
+
         if sys.stderr.isatty():
             with bars(sys.stderr, printable) as shown:
                 yield shown

@@ -11,14 +11,12 @@ from typing import BinaryIO
 
 from ..compression import CompressionError, OutputTooLargeError, decompressed
 from ..config import Limits
-from ..content import CHUNK, hashed
-from ..diff import prove
+from ..content import CHUNK, HashingSink, hashed
 from ..errors import DeltapressError, ExitCode
-from ..layers import LayerChangedError
 from ..machine import usable_memory
 from ..oci.digest import DiffID
 from ..quantities import parse_size
-from ..tardiff.decoder import DeltaError
+from ..tardiff.decoder import DeltaError, apply
 from ..tardiff.encoder import EFFORTS, EncoderOptions, encode
 from ..tardiff.pool import Pool
 from ..tardiff.tar import TarError
@@ -32,6 +30,9 @@ class UnprovenDeltaError(DeltapressError):
     """The delta that was made does not give the new layer back. A mistake in this program; nothing is written."""
 
     exit_code = ExitCode.VERIFICATION_FAILED
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the new delta is wrong ({problem}); nothing is written, please report it")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -117,8 +118,12 @@ def _problem(error: CompressionError | TarError) -> str:
 
 
 def _prove(delta: Path, sources: SourceTree, diff_id: DiffID, *, size: int) -> None:
+    sink = HashingSink(diff_id.new_hasher())
     try:
         with delta.open("rb") as file:
-            prove(file, sources, diff_id, size=size)
-    except (DeltaError, LayerChangedError) as error:
-        raise UnprovenDeltaError(f"the new delta is wrong ({error}); nothing is written, please report it") from error
+            apply(file, sources, sink, expected_size=size)
+    except DeltaError as error:
+        raise UnprovenDeltaError(str(error)) from error
+    made = DiffID.of_hasher(diff_id.algorithm, sink.hasher)
+    if made != diff_id:
+        raise UnprovenDeltaError(f"the delta makes {made}, not {diff_id}")

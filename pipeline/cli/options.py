@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final, TypeAlias, TypeVar
 
 from ..errors import DeltapressError
-from ..machine import usable_processors
 
 T = TypeVar("T")
 # what add_subparsers returns, for which argparse has no public name
@@ -57,6 +56,8 @@ def add_verbose(parser: argparse.ArgumentParser, *, default: object = argparse.S
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
+    from ..machine import usable_processors  # here, because `patch`, which should start quickly, has no such option
+
     parser.add_argument(
         "-j", "--jobs", type=count, metavar="N", default=usable_processors(), help="threads (default: all processors)"
     )

@@ -1,19 +1,22 @@
 """`deltapress patch`: what a client does with a delta, the reference tool `tar-patch`'s job."""
 
 import argparse
+import hashlib
 from pathlib import Path
 from queue import Queue
 from threading import Thread
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ..compression import Writable
 from ..errors import DeltapressError, ExitCode
-from ..oci.digest import DiffID, Hasher
 from ..quantities import parse_size
 from ..tardiff.decoder import DeltaError, apply
 from .console import Console
 from .files import InputFileError, open_input, whole_output
 from .options import Subparsers, checked
+
+if TYPE_CHECKING:
+    from ..oci.digest import DiffID, Hasher
 
 
 class UnexpectedOutputError(DeltapressError):
@@ -28,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("directory", type=Path, metavar="DIRECTORY", help="the old layers, extracted")
     parser.add_argument("out", metavar="OUT", help="the new layer, an uncompressed tar; - is standard output")
     parser.add_argument(
-        "--expect", type=checked(DiffID.parse), metavar="DIGEST", help="write nothing if the new layer is another one"
+        "--expect", type=checked(_diff_id), metavar="DIGEST", help="write nothing if the new layer is another one"
     )
     parser.add_argument(
         "--max-size", type=checked(parse_size), default="64GiB", metavar="SIZE", help="of OUT (default: 64GiB)"
@@ -40,21 +43,28 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     if not arguments.directory.is_dir():
         raise InputFileError(str(arguments.directory), "is no directory")
     expected: DiffID | None = arguments.expect
-    hasher = (expected or DiffID.of(b"")).new_hasher()
+    hasher = hashlib.new(expected.algorithm if expected else "sha256")
     with open_input(arguments.delta) as delta, whole_output(arguments.out, console) as out:
         try:
             with _Bounded(out, hasher, arguments.max_size) as bounded:
                 apply(delta, arguments.directory, bounded, expected_size=None)
         except DeltaError as error:
             raise InputFileError(str(arguments.delta), error.reason) from error
-        made = DiffID.of_hasher(expected.algorithm if expected else "sha256", hasher)
-        if expected is not None and made != expected:
+        made = f"{hasher.name}:{hasher.hexdigest()}"
+        if expected is not None and made != str(expected):
             raise UnexpectedOutputError(
                 f"{arguments.delta}: makes {made}, and {expected} was expected; nothing is written. "
                 f"Is {arguments.directory} the image that the delta was made from?"
             )
-    console.say(str(made))
+    console.say(made)
     return ExitCode.SUCCESS
+
+
+def _diff_id(text: str) -> "DiffID":
+    # here, because `dataclasses`, which it needs, takes longer to load than a small delta to apply
+    from ..oci.digest import DiffID
+
+    return DiffID.parse(text)
 
 
 class _Bounded:
@@ -63,7 +73,7 @@ class _Bounded:
     The hash, half of the work for a delta that mostly copies, is taken beside it. It is complete behind the context.
     """
 
-    def __init__(self, out: Writable, hasher: Hasher, limit: int) -> None:
+    def __init__(self, out: Writable, hasher: "Hasher", limit: int) -> None:
         self._out, self._hasher, self._limit, self._left = out, hasher, limit, limit
         self._pieces: Queue[bytes] = Queue(maxsize=8)
         self._thread = Thread(target=self._hash)

@@ -193,7 +193,7 @@ class Replay:
             return _File(layer, content, is_there=False)
         if self._stored + entry.size > self._max_bytes:
             raise ExtractError(self._directory, f"its files have more than the allowed {self._max_bytes:,} bytes")
-        if not _fits_disks(parts):
+        if not _fits_disks(entry.path, parts):
             content.is_usable = False
             return _File(layer, content, is_there=False)
         self._stored += entry.size
@@ -214,7 +214,7 @@ class Replay:
         content.links += 1
         # some clients give the shared file the mode of the link
         content.is_usable = content.is_usable and _is_readable(entry)
-        return _File(layer, content, is_there=target.is_there and _fits_disks(parts))
+        return _File(layer, content, is_there=target.is_there and _fits_disks(entry.path, parts))
 
     def _parent(self, parts: list[bytes], layer: int, *, is_directory: bool) -> _Directory | None:
         """The directory that `parts` lies in, made where it is missing; None where clients differ about it.
@@ -360,5 +360,7 @@ def _is_readable(entry: Entry) -> bool:
     return bool(entry.mode & 0o004)
 
 
-def _fits_disks(parts: list[bytes]) -> bool:
+def _fits_disks(path: bytes, parts: list[bytes]) -> bool:
+    if len(path) <= _NAME_MAX:
+        return True
     return sum(map(len, parts)) + len(parts) <= _DISK_PATH_MAX and max(map(len, parts)) <= _NAME_MAX
