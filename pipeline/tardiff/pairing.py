@@ -1,7 +1,8 @@
 """New files paired with the old ones that they are made from: the questions of `sources`, asked in the pool.
 
-Rule 1. A new file is hashed where a source has its size. Only those without an identical source are sampled, and they
-        and old files only when a pair must be confirmed; all old ones when some new file is still without a source.
+Rule 1. No more is read than the question needs. A new file is compared with the source of its path and size; else it is
+        hashed, and so are the sources of its size. Only those without an identical source are sampled, and they and old
+        files only when a pair must be confirmed; all old ones when some new file is still without a source.
 Rule 2. Pairs come in the order of the tar, whatever the order in which the pool answered.
 """
 
@@ -11,13 +12,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
+from operator import eq
 from typing import BinaryIO, TypeVar
 
 import numpy as np
 
 from .cover import ByteArray
 from .pool import Pool
-from .sources import TRUSTED_SIZE, ContentIndex, Sketch, SourceIndex, is_related, sketch
+from .sources import TRUSTED_SIZE, ContentIndex, DigestIndex, NameIndex, Sketch, is_related, sketch
 from .tree import Source, SourceTree
 
 _WORTH_OPENING = 64  # a shorter file costs less as it is than a path and three operations
@@ -54,19 +56,15 @@ class NewTar:
     def bytes_of(self, file: NewFile) -> ByteArray:
         """The content of `file`: read if it is small, mapped otherwise."""
         if file.size < _WORTH_MAPPING:
-            return np.frombuffer(self.piece(file.start, file.size), np.uint8)
+            return np.frombuffer(os.pread(self._descriptor, file.size, file.start), np.uint8)
         before = file.start % mmap.ALLOCATIONGRANULARITY
         start = file.start - before
         content = mmap.mmap(self._descriptor, before + file.size, access=mmap.ACCESS_READ, offset=start)
         return np.frombuffer(content, np.uint8, offset=before)
 
-    def piece(self, start: int, size: int) -> bytes:
-        """At most `size` bytes from `start`."""
-        return os.pread(self._descriptor, size, start)
-
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
         """The bytes of the range."""
-        while start < stop and (piece := self.piece(start, min(stop - start, _PIECE))):
+        while start < stop and (piece := os.pread(self._descriptor, min(stop - start, _PIECE), start)):
             start += len(piece)
             yield piece
 
@@ -88,31 +86,42 @@ class Pairing:
         self._new = new
         self._pool = pool
         self._sources = [source for source in tree.sources if source.size >= _WORTH_OPENING]
-        self._index = SourceIndex(self._sources)
+        self._names = NameIndex(self._sources)
 
     def pairs(self, files: Sequence[NewFile]) -> list[Pair]:
         """The pairs that were found. A file in none of them has no source."""
         if not self._sources:
             return []
         worthy = [file for file in files if file.size >= _WORTH_OPENING]
-        identical = self._identical(worthy)
-        done = {pair.file.start for pair in identical}
         sketches: dict[NewFile, Sketch] = {}
-        named = self._named([file for file in worthy if file.start not in done], sketches)
-        done.update(pair.file.start for pair in named)
-        strangers = [file for file in worthy if file.start not in done]
-        return sorted([*identical, *named, *self._similar(strangers, sketches)], key=lambda pair: pair.file.start)
+        unchanged = self._unchanged(worthy)
+        moved = self._moved(_without(worthy, unchanged))
+        named = self._named(_without(worthy, unchanged, moved), sketches)
+        similar = self._similar(_without(worthy, unchanged, moved, named), sketches)
+        return sorted([*unchanged, *moved, *named, *similar], key=lambda pair: pair.file.start)
 
-    def _identical(self, files: Sequence[NewFile]) -> list[Pair]:
-        sizes = {source.size for source in self._sources}
+    def _unchanged(self, files: Sequence[NewFile]) -> list[Pair]:
+        """The files that are the same under the same path."""
+        found = self._each(files, self._same)
+        return [
+            Pair(file=file, source=source, is_identical=True)
+            for file, source in zip(files, found, strict=True)
+            if source is not None
+        ]
+
+    def _moved(self, files: Sequence[NewFile]) -> list[Pair]:
+        """The files that are the same under another path."""
+        sizes = {source.size for source in self._sources}.intersection(file.size for file in files)
         files = [file for file in files if file.size in sizes]
-        digests = self._each(files, self._digest)
-        found = ((file, self._index.identical(file.path, digest)) for file, digest in zip(files, digests, strict=True))
+        sources = [source for source in self._sources if source.size in sizes]
+        index = DigestIndex(sources, self._each(sources, lambda source: _digest(self._tree.pieces(source))))
+        digests = self._each(files, lambda file: _digest(self._new.pieces(file.start, file.start + file.size)))
+        found = ((file, index.identical(file.path, digest)) for file, digest in zip(files, digests, strict=True))
         return [Pair(file=file, source=source, is_identical=True) for file, source in found if source is not None]
 
     def _named(self, files: Sequence[NewFile], sketches: dict[NewFile, Sketch]) -> list[Pair]:
         """The pairs by name that hold; what is sketched of `files` for that is left in `sketches`."""
-        found = self._index.named([(file.path, file.size) for file in files])
+        found = self._names.named([(file.path, file.size) for file in files])
         pairs = [
             Pair(file=file, source=source, is_identical=False)
             for file, source in zip(files, found, strict=True)
@@ -149,13 +158,25 @@ class Pairing:
         wait(futures)
         return [result for future in futures for result in future.result()]
 
-    def _digest(self, file: NewFile) -> bytes:
-        if file.size <= _PIECE:
-            return hashlib.sha256(self._new.piece(file.start, file.size)).digest()
-        hasher = hashlib.sha256()
-        for piece in self._new.pieces(file.start, file.start + file.size):
-            hasher.update(piece)
-        return hasher.digest()
+    def _same(self, file: NewFile) -> Source | None:
+        source = self._names.at(file.path)
+        if source is None or source.size != file.size:
+            return None
+        new = self._new.pieces(file.start, file.start + file.size)
+        return source if all(map(eq, self._tree.pieces(source), new)) else None
+
+
+def _without(files: Sequence[NewFile], *pairs: Sequence[Pair]) -> list[NewFile]:
+    """The files that are in none of the pairs."""
+    paired = {pair.file.start for some in pairs for pair in some}
+    return [file for file in files if file.start not in paired]
+
+
+def _digest(pieces: Iterator[bytes]) -> bytes:
+    hasher = hashlib.sha256()
+    for piece in pieces:
+        hasher.update(piece)
+    return hasher.digest()
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -13,7 +13,6 @@ Rule 6. No sources: empty and sparse files, files that others may not read (thei
         refuses.
 """
 
-import hashlib
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,12 +45,11 @@ class ExtractError(DeltapressError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file that deltas may read: its path in the tree, its size in bytes (never 0), the SHA-256 of its content, and
-    where that begins in the file of all contents."""
+    """A file that deltas may read: its path in the tree, its size in bytes (never 0), and `offset`, where its content
+    begins in the file of all contents."""
 
     path: bytes
     size: int
-    digest: bytes
     offset: int
 
 
@@ -60,8 +58,7 @@ class _Content:
     """What hard links share."""
 
     size: int
-    offset: int = 0
-    digest: bytes = b""
+    offset: int
     is_usable: bool = True
     links: int = 1
 
@@ -145,9 +142,7 @@ class Replay:
                     pending.append((above + name + b"/", node))
                 elif isinstance(node, _File) and node.is_there and node.content.is_usable and normalised(above + name):
                     content = node.content
-                    sources.append(
-                        Source(path=above + name, size=content.size, digest=content.digest, offset=content.offset)
-                    )
+                    sources.append(Source(path=above + name, size=content.size, offset=content.offset))
         sources.sort(key=lambda source: source.path)
         return sources
 
@@ -197,11 +192,8 @@ class Replay:
             content.is_usable = False
             return _File(layer, content, is_there=False)
         self._stored += entry.size
-        digest = hashlib.sha256()
         for piece in reader.data():
-            digest.update(piece)
             self._out.write(piece)
-        content.digest = digest.digest()
         return _File(layer, content, is_there=True)
 
     def _hard_link(self, entry: Entry, parts: list[bytes], layer: int) -> _Node:

@@ -58,34 +58,38 @@ def shared(old: Sketch, new: Sketch) -> float:
     return len(np.intersect1d(old, new, assume_unique=True)) / len(new) if len(new) else 0.0
 
 
-class SourceIndex:
-    """Finds sources by digest and by name. Keeps no names: most files are found by their digests or paths."""
+class DigestIndex:
+    """Finds sources by the digests of their contents."""
+
+    def __init__(self, sources: Sequence[Source], digests: Iterable[bytes]) -> None:
+        self._by_digest: dict[bytes, list[Source]] = {}
+        for source, digest in zip(sources, digests, strict=True):
+            self._by_digest.setdefault(digest, []).append(source)
+
+    def identical(self, path: bytes, digest: bytes) -> Source | None:
+        """A source with this content; of several the one with the nearest name."""
+        found = self._by_digest.get(digest, ())[:_TOO_COMMON]
+        names = set(_names(path)) if len(found) > 1 else set()
+        # the more of the names of the new file a source has, the nearer it is
+        return max(found, key=lambda source: len(names.intersection(_names(source.path))), default=None)
+
+
+class NameIndex:
+    """Finds sources by their names."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
         self._by_path = {source.path: source for source in sources}
-        self._by_digest: dict[bytes, Source | list[Source]] = {}
-        for source in sources:
-            before = self._by_digest.setdefault(source.digest, source)
-            if isinstance(before, list):
-                before.append(source)
-            elif before is not source:
-                self._by_digest[source.digest] = [before, source]
 
-    def identical(self, path: bytes, digest: bytes) -> Source | None:
-        """A source with this content."""
-        same = self._by_path.get(path)
-        if same is not None and same.digest == digest:
-            return same
-        found = self._by_digest.get(digest)
-        if not isinstance(found, list):
-            return found
-        names = set(_names(path))
-        # the more of the names of the new file a source has, the nearer it is
-        return max(found[:_TOO_COMMON], key=lambda source: len(names.intersection(_names(source.path))))
+    def at(self, path: bytes) -> Source | None:
+        """The source with this path."""
+        return self._by_path.get(path)
 
     def named(self, files: Sequence[tuple[bytes, int]]) -> list[Source | None]:
-        """For the path and the size of each file a source with the nearest name."""
+        """For the path and the size of each file a source with the nearest name.
+
+        Names are made for the files that are asked for alone: for all sources they would take more room than the tree.
+        """
         found = [self._by_path.get(path) for path, _ in files]
         asked = {
             number: _names(path)[1:]

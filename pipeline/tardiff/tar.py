@@ -102,11 +102,14 @@ class TarReader:
         while (entry := self._entry()) is not None:
             self._left = entry.size
             yield entry
-            if self._left:
-                for _ in self.data():
-                    pass
+            padding = -entry.size % BLOCK
+            if self._at + self._left + padding <= len(self._buffer):
+                self._at += self._left + padding
+                continue
+            for _ in self.data():
+                pass
             # the padding of the last entry may be missing, as it is in archives that were cut there
-            self._skip(-entry.size % BLOCK)
+            self._skip(padding)
 
     def data(self) -> Iterator[bytes]:
         """The unread data of the entry, in pieces."""

@@ -12,7 +12,7 @@ import mmap
 import os
 import weakref
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -24,7 +24,7 @@ from .tar import TarReader
 __all__ = ["MAX_NODES", "ExtractError", "Source", "SourceTree", "extract"]
 
 _CONTENTS: Final = "contents"
-_BUFFER: Final = 1 << 20
+_PIECE: Final = 1 << 20
 _WORTH_MAPPING: Final = 1 << 17  # mapping less takes longer than reading it
 _by_path = attrgetter("path")
 
@@ -51,6 +51,13 @@ class SourceTree:
         start, size = source.offset - before, before + source.size
         return memoryview(mmap.mmap(self.descriptor, size, access=mmap.ACCESS_READ, offset=start))[before:]
 
+    def pieces(self, source: Source) -> Iterator[bytes]:
+        """The content of `source`, in pieces of at most 1 MiB."""
+        at, end = source.offset, source.offset + source.size
+        while at < end and (piece := os.pread(self.descriptor, min(end - at, _PIECE), at)):
+            at += len(piece)
+            yield piece
+
 
 def extract(layers: Sequence[BinaryIO], directory: Path, *, max_bytes: int) -> SourceTree:
     """Replay `layers` (uncompressed tar streams, lowest first, each read to its end) into the empty `directory`.
@@ -63,7 +70,7 @@ def extract(layers: Sequence[BinaryIO], directory: Path, *, max_bytes: int) -> S
         if any(directory.iterdir()):
             raise ExtractError(directory, "it is not empty")
         path = directory / _CONTENTS
-        with path.open("xb", buffering=_BUFFER) as contents:
+        with path.open("xb", buffering=_PIECE) as contents:
             replay = Replay(contents, directory, max_bytes)
             for number, layer in enumerate(layers):
                 reader = TarReader(layer)

@@ -1,13 +1,12 @@
 """Which old file is chosen."""
 
-import hashlib
 import random
 
 import numpy as np
 import pytest
 
 from pipeline.tardiff.cover import ByteArray
-from pipeline.tardiff.sources import ContentIndex, SourceIndex, is_related, shared, sketch
+from pipeline.tardiff.sources import ContentIndex, DigestIndex, NameIndex, is_related, shared, sketch
 from pipeline.tardiff.tree import Source
 
 
@@ -15,8 +14,8 @@ def noise(seed: int, size: int) -> ByteArray:
     return np.frombuffer(random.Random(seed).randbytes(size), np.uint8)
 
 
-def source(path: str, size: int = 100, content: str = "") -> Source:
-    return Source(path=path.encode(), size=size, digest=hashlib.sha256((content or path).encode()).digest(), offset=0)
+def source(path: str, size: int = 100) -> Source:
+    return Source(path=path.encode(), size=size, offset=0)
 
 
 def path_of(found: Source | None) -> str | None:
@@ -35,19 +34,19 @@ def path_of(found: Source | None) -> str | None:
     ],
 )
 def test_names_from_near_to_far(new: str, expected: str | None) -> None:
-    index = SourceIndex([source("pkg-1.9.14/data/x"), source("usr/lib/libx.so.1.2"), source("usr/lib/unlike")])
+    index = NameIndex([source("pkg-1.9.14/data/x"), source("usr/lib/libx.so.1.2"), source("usr/lib/unlike")])
     (found,) = index.named([(new.encode(), 100)])
     assert path_of(found) == expected
 
 
 def test_a_number_that_is_no_version_is_part_of_the_name() -> None:
-    index = SourceIndex([source(f"foo-1.2.3/m{n}/libx{n}.so.1") for n in range(20)])
+    index = NameIndex([source(f"foo-1.2.3/m{n}/libx{n}.so.1") for n in range(20)])
     found = index.named([(b"foo-1.2.10/m%d/libx%d.so.2" % (n, n), 100) for n in range(20)])
     assert [path_of(source) for source in found] == [f"foo-1.2.3/m{n}/libx{n}.so.1" for n in range(20)]
 
 
 def test_of_several_with_one_name_the_nearest_in_size() -> None:
-    index = SourceIndex([source(f"d{n}x/__init__.py", size) for n, size in enumerate((10, 500, 90, 3000))])
+    index = NameIndex([source(f"d{n}x/__init__.py", size) for n, size in enumerate((10, 500, 90, 3000))])
     found = index.named([(b"new/__init__.py", size) for size in (1, 60, 400, 10**6)])
     assert [path_of(source) for source in found] == [
         "d0x/__init__.py",
@@ -58,12 +57,13 @@ def test_of_several_with_one_name_the_nearest_in_size() -> None:
 
 
 def test_of_identical_ones_the_nearest_in_name() -> None:
-    index = SourceIndex([source(path, content="same") for path in ("a/x", "a/y", "lib-1.0/z", "q/r/z")])
-    digest = source("", content="same").digest
-    assert path_of(index.identical(b"a/y", digest)) == "a/y"
-    assert path_of(index.identical(b"lib-1.1/z", digest)) == "lib-1.0/z"
-    assert path_of(index.identical(b"nothing/alike", digest)) == "a/x"
-    assert index.identical(b"a/x", source("b").digest) is None
+    paths = ("a/x", "a/y", "lib-1.0/z", "q/r/z", "a/other")
+    index = DigestIndex([source(path) for path in paths], [b"same"] * 4 + [b"other"])
+    assert path_of(index.identical(b"a/y", b"same")) == "a/y"
+    assert path_of(index.identical(b"lib-1.1/z", b"same")) == "lib-1.0/z"
+    assert path_of(index.identical(b"nothing/alike", b"same")) == "a/x"
+    assert path_of(index.identical(b"a/x", b"other")) == "a/other"
+    assert index.identical(b"a/x", b"unknown") is None
 
 
 def test_a_sketch_knows_shifted_content() -> None:
