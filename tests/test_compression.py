@@ -14,6 +14,7 @@ import zstandard
 from pipeline.compression import (
     CompressionError,
     OutputTooLargeError,
+    Strength,
     ZstdFrameWriter,
     decompressed,
     zstd_frame,
@@ -125,7 +126,7 @@ def test_closing_closes_the_source() -> None:
 
 def test_a_written_frame_is_one_frame_without_extras() -> None:
     out = io.BytesIO()
-    writer = ZstdFrameWriter(out, level=3, size_bound=len(CONTENT))
+    writer = ZstdFrameWriter(out, strength=Strength(3), size_bound=len(CONTENT))
     for at in range(0, len(CONTENT), 1000):
         writer.write(CONTENT[at : at + 1000])
     writer.finish()
@@ -138,7 +139,7 @@ def test_a_written_frame_is_one_frame_without_extras() -> None:
 @pytest.mark.parametrize("bound", [0, 1, 1 << 20, 1 << 40])
 def test_the_window_fits_the_content_and_every_reader(bound: int) -> None:
     out = io.BytesIO()
-    writer = ZstdFrameWriter(out, level=19, size_bound=bound)
+    writer = ZstdFrameWriter(out, strength=Strength(19), size_bound=bound)
     writer.write(b"x")
     writer.finish()
     assert zstandard.get_frame_parameters(out.getvalue()).window_size <= min(1 << 27, max(1 << 17, 2 * bound))

@@ -1,44 +1,39 @@
-"""What two files share, found within a memory bound and checked before it is believed.
+"""What two files share, checked before it is believed.
 
 Rule 1. A cover that leaves here is valid: ranges lie inside both files, ascend in new, and do not overlap there. An
         answer of a matcher that is not so is no cover at all.
 Rule 2. What is equal at both ends is found here. It is cheap, and leaves a matcher only what has changed.
-Rule 3. Files for which a matcher would need more than the bound are matched block by block, each against the part of
-        old that lies at the same place in proportion. Nothing is refused for its size.
+Rule 3. A matcher sees one block of new at a time (`blocks`). Nothing is refused for its size.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
 
+from .blocks import Block, blocks
 from .matchers import CoverArray, Matcher
-
-ByteArray = NDArray[np.uint8]
+from .windows import ByteArray as ByteArray
 
 _PIECE = 1 << 18
 _SMALLEST = 16  # fewer bytes than this cost less as they are than as operations
 
 
-def find_cover(matcher: Matcher, old: ByteArray, new: ByteArray, *, memory: int) -> CoverArray:
-    """The cover of `new` by `old`, with at most about `memory` bytes allocated by the matcher at a time."""
+def divided(old: ByteArray, new: ByteArray) -> Sequence[CoverArray | Block]:
+    """`new` in order: what it shares with `old` as far as that is known, and blocks that are to be matched."""
     prefix = common_prefix(old, new)
     rest = min(len(old), len(new)) - prefix
     suffix = common_prefix(old[len(old) - rest :][::-1], new[len(new) - rest :][::-1])
     old_end, new_end = len(old) - suffix, len(new) - suffix
-    parts = [_row(0, 0, prefix)]
-    for old_start, old_stop, new_start, new_stop in _blocks(matcher, old_end - prefix, new_end - prefix, memory):
-        if min(old_stop - old_start, new_stop - new_start) >= _SMALLEST:
-            old_part = old[prefix + old_start : prefix + old_stop]
-            new_part = new[prefix + new_start : prefix + new_stop]
-            found = checked(matcher.cover(old_part.tobytes(), new_part.tobytes()), len(old_part), len(new_part))
-            parts.append(found + np.array((prefix + old_start, prefix + new_start, 0)))
-    parts.append(_row(old_end, new_end, suffix))
-    cover: CoverArray = np.concatenate(parts)
-    return cover
+    found = [block.shifted(prefix) for block in blocks(old[prefix:old_end], new[prefix:new_end])]
+    return [_row(0, 0, prefix), *found, _row(old_end, new_end, suffix)]
 
 
-def memory_of(matcher: Matcher, old: int, new: int, *, memory: int) -> int:
-    """What `find_cover` may allocate for files of these sizes."""
-    return min(memory, matcher.memory(old, new))
+def match(matcher: Matcher, old: ByteArray, new: ByteArray, block: Block) -> CoverArray:
+    """The cover of `block`, in places of `old` and `new`."""
+    if min(block.size, block.old_size) < _SMALLEST:
+        return _row(0, 0, 0)
+    cover = matcher.cover(block.content(old), new[block.start : block.stop].tobytes())
+    return block.placed(checked(cover, block.old_size, block.size))
 
 
 def checked(cover: CoverArray, old_size: int, new_size: int) -> CoverArray:
@@ -68,20 +63,3 @@ def common_prefix(left: ByteArray, right: ByteArray) -> int:
 
 def _row(old: int, new: int, length: int) -> CoverArray:
     return np.array([(old, new, length)] if length else [], np.int64).reshape(-1, 3)
-
-
-def _blocks(matcher: Matcher, old: int, new: int, memory: int) -> list[tuple[int, int, int, int]]:
-    """Pairs of ranges (old start and stop, new start and stop) that together hold all of new."""
-    if matcher.memory(old, new) <= memory:
-        return [(0, old, 0, new)]
-    window = 1 << 40
-    while matcher.memory(window, window // 2) > memory and window > 2 * _SMALLEST:
-        window //= 2
-    step = window // 2
-    blocks = []
-    for start in range(0, new, step):
-        stop = min(start + step, new)
-        centre = (start + stop) // 2 * old // new
-        old_start = max(0, min(centre - window // 2, old - window))
-        blocks.append((old_start, min(old_start + window, old), start, stop))
-    return blocks

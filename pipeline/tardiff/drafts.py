@@ -19,7 +19,7 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, Self
 
-from ..compression import Writable, ZstdFrameWriter, zstd_memory
+from ..compression import Strength, Writable, ZstdFrameWriter, zstd_memory
 from .cover import ByteArray
 from .format import OpWriter
 from .matchers import CoverArray
@@ -27,22 +27,8 @@ from .pool import Pool
 from .runs import differences, write_differences
 
 _PRICE = 0.1  # bytes that one operation must save: with much less, applying a delta takes ten times as long
-_INCOMPRESSIBLE = 0.95  # of its size: the highest levels would only take long over it
-_FEW = 2 << 20
+_INCOMPRESSIBLE = 0.95  # of its size: more strength would only take long over it
 _PIECE = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Levels:
-    """Levels of zstd: to compare drafts, and for operations of at most two mebibytes and of more.
-
-    The highest take five times as long wherever long matches abound, as in tar headers; there they also gain most, and
-    where there are few operations the time does not matter.
-    """
-
-    trial: int
-    few: int
-    many: int
 
 
 @dataclass(slots=True)
@@ -92,35 +78,34 @@ class Drafts:
                 for draft in drafts:
                     write_differences(draft.writer, path, piece, gap=draft.gap)
 
-    def finish(self, out: Writable, *, levels: Levels, pool: Pool) -> tuple[int, OpWriter]:
-        """Write the best of them to `out` as one zstd frame; the frame's size and the writer of its operations."""
+    def finish(self, out: Writable, *, trial: Strength, final: Strength, pool: Pool) -> tuple[int, OpWriter]:
+        """Write the best of them to `out` as one zstd frame; the frame's size and the writer of its operations.
+
+        With `trial` they are compared, with `final` the best is written.
+        """
         for draft in self._drafts:
             draft.writer.finish()
             draft.file.flush()
-        best, level = self._drafts[0], levels.trial
+        best, strength = self._drafts[0], final
         if len(self._drafts) > 1:
-            tasks = [
-                pool.submit(zstd_memory(levels.trial, draft.file.tell()), _tried, draft, levels.trial)
-                for draft in self._drafts
-            ]
+            tasks = [pool.submit(zstd_memory(trial, draft.file.tell()), _tried, draft, trial) for draft in self._drafts]
             wait(tasks)
             cost, number = min((task.result(), number) for number, task in enumerate(tasks))
             best = self._drafts[number]
-            size = best.file.tell()
-            if cost < _INCOMPRESSIBLE * size:
-                level = levels.few if size <= _FEW else levels.many
-        memory = zstd_memory(level, best.file.tell())
-        return pool.submit(memory, _compressed, best, out, level).result(), best.writer
+            if cost >= _INCOMPRESSIBLE * best.file.tell():
+                strength = trial
+        memory = zstd_memory(strength, best.file.tell())
+        return pool.submit(memory, _compressed, best, out, strength).result(), best.writer
 
 
-def _tried(draft: _Draft, level: int) -> float:
+def _tried(draft: _Draft, strength: Strength) -> float:
     """What `draft` costs, bytes."""
-    return _compressed(draft, _Nowhere(), level) + _PRICE * draft.writer.ops
+    return _compressed(draft, _Nowhere(), strength) + _PRICE * draft.writer.ops
 
 
-def _compressed(draft: _Draft, out: Writable, level: int) -> int:
+def _compressed(draft: _Draft, out: Writable, strength: Strength) -> int:
     size = draft.file.tell()
-    frame = ZstdFrameWriter(out, level=level, size_bound=size)
+    frame = ZstdFrameWriter(out, strength=strength, size_bound=size)
     draft.file.seek(0)
     while data := draft.file.read(_PIECE):
         frame.write(data)

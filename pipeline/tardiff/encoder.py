@@ -15,9 +15,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..compression import Writable
-from .cover import find_cover, memory_of
-from .drafts import Drafts, Levels
+import numpy as np
+
+from ..compression import Strength, Writable
+from .blocks import DIVIDING_MEMORY, Block, is_small
+from .cover import divided, match
+from .drafts import Drafts
 from .format import MAGIC
 from .matchers import CoverArray, Matcher
 from .matchers.bsdiff import Bsdiff
@@ -30,7 +33,7 @@ from .tree import SourceTree
 Covers = Sequence[CoverArray]
 """What each matcher of an effort found."""
 
-GENERATOR = "tardiff-3"
+GENERATOR = "tardiff-4"
 """Changes whenever the bytes made from the same input and options may change."""
 
 _AHEAD = 64  # covers that are held for the writer at most
@@ -38,17 +41,21 @@ _AHEAD = 64  # covers that are held for the writer at most
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Effort:
-    """`gaps` are the ways in which operations are cut (see `runs`)."""
+    """`gaps` are the ways in which operations are cut (see `runs`); for the two strengths see `Drafts.finish`."""
 
     matchers: tuple[type[Matcher], ...]
     gaps: tuple[int, ...]
-    levels: Levels
+    trial: Strength
+    final: Strength
 
+
+_QUICK = Strength(9)
+_GOOD = Strength(19, one_pass=True)
 
 _EFFORTS = {
-    "fast": _Effort(matchers=(Hdiff,), gaps=(32,), levels=Levels(trial=12, few=12, many=12)),
-    "default": _Effort(matchers=(Hdiff,), gaps=(2, 256), levels=Levels(trial=12, few=22, many=19)),
-    "max": _Effort(matchers=(Hdiff, Bsdiff), gaps=(2, 64, 256), levels=Levels(trial=19, few=22, many=22)),
+    "fast": _Effort(matchers=(Hdiff,), gaps=(1024,), trial=_QUICK, final=_QUICK),
+    "default": _Effort(matchers=(Hdiff,), gaps=(2, 1024), trial=_QUICK, final=_GOOD),
+    "max": _Effort(matchers=(Hdiff, Bsdiff), gaps=(2, 64, 1024), trial=_GOOD, final=Strength(22)),
 }
 EFFORTS = tuple(_EFFORTS)
 """fast, default and max."""
@@ -56,13 +63,9 @@ EFFORTS = tuple(_EFFORTS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderOptions:
-    """How hard to try.
-
-    `effort` is one of `EFFORTS`; `match_memory` what matching one pair of files may allocate, bytes.
-    """
+    """How hard to try: one of `EFFORTS`."""
 
     effort: str = "default"
-    match_memory: int = 512 << 20
 
     def __post_init__(self) -> None:
         if self.effort not in EFFORTS:
@@ -71,7 +74,7 @@ class EncoderOptions:
     @property
     def key(self) -> str:
         """A short text that differs whenever the bytes may: for caches."""
-        return f"{self.effort}-{self.match_memory >> 20}m"
+        return self.effort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +95,13 @@ def encode(sources: SourceTree, to: Path, out: Writable, *, options: EncoderOpti
     Temporary files are made beside `to`; they are as large as what is not copied.
     """
     effort = _EFFORTS[options.effort]
-    with to.open("rb") as stream, Drafts(effort.gaps, len(effort.matchers), to.parent) as drafts:
+    matchers = [matcher() for matcher in effort.matchers]
+    with to.open("rb") as stream, Drafts(effort.gaps, len(matchers), to.parent) as drafts:
         files = _files(TarReader(stream))
         tar = NewTar(stream)
         pairs = Pairing(sources, tar, pool).pairs(files)
         at = 0
-        with closing(_covers(sources, tar, pairs, options, pool)) as covers:
+        with closing(_covers(sources, tar, pairs, matchers, pool)) as covers:
             for pair, found in covers:
                 file, path = pair.file, pair.source.path
                 for piece in tar.pieces(at, file.start):
@@ -110,7 +114,7 @@ def encode(sources: SourceTree, to: Path, out: Writable, *, options: EncoderOpti
         for piece in tar.pieces(at, tar.size):
             drafts.literal(piece)
         out.write(MAGIC)
-        size, writer = drafts.finish(out, levels=effort.levels, pool=pool)
+        size, writer = drafts.finish(out, trial=effort.trial, final=effort.final, pool=pool)
     return Encoded(
         size=len(MAGIC) + size,
         ops=writer.ops,
@@ -136,38 +140,74 @@ def _files(reader: TarReader) -> list[NewFile]:
 
 
 def _covers(
-    sources: SourceTree, tar: NewTar, pairs: Iterable[Pair], options: EncoderOptions, pool: Pool
+    sources: SourceTree, tar: NewTar, pairs: Iterable[Pair], matchers: Sequence[Matcher], pool: Pool
 ) -> Generator[tuple[Pair, Covers | None], None, None]:
     """Each pair with a cover by each matcher, None for identical files.
 
     Matching goes on in the pool while the caller writes.
     """
-    matchers = [matcher() for matcher in _EFFORTS[options.effort].matchers]
 
-    def find(pair: Pair) -> Covers:
+    def divide(pair: Pair) -> Sequence[Covers | Future[Covers]]:
         old, new = bytes_of(sources, pair.source), tar.bytes_of(pair.file)
-        return [find_cover(matcher, old, new, memory=options.match_memory) for matcher in matchers]
+        is_whole = is_small(len(old), len(new))
+        parts: list[Covers | Future[Covers]] = []
+        for part in divided(old, new):
+            if not isinstance(part, Block):
+                parts.append([part] * len(matchers))
+            elif is_whole:
+                parts.append([match(matcher, old, new, part) for matcher in matchers])
+            else:
+                parts.append(pool.submit(needed(part.old_size, part.size), find, pair, part))
+        return parts
 
-    ahead: deque[tuple[Pair, Future[Covers] | None]] = deque()
+    def find(pair: Pair, block: Block) -> Covers:
+        old, new = bytes_of(sources, pair.source), tar.bytes_of(pair.file)
+        return [match(matcher, old, new, block) for matcher in matchers]
+
+    def needed(old: int, new: int) -> int:
+        return max(matcher.memory(old, new) for matcher in matchers)
+
+    ahead: deque[tuple[Pair, _Found | None]] = deque()
     try:
         for pair in pairs:
-            future = None
+            found = None
             if not pair.is_identical:
                 sizes = pair.source.size, pair.file.size
-                memory = max(memory_of(matcher, *sizes, memory=options.match_memory) for matcher in matchers)
-                future = pool.submit(memory, find, pair)
-            ahead.append((pair, future))
+                memory = needed(*sizes) if is_small(*sizes) else DIVIDING_MEMORY
+                found = _Found(pool.submit(memory, divide, pair))
+            ahead.append((pair, found))
             if len(ahead) > _AHEAD:
                 yield _first(ahead)
         while ahead:
             yield _first(ahead)
     finally:
         # after an error nothing may go on reading files that the caller is about to remove
-        wait([future for _, future in ahead if future is not None and not future.cancel()])
+        for _, found in ahead:
+            if found is not None:
+                found.abandon()
 
 
-def _first(ahead: deque[tuple[Pair, Future[Covers] | None]]) -> tuple[Pair, Covers | None]:
-    pair, future = ahead[0]
-    found = None if future is None else future.result()
+def _first(ahead: deque[tuple[Pair, "_Found | None"]]) -> tuple[Pair, Covers | None]:
+    pair, found = ahead[0]
+    covers = None if found is None else found.covers()
     ahead.popleft()
-    return pair, found
+    return pair, covers
+
+
+class _Found:
+    """The covers of a pair, which are found block by block."""
+
+    def __init__(self, parts: Future[Sequence[Covers | Future[Covers]]]) -> None:
+        self._parts = parts
+
+    def covers(self) -> Covers:
+        """Wait for them."""
+        parts = [part.result() if isinstance(part, Future) else part for part in self._parts.result()]
+        return [np.concatenate(covers) for covers in zip(*parts, strict=True)]
+
+    def abandon(self) -> None:
+        """Return when nothing works on them any more."""
+        if not self._parts.cancel():
+            wait([self._parts])
+            if self._parts.exception() is None:
+                wait([part for part in self._parts.result() if isinstance(part, Future) and not part.cancel()])

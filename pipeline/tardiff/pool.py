@@ -3,7 +3,7 @@
 Rule 1. A task states what it will need. It starts when that fits into what is left of the budget; one that needs more
         than the whole budget starts when nothing else runs.
 Rule 2. Tasks start in the order in which they were submitted, so that a large one is not overtaken for ever.
-Rule 3. A task neither submits tasks nor waits for any: with every thread waiting nothing would go on.
+Rule 3. A task waits for no other: with every thread waiting nothing would go on.
 
 Threads suffice: matchers, compression, hashing and numpy all release the interpreter's lock.
 """

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.compression import ZstdFrameWriter, zstd_frame
+from pipeline.compression import Strength, ZstdFrameWriter, zstd_frame
 from pipeline.tardiff.format import MAGIC, Op, operations, uvarint
 
 _LEVEL = 19
@@ -41,7 +41,7 @@ def _line(delta: Path) -> str:
 
 
 def _compressed(data: bytearray) -> int:
-    frame = ZstdFrameWriter(io.BytesIO(), level=_LEVEL, size_bound=len(data))
+    frame = ZstdFrameWriter(io.BytesIO(), strength=Strength(_LEVEL), size_bound=len(data))
     frame.write(bytes(data))
     frame.finish()
     return frame.size

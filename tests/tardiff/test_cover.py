@@ -1,9 +1,10 @@
-"""Covers: found within a bound, and believed only after a check."""
+"""Covers: found block by block, and believed only after a check."""
 
 import numpy as np
 import pytest
 
-from pipeline.tardiff.cover import checked, common_prefix, find_cover
+from pipeline.tardiff.blocks import BLOCK, MOST_OLD, Block
+from pipeline.tardiff.cover import checked, common_prefix, divided, match
 from pipeline.tardiff.matchers import CoverArray, Matcher
 
 
@@ -22,8 +23,10 @@ class Fixed:
         return old + new
 
 
-def found(matcher: Matcher, old: bytes, new: bytes, memory: int = 1 << 30) -> list[tuple[int, int, int]]:
-    cover = find_cover(matcher, np.frombuffer(old, np.uint8), np.frombuffer(new, np.uint8), memory=memory)
+def found(matcher: Matcher, old: bytes, new: bytes) -> list[tuple[int, int, int]]:
+    left, right = np.frombuffer(old, np.uint8), np.frombuffer(new, np.uint8)
+    parts = [match(matcher, left, right, part) if isinstance(part, Block) else part for part in divided(left, right)]
+    cover = np.concatenate(parts)
     assert len(checked(cover, len(old), len(new))) == len(cover)
     return [(int(a), int(b), int(c)) for a, b, c in cover]
 
@@ -77,13 +80,14 @@ def test_a_true_cover_is_kept() -> None:
     assert found(Fixed(*rows), b"o" * 100, b"n" * 100) == rows
 
 
-def test_beyond_the_memory_blocks_cover_all_of_new() -> None:
+def test_what_a_matcher_is_asked_does_not_grow_with_the_file() -> None:
     matcher = Fixed()
-    old, new = b"o" * 10_000, bytes(range(1, 101)) * 300
-    found(matcher, old, new, memory=2000)
+    old = np.random.default_rng(1).bytes(3 * MOST_OLD)
+    new = b"<" + old[: 2 * BLOCK] + b"-" + old[5 * BLOCK :] + b">"
+    found(matcher, old, new)
     assert b"".join(asked for _, asked in matcher.asked) == new
-    assert max(len(left) + len(right) for left, right in matcher.asked) <= 2000
-    assert len({left for left, _ in matcher.asked}) <= len(matcher.asked)
+    assert max(len(asked) for asked, _ in matcher.asked) <= MOST_OLD
+    assert max(len(asked) for _, asked in matcher.asked) <= BLOCK
 
 
 def test_the_common_prefix_may_be_longer_than_one_piece() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.compression import ZstdFrameWriter
+from pipeline.compression import Strength, ZstdFrameWriter
 from pipeline.tardiff.decoder import DeltaError, MalformedDeltaError, OutputSizeError, SourceError, apply
 from tests.vectors import generate
 from tests.vectors.generate import ADD, COPY, DATA, MAGIC, SEEK, SOURCES, data, delta, frame, op, opened
@@ -83,7 +83,7 @@ def test_a_bomb_is_stopped_by_the_expected_size(sources: Path) -> None:
 def test_operations_that_make_nothing_are_not_run_for_ever(sources: Path, idle: bytes) -> None:
     bomb = io.BytesIO(MAGIC)
     bomb.seek(0, io.SEEK_END)
-    frame_writer = ZstdFrameWriter(bomb, level=3, size_bound=8 << 20)
+    frame_writer = ZstdFrameWriter(bomb, strength=Strength(3), size_bound=8 << 20)
     frame_writer.write(opened(b"f") + idle * (8 << 20 >> 1))
     frame_writer.finish()
     assert bomb.tell() < 1 << 16
