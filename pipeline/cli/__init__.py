@@ -84,7 +84,8 @@ def _parser(commands: Sequence[ModuleType]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"deltapress {__version__}")
     add_config(parser, default=DEFAULT_CONFIG)
     add_verbose(parser, default=False)
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    # with its own `prog`, argparse loads what formats a usage only when it shows one
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND", prog=parser.prog)
     for command in commands:
         command.add_parser(subparsers)
     for subparser in subparsers.choices.values():
