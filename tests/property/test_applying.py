@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 
 from pipeline.tardiff import sums
 from pipeline.tardiff.decoder import DeltaError, apply
+from pipeline.tardiff.tree import SourceTree, extract
+from tests import tars
+from tests.tardiff.lab import lay_out
 from tests.vectors.generate import ADD, COPY, DATA, OPEN, SEEK, delta, op
 
 Operation = tuple[int, int, bytes]
 
-SOURCES = {b"a": Random(1).randbytes(700_000), b"d/b": bytes(range(256)) * 300, b"d/e/c": b"", b"d/f": b"\xff" * 50}
+SOURCES = {b"a": Random(1).randbytes(700_000), b"d/b": bytes(range(256)) * 300, b"d/e/c": b"!", b"d/f": b"\xff" * 50}
 SIZES = st.one_of(
     st.integers(0, 40),
     st.integers(0, 3000),
@@ -56,14 +59,15 @@ def simply_applied(operations: Sequence[Operation]) -> bytes | None:
     return bytes(out)
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["directory", "tree"])
+def sources(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path | SourceTree:
     root = tmp_path_factory.mktemp("sources")
-    for path, content in SOURCES.items():
-        file = root / path.decode()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    return root
+    layer = tars.tar(*(tars.file(path, content) for path, content in SOURCES.items()))
+    tree = extract([io.BytesIO(layer)], root, max_bytes=1 << 20)
+    if request.param == "tree":
+        return tree
+    lay_out(tree, root / "files")
+    return root / "files"
 
 
 @pytest.fixture(scope="module", params=[0, 1 << 30], ids=["numpy", "numbers"])
@@ -76,22 +80,22 @@ def way_of_adding(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("way_of_adding")
 @given(operations=STREAMS)
 @settings(deadline=None, max_examples=150)
-def test_a_delta_is_applied_as_by_a_simple_decoder(directory: Path, operations: list[Operation]) -> None:
+def test_a_delta_is_applied_as_by_a_simple_decoder(sources: Path | SourceTree, operations: list[Operation]) -> None:
     stream = delta(*(op(*operation) for operation in operations))
     expected = simply_applied(operations)
     out = io.BytesIO()
     if expected is None:
         with pytest.raises(DeltaError, match="ends at or before"):
-            apply(io.BytesIO(stream), directory, out, expected_size=None)
+            apply(io.BytesIO(stream), sources, out, expected_size=None)
     else:
-        assert apply(io.BytesIO(stream), directory, out, expected_size=len(expected)) == len(expected)
+        assert apply(io.BytesIO(stream), sources, out, expected_size=len(expected)) == len(expected)
         assert out.getvalue() == expected
 
 
 @pytest.mark.usefixtures("way_of_adding")
 @given(seed=st.integers(0, 1 << 32), longest=st.sampled_from([3, 30, 3000]))
 @settings(deadline=None, max_examples=30)
-def test_thousands_of_small_operations_are_applied_too(directory: Path, seed: int, longest: int) -> None:
+def test_thousands_of_small_operations_are_applied_too(sources: Path | SourceTree, seed: int, longest: int) -> None:
     random = Random(seed)
     operations: list[Operation] = [(OPEN, 1, b"a")]
     for _ in range(3000):
@@ -103,7 +107,7 @@ def test_thousands_of_small_operations_are_applied_too(directory: Path, seed: in
     expected = simply_applied(operations)
     out = io.BytesIO()
     try:
-        apply(io.BytesIO(delta(*(op(*operation) for operation in operations))), directory, out, expected_size=None)
+        apply(io.BytesIO(delta(*(op(*operation) for operation in operations))), sources, out, expected_size=None)
     except DeltaError:
         assert expected is None
     else:

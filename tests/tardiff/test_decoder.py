@@ -8,8 +8,12 @@ import pytest
 
 from pipeline.compression import Strength, ZstdFrameWriter
 from pipeline.tardiff.decoder import DeltaError, MalformedDeltaError, OutputSizeError, SourceError, apply
+from pipeline.tardiff.tree import SourceTree
+from tests import tars
 from tests.vectors import generate
 from tests.vectors.generate import ADD, COPY, DATA, MAGIC, SEEK, SOURCES, data, delta, frame, op, opened
+
+from .lab import Lab
 
 VECTORS = Path(generate.__file__).parent / "tardiff"
 
@@ -24,6 +28,13 @@ def sources(tmp_path: Path) -> Path:
     (root / "dirlink").symlink_to("d")
     os.mkfifo(root / "fifo")
     return root
+
+
+@pytest.fixture
+def tree(lab: Lab) -> SourceTree:
+    """The same sources, extracted."""
+    files = [tars.file(path, content) for path, content in SOURCES.items()]
+    return lab.tree(tars.tar(*files, tars.symlink("link", "f"), tars.symlink("dirlink", "d"), tars.fifo("fifo")))
 
 
 def test_the_generator_makes_the_checked_in_vectors(tmp_path: Path) -> None:
@@ -48,6 +59,43 @@ def test_a_bad_vector_is_refused(sources: Path, name: str) -> None:
         apply(stream, sources, io.BytesIO(), expected_size=None)
     assert generate.EXPECTED[name].error.lower() in str(caught.value).lower()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name, vector in generate.EXPECTED.items() if b"empty" not in vector.delta])
+def test_a_tree_gives_what_its_files_would(tree: SourceTree, name: str) -> None:
+    expected = generate.EXPECTED[name].output
+    out = io.BytesIO()
+    with (VECTORS / f"{name}.tardiff").open("rb") as stream:
+        if expected is None:
+            with pytest.raises(DeltaError):
+                apply(stream, tree, out, expected_size=None)
+        else:
+            apply(stream, tree, out, expected_size=len(expected))
+            assert out.getvalue() == expected
+
+
+@pytest.mark.parametrize("size", [6, 1 << 10, 1 << 16])
+@pytest.mark.parametrize("code", [COPY, ADD])
+def test_a_source_of_a_tree_ends_in_front_of_its_neighbour(lab: Lab, code: int, size: int) -> None:
+    tree = lab.tree(tars.tar(tars.file("a", b"a" * size), tars.file("b", b"b" * size)))
+    payload = bytes(size if code == ADD else 0)
+    whole = delta(opened(b"a"), op(code, size, payload))
+    assert lab.apply(whole, tree, size=size) == b"a" * size
+    for operations in [
+        (op(SEEK, 1), op(code, size, payload)),
+        (op(SEEK, size), op(COPY, 1)),
+        (op(SEEK, 1 << 62), op(COPY, 1)),
+    ]:
+        with pytest.raises(SourceError, match=r"source a: ends at or before byte [0-9,]+, the delta reads on"):
+            lab.apply(delta(opened(b"b"), op(COPY, 1), opened(b"a"), *operations), tree)
+
+
+@pytest.mark.parametrize(
+    "path", [b"link", b"dirlink/g", b"fifo", b"empty", b"d", b"d//g", b"./f", b"../f", b"/f", b"\xff"]
+)
+def test_a_tree_knows_its_sources_alone(tree: SourceTree, path: bytes) -> None:
+    with pytest.raises(SourceError, match="no such file or directory"):
+        apply(io.BytesIO(delta(opened(path))), tree, io.BytesIO(), expected_size=None)
 
 
 @pytest.mark.parametrize(
