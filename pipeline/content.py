@@ -93,17 +93,6 @@ class _Hashing(io.RawIOBase):
         return len(data)
 
 
-@dataclass(slots=True)
-class HashingSink:
-    """Takes what is written to it, and keeps only its hash."""
-
-    hasher: Hasher
-
-    def write(self, data: bytes, /) -> int:
-        self.hasher.update(data)
-        return len(data)
-
-
 def digest_of(content: Content) -> Digest:
     """The sha256 of all of `content`, streamed."""
     hasher = Digest.of(b"").new_hasher()

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 from uuid import uuid4
 
-from .content import Content, FileContent, HashingSink, digest_of
+from .content import Content, FileContent, digest_of
 from .errors import DeltapressError
 from .layers import LayerChangedError, LayerSource
 from .ledger.records import DeltaRecord, LayerRecord
-from .oci.digest import DiffID, Digest
+from .oci.digest import DiffID, Digest, Hasher
 from .plan import DeltaJob
 from .progress import Progress
 from .tardiff.decoder import apply
@@ -146,7 +146,7 @@ def prove(delta: BinaryIO, sources: Path | SourceTree, to_diff_id: DiffID, *, si
         DeltaError: it cannot be applied, or makes another number of bytes than `size`.
         LayerChangedError: it makes other bytes than those of `to_diff_id`.
     """
-    sink = HashingSink(to_diff_id.new_hasher())
+    sink = _HashingSink(to_diff_id.new_hasher())
     apply(delta, sources, sink, expected_size=size)
     made = DiffID.of_hasher(to_diff_id.algorithm, sink.hasher)
     if made != to_diff_id:
@@ -195,6 +195,17 @@ def _record(
         digest=digest,
         refused=refused,
     )
+
+
+@dataclass(slots=True)
+class _HashingSink:
+    """Takes what a decoder writes, and keeps only its hash."""
+
+    hasher: Hasher
+
+    def write(self, data: bytes, /) -> int:
+        self.hasher.update(data)
+        return len(data)
 
 
 class _Shared(Generic[K, V]):

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from ..compression import CompressionError, OutputTooLargeError, decompressed
 from ..config import Limits
-from ..content import CHUNK, HashingSink, hashed
+from ..content import CHUNK, hashed
 from ..errors import DeltapressError, ExitCode
 from ..machine import usable_memory
 from ..oci.digest import DiffID
@@ -23,6 +23,7 @@ from ..tardiff.tar import TarError
 from ..tardiff.tree import SourceTree, extract
 from .console import Console
 from .files import InputFileError, open_input, whole_output
+from .hashing import HashingThread
 from .options import Subparsers, add_jobs, checked, factor
 
 
@@ -118,12 +119,12 @@ def _problem(error: CompressionError | TarError) -> str:
 
 
 def _prove(delta: Path, sources: SourceTree, diff_id: DiffID, *, size: int) -> None:
-    sink = HashingSink(diff_id.new_hasher())
+    hasher = diff_id.new_hasher()
     try:
-        with delta.open("rb") as file:
-            apply(file, sources, sink, expected_size=size)
+        with delta.open("rb") as file, HashingThread(hasher) as hashing:
+            apply(file, sources, hashing, expected_size=size)
     except DeltaError as error:
         raise UnprovenDeltaError(str(error)) from error
-    made = DiffID.of_hasher(diff_id.algorithm, sink.hasher)
+    made = DiffID.of_hasher(diff_id.algorithm, hasher)
     if made != diff_id:
         raise UnprovenDeltaError(f"the delta makes {made}, not {diff_id}")

@@ -3,9 +3,7 @@
 import argparse
 import hashlib
 from pathlib import Path
-from queue import Queue
-from threading import Thread
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from ..compression import Writable
 from ..errors import DeltapressError, ExitCode
@@ -13,10 +11,11 @@ from ..quantities import parse_size
 from ..tardiff.decoder import DeltaError, apply
 from .console import Console
 from .files import InputFileError, open_input, whole_output
+from .hashing import HashingThread
 from .options import Subparsers, checked
 
 if TYPE_CHECKING:
-    from ..oci.digest import DiffID, Hasher
+    from ..oci.digest import DiffID
 
 
 class UnexpectedOutputError(DeltapressError):
@@ -46,7 +45,8 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     hasher = hashlib.new(expected.algorithm if expected else "sha256")
     with open_input(arguments.delta) as delta, whole_output(arguments.out, console) as out:
         try:
-            with _Bounded(out, hasher, arguments.max_size) as bounded:
+            with HashingThread(hasher) as hashing:
+                bounded = _Bounded(hashing, out, limit=arguments.max_size)
                 apply(delta, arguments.directory, bounded, expected_size=None)
         except DeltaError as error:
             raise InputFileError(str(arguments.delta), error.reason) from error
@@ -68,31 +68,14 @@ def _diff_id(text: str) -> "DiffID":
 
 
 class _Bounded:
-    """Hashes what passes on its way to `out`, and stops it at `limit` bytes.
+    """Passes on to each of `sinks` what is written to it, and stops it at `limit` bytes."""
 
-    The hash, half of the work for a delta that mostly copies, is taken beside it. It is complete behind the context.
-    """
-
-    def __init__(self, out: Writable, hasher: "Hasher", limit: int) -> None:
-        self._out, self._hasher, self._limit, self._left = out, hasher, limit, limit
-        self._pieces: Queue[bytes] = Queue(maxsize=8)
-        self._thread = Thread(target=self._hash)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pieces.put(b"")
-        self._thread.join()
+    def __init__(self, *sinks: Writable, limit: int) -> None:
+        self._sinks, self._limit, self._left = sinks, limit, limit
 
     def write(self, data: bytes, /) -> None:
         self._left -= len(data)
         if self._left < 0:
             raise UnexpectedOutputError(f"the delta makes more than {self._limit:,} bytes; --max-size allows more")
-        self._pieces.put(data)
-        self._out.write(data)
-
-    def _hash(self) -> None:
-        while data := self._pieces.get():
-            self._hasher.update(data)
+        for sink in self._sinks:
+            sink.write(data)
