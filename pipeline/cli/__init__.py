@@ -84,8 +84,7 @@ def _parser(commands: Sequence[ModuleType]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"deltapress {__version__}")
     add_config(parser, default=DEFAULT_CONFIG)
     add_verbose(parser, default=False)
-    # with its own `prog`, argparse loads what formats a usage only when it shows one
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND", prog=parser.prog)
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in commands:
         command.add_parser(subparsers)
     for subparser in subparsers.choices.values():
