@@ -111,8 +111,8 @@ def zstd_frame(stream: BinaryIO) -> Iterator[bytes]:
 class Strength:
     """How hard zstd tries: one of its levels, and whether that level prices its choices in one pass instead of two.
 
-    With one pass a match is taken as long as it comes, not cut to be priced again. Long matches abound in the operations
-    of deltas: there level 19 takes a third of its time so, for 1 % more of binaries and 2 to 8 % less of tar headers.
+    With one pass a match is taken as long as it comes, not cut to be priced again. Long matches abound in operations of
+    deltas: there level 19 takes a third of its time so, for 1 % more of binaries and 2 to 8 % less of tar headers.
     """
 
     level: int

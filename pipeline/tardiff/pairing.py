@@ -2,7 +2,8 @@
 
 Rule 1. No more is read than the question needs. A new file is compared with the source of its path and size; else it is
         hashed, and so are the sources of its size. Only those without an identical source are sampled, and they and old
-        files only when a pair must be confirmed; all old ones when some new file is still without a source.
+        files only when a pair must be confirmed; all old ones when some new file is still without a source, or a long
+        one shares little with its source.
 Rule 2. Pairs come in the order of the tar, whatever the order in which the pool answered.
 """
 
@@ -19,12 +20,15 @@ import numpy as np
 
 from .cover import ByteArray
 from .pool import Pool
-from .sources import TRUSTED_SIZE, ContentIndex, DigestIndex, NameIndex, Sketch, is_related, sketch
+from .sections import SectionIndex, sampling, section_size
+from .sources import TRUSTED_SIZE, ContentIndex, DigestIndex, NameIndex, Sketch, shared, sketch
 from .tree import Source, SourceTree
+from .windows import sampled
 
 _WORTH_OPENING = 64  # a shorter file costs less as it is than a path and three operations
 _BATCH = 8 << 20  # bytes of small files that are hashed or sampled as one task
 _PIECE = 1 << 20
+_MOST = 0.6  # of a file: with so much in one source others are not looked for
 _WORTH_MAPPING = 1 << 17  # mapping less takes longer than reading it
 
 
@@ -39,7 +43,7 @@ class NewFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A new file, the source that it is made from, and whether they are identical."""
+    """A new file or a part of one, the source that it is made from, and whether they are identical."""
 
     file: NewFile
     source: Source
@@ -93,12 +97,16 @@ class Pairing:
         if not self._sources:
             return []
         worthy = [file for file in files if file.size >= _WORTH_OPENING]
-        sketches: dict[NewFile, Sketch] = {}
         unchanged = self._unchanged(worthy)
         moved = self._moved(_without(worthy, unchanged))
-        named = self._named(_without(worthy, unchanged, moved), sketches)
-        similar = self._similar(_without(worthy, unchanged, moved, named), sketches)
-        return sorted([*unchanged, *moved, *named, *similar], key=lambda pair: pair.file.start)
+        changed = _without(worthy, unchanged, moved)
+        sketches: dict[NewFile, Sketch] = {}
+        named, settled = self._named(changed, sketches)
+        similar = self._similar(_without(changed, named), sketches)
+        parts = self._parts([file for file in changed if file not in settled])
+        whole = [pair for pair in (*named, *similar) if pair.file not in parts]
+        found = [*unchanged, *moved, *whole, *(pair for pairs in parts.values() for pair in pairs)]
+        return sorted(found, key=lambda pair: pair.file.start)
 
     def _unchanged(self, files: Sequence[NewFile]) -> list[Pair]:
         """The files that are the same under the same path."""
@@ -119,8 +127,11 @@ class Pairing:
         found = ((file, index.identical(file.path, digest)) for file, digest in zip(files, digests, strict=True))
         return [Pair(file=file, source=source, is_identical=True) for file, source in found if source is not None]
 
-    def _named(self, files: Sequence[NewFile], sketches: dict[NewFile, Sketch]) -> list[Pair]:
-        """The pairs by name that hold; what is sketched of `files` for that is left in `sketches`."""
+    def _named(self, files: Sequence[NewFile], sketches: dict[NewFile, Sketch]) -> tuple[list[Pair], set[NewFile]]:
+        """The pairs by name that hold, and the files of which most is in their source.
+
+        What is sketched of `files` for that is left in `sketches`.
+        """
         found = self._names.named([(file.path, file.size) for file in files])
         pairs = [
             Pair(file=file, source=source, is_identical=False)
@@ -131,8 +142,9 @@ class Pairing:
         self._sketch([pair.file for pair in doubted], sketches)
         sources = list(dict.fromkeys(pair.source for pair in doubted))
         old = dict(zip(sources, self._sketches(sources), strict=True))
-        unrelated = {pair.file.start for pair in doubted if not is_related(old[pair.source], sketches[pair.file])}
-        return [pair for pair in pairs if pair.file.start not in unrelated]
+        shares = {pair.file: shared(old[pair.source], sketches[pair.file]) for pair in doubted}
+        settled = {file for file, share in shares.items() if share >= _MOST}
+        return [pair for pair in pairs if shares.get(pair.file, 1.0) > 0.0], settled
 
     def _similar(self, files: Sequence[NewFile], sketches: dict[NewFile, Sketch]) -> list[Pair]:
         self._sketch([file for file in files if file not in sketches], sketches)
@@ -141,6 +153,30 @@ class Pairing:
         index = ContentIndex(self._sources, self._sketches(self._sources))
         found = ((file, index.similar(sketches[file])) for file in files)
         return [Pair(file=file, source=source, is_identical=False) for file, source in found if source is not None]
+
+    def _parts(self, files: Sequence[NewFile]) -> dict[NewFile, list[Pair]]:
+        """The files that are better made from several sources, each as the pairs of its parts."""
+        one_in = sampling(sum(source.size for source in self._sources))
+        least = section_size(one_in)
+        sources = [source for source in self._sources if source.size >= least]
+        files = [file for file in files if file.size >= 2 * least]
+        if len(sources) < 2 or not files:
+            return {}
+        hashes = self._each(sources, lambda source: sampled(bytes_of(self._tree, source), one_in)[1])
+        index = SectionIndex(sources, hashes, one_in)
+        found = self._each(files, lambda file: index.sections(*sampled(self._new.bytes_of(file), one_in), file.size))
+        return {
+            file: [
+                Pair(
+                    file=NewFile(path=file.path, start=file.start + section.start, size=section.stop - section.start),
+                    source=section.source,
+                    is_identical=False,
+                )
+                for section in sections
+            ]
+            for file, sections in zip(files, found, strict=True)
+            if len(sections) > 1
+        }
 
     def _sketch(self, files: Sequence[NewFile], sketches: dict[NewFile, Sketch]) -> None:
         made = self._each(files, lambda file: sketch(self._new.bytes_of(file)))

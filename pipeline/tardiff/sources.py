@@ -4,7 +4,8 @@ Rule 1. Identical content first, whatever its name; of several the one with the 
 Rule 2. Then a file of the same name: the whole path, the path without its versions (`foo-1.2/x3` is `foo-1.3.1/x3`),
         without any numbers, the last two names without numbers, the last one. Of several the nearest in size.
 Rule 3. Then content: the file that shares most of the sampled byte windows.
-Rule 4. Files that share no windows are unrelated, whatever their names: they are not given to a matcher.
+Rule 4. Files that share no windows are unrelated, whatever their names: they are not given to a matcher. A long file
+        that shares less than most with one source may have several (`sections`).
 Rule 5. The work is n log n in the number of files, and the choice does not depend on the order of anything but paths.
 """
 
@@ -156,11 +157,6 @@ class ContentIndex:
         owners, counts = np.unique(np.concatenate(runs), return_counts=True)
         best = int(owners[counts.argmax()])
         return self._sources[best] if shared(self._sketches[best], new) >= _MIN_SHARED else None
-
-
-def is_related(old: Sketch, new: Sketch) -> bool:
-    """Whether a matcher would find something."""
-    return shared(old, new) > 0.0
 
 
 def _names(path: bytes) -> tuple[bytes, ...]:

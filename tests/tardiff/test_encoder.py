@@ -228,13 +228,21 @@ def test_a_large_file_is_matched_in_blocks(lab: Lab) -> None:
     assert encoded.literal < len(new) // 500
 
 
+def test_a_merged_file_is_made_from_both(lab: Lab) -> None:
+    left, right = noise(1, 900_000), noise(2, 700_000)
+    tree = lab.tree(tar(file("left", left), file("right", right)))
+    delta, encoded = lab.encode(tree, tar(file("right", edited(left) + b"seam" + edited(right))))
+    assert encoded.literal < 10_000
+    assert [payload for op, _, payload in operations(delta) if op == Op.OPEN] == [b"left", b"right"]
+
+
 def test_the_bytes_depend_on_no_number_of_workers(lab: Lab) -> None:
     names = [f"d{n % 7}/f{n}" for n in range(60)]
     large = noise(99, 9 << 20)
     tree = lab.tree(tar(*(file(name, noise(n, 3000 + 500 * n)) for n, name in enumerate(names)), file("large", large)))
     to = lab.directory / "to.tar"
     changed = [file(name + "b", edited(noise(n, 3000 + 500 * n))) for n, name in enumerate(names)]
-    to.write_bytes(tar(*changed, file("large", edited(large))))
+    to.write_bytes(tar(*changed, file("large", edited(large)), file("merged", noise(59, 32_500) + large[: 1 << 20])))
     results = set()
     for workers, memory in ((1, 1 << 20), (1, 1 << 30), (4, 1 << 20), (4, 1 << 30)):
         out = io.BytesIO()

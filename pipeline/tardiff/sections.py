@@ -1,0 +1,99 @@
+"""Files that are made from several sources, such as two old ones that were merged.
+
+Rule 1. A section is long: each source costs a path, and some clients copy a source whenever it is opened.
+Rule 2. Windows of bytes that stand in one source alone vote for it. A section takes the source with most votes, and two
+        sections meet where most votes on both sides are right.
+Rule 3. What samples take does not grow with the sources: with more bytes fewer of the windows are sampled, and sections
+        get longer.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from .tree import Source
+from .windows import Hashes, Places
+
+_ONE_IN = 64
+_SAMPLES = 1 << 21  # of all sources together
+_SAMPLES_IN_SECTION = 2048
+_MIN_VOTES = 16  # of a section's samples: anybody's fewer are chance
+
+
+def sampling(total: int) -> int:
+    """One in how many windows is to be sampled of sources with `total` bytes."""
+    one_in = _ONE_IN
+    while one_in * _SAMPLES < total:
+        one_in *= 2
+    return one_in
+
+
+def section_size(one_in: int) -> int:
+    """The least bytes of a section."""
+    return one_in * _SAMPLES_IN_SECTION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """The range of a new file from `start` to `stop`, and the source that it is made from."""
+
+    start: int
+    stop: int
+    source: Source
+
+
+class SectionIndex:
+    """Finds the sources of the parts of a file. `hashes` are those of the windows of each source, one in `one_in`."""
+
+    def __init__(self, sources: Sequence[Source], hashes: Sequence[Hashes], one_in: int) -> None:
+        self._sources = sources
+        self._size = section_size(one_in)
+        together = np.concatenate([*hashes, np.empty(0, np.uint64)])
+        owners = np.repeat(np.arange(len(hashes)), [len(part) for part in hashes])
+        order = np.argsort(together, kind="stable")
+        together, owners = together[order], owners[order]
+        is_first = np.append(True, together[1:] != together[:-1])[: len(together)]
+        firsts = np.flatnonzero(is_first)
+        ends = np.append(firsts[1:], len(together)) - 1
+        # of equal hashes the owners ascend, for the sort is stable
+        is_telling = owners[firsts] == owners[ends]
+        self._hashes = together[firsts][is_telling]
+        self._owners = owners[firsts][is_telling]
+
+    def sections(self, places: Places, hashes: Hashes, size: int) -> list[Section]:
+        """The sections of a file of `size` bytes with these sampled windows, which together are the file; none where
+        nobody votes."""
+        found = np.searchsorted(self._hashes, hashes)
+        is_there = np.append(self._hashes, np.uint64(0))[found] == hashes
+        places, voted = places[is_there], self._owners[found[is_there]]
+        winners = dict(self._winners(places, voted, size))
+        return [
+            Section(start=start, stop=stop, source=self._sources[winners[start]])
+            for start, stop in pairwise([*sorted(winners), size])
+        ]
+
+    def _winners(self, places: Places, voted: Places, size: int) -> Iterator[tuple[int, int]]:
+        """Where each section starts, and the number of its source."""
+        count = max(1, size // self._size)
+        edges = np.searchsorted(places, [size * number // count for number in range(count + 1)])
+        last, opened = -1, 0
+        for first, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            votes = np.bincount(voted[first:stop]) if stop > first else np.zeros(1, np.int64)
+            owner = int(votes.argmax())
+            if owner == last or votes[owner] < _MIN_VOTES:
+                continue
+            if last < 0:
+                yield 0, owner
+            else:
+                around = slice(opened, stop)
+                yield _seam(places[around], voted[around], last, owner), owner
+            last, opened = owner, first
+
+
+def _seam(places: Places, voted: Places, left: int, right: int) -> int:
+    """The place with most votes for `left` before it and for `right` behind it."""
+    gain = np.cumsum(np.where(voted == left, 1, np.where(voted == right, -1, 0)))
+    best = int(gain.argmax())
+    return int(places[best]) + 1
