@@ -13,8 +13,7 @@ tell.
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 import zstandard
 from isal import isal_zlib
@@ -107,8 +106,7 @@ def zstd_frame(stream: BinaryIO) -> Iterator[bytes]:
         raise CompressionError("zstd", "goes on behind the end of its frame")
 
 
-@dataclass(frozen=True, slots=True)
-class Strength:
+class Strength(NamedTuple):
     """How hard zstd tries: one of its levels, and whether that level prices its choices in one pass instead of two.
 
     With one pass a match is taken as long as it comes, not cut to be priced again. Long matches abound in operations of

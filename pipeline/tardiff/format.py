@@ -31,6 +31,7 @@ MAX_PART = 1 << 17
 
 _ADD_DATA_EMITTED = 1 << 20
 _DATA_EMITTED = 1 << 20
+_SHORT = [bytes((value,)) for value in range(0x80)]
 _NO_NAMES = frozenset((b"", b".", b".."))
 _LAST_SHIFT = 63  # of the tenth and last byte of a 64-bit value
 
@@ -63,6 +64,8 @@ class MalformedDeltaError(DeltaError):
 
 def uvarint(value: int) -> bytes:
     """Unsigned LEB128."""
+    if value < len(_SHORT):
+        return _SHORT[value]
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -182,7 +185,7 @@ class OpWriter:
             self._data.clear()
 
     def _op(self, code: Op, size: int) -> None:
-        self._out.write(bytes((code,)) + uvarint(size))
+        self._out.write(_SHORT[code] + uvarint(size))
         self.ops += 1
 
 

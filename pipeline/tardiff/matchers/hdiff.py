@@ -7,7 +7,6 @@ big-endian in groups of seven bits; the first number of a cover has its sign in 
     covers: old offset from the end of the cover before, gap in new behind it, length
 """
 
-import hdiffpatch
 import numpy as np
 
 from . import CoverArray
@@ -21,6 +20,8 @@ class Hdiff:
 
     def cover(self, old: bytes, new: bytes) -> CoverArray:
         """The covers that hdiffpatch found; none where its output is not as expected."""
+        import hdiffpatch  # slow to load, and a layer of which nothing has changed does not need it
+
         try:
             return parse_covers(hdiffpatch.diff(old, new, validate=False, big_cache_match=True), len(old), len(new))
         except (hdiffpatch.HDiffPatchError, MemoryError):
