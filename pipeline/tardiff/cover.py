@@ -18,22 +18,37 @@ _PIECE = 1 << 18
 _SMALLEST = 16  # fewer bytes than this cost less as they are than as operations
 
 
-def divided(old: ByteArray, new: ByteArray) -> Sequence[CoverArray | Block]:
-    """`new` in order: what it shares with `old` as far as that is known, and blocks that are to be matched."""
+def divided(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]:
+    """What `new` is known to share with `old`, and the blocks of the rest, which are to be matched."""
     prefix = common_prefix(old, new)
     rest = min(len(old), len(new)) - prefix
     suffix = common_prefix(old[len(old) - rest :][::-1], new[len(new) - rest :][::-1])
     old_end, new_end = len(old) - suffix, len(new) - suffix
-    found = [block.shifted(prefix) for block in blocks(old[prefix:old_end], new[prefix:new_end])]
-    return [_row(0, 0, prefix), *found, _row(old_end, new_end, suffix)]
+    known, found = blocks(old[prefix:old_end], new[prefix:new_end])
+    shift = np.array((prefix, prefix, 0))
+    known = np.concatenate((_row(0, 0, prefix), known + shift, _row(old_end, new_end, suffix)))
+    return known, [block.shifted(prefix) for block in found]
 
 
 def match(matcher: Matcher, old: ByteArray, new: ByteArray, block: Block) -> CoverArray:
     """The cover of `block`, in places of `old` and `new`."""
-    if min(block.size, block.old_size) < _SMALLEST:
+    if min(block.new.size, block.old.size) < _SMALLEST:
         return _row(0, 0, 0)
-    cover = matcher.cover(block.content(old), new[block.start : block.stop].tobytes())
-    return block.placed(checked(cover, block.old_size, block.size))
+    cover = matcher.cover(block.old.joined(old), block.new.joined(new))
+    return block.placed(checked(cover, block.old.size, block.new.size))
+
+
+def whole(parts: Sequence[CoverArray]) -> CoverArray:
+    """Covers of different parts of one file as one; rows that go on in each other are joined."""
+    cover = np.concatenate(parts)
+    cover = cover[np.argsort(cover[:, 1], kind="stable")]
+    goes_on = (cover[1:, :2] == cover[:-1, :2] + cover[:-1, 2:]).all(axis=1)
+    if not goes_on.any():
+        return cover
+    firsts = np.flatnonzero(np.append(True, ~goes_on))
+    joined = cover[firsts]
+    joined[:, 2] = np.add.reduceat(cover[:, 2], firsts)
+    return joined
 
 
 def checked(cover: CoverArray, old_size: int, new_size: int) -> CoverArray:

@@ -11,10 +11,8 @@ from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
-import numpy as np
-
 from .blocks import DIVIDING_MEMORY, Block, is_small
-from .cover import divided, match
+from .cover import divided, match, whole
 from .matchers import CoverArray, Matcher
 from .pairing import NewTar, Pair, bytes_of
 from .pool import Pool
@@ -100,24 +98,30 @@ class _Matching:
 
     def covers(self, old: ByteArray, new: ByteArray) -> list[Covers]:
         """The parts of the covers of two small files."""
-        return [self._part(old, new, part) for part in divided(old, new)]
+        known, blocks = divided(old, new)
+        return [self._known(known), *(self._matched(old, new, block) for block in blocks)]
 
     def _divide(self, pair: Pair) -> list["Covers | Future[Covers]"]:
         old, new = self.contents(pair)
         if is_small(len(old), len(new)):
             return [*self.covers(old, new)]
+        known, blocks = divided(old, new)
         return [
-            self._pool.submit(self._memory(part.old_size, part.size), self._match, pair, part)
-            if isinstance(part, Block)
-            else self._part(old, new, part)
-            for part in divided(old, new)
+            self._known(known),
+            *(
+                self._pool.submit(self._memory(block.old.size, block.new.size), self._match, pair, block)
+                for block in blocks
+            ),
         ]
 
     def _match(self, pair: Pair, block: Block) -> Covers:
-        return self._part(*self.contents(pair), block)
+        return self._matched(*self.contents(pair), block)
 
-    def _part(self, old: ByteArray, new: ByteArray, part: CoverArray | Block) -> Covers:
-        return [match(matcher, old, new, part) if isinstance(part, Block) else part for matcher in self._matchers]
+    def _matched(self, old: ByteArray, new: ByteArray, block: Block) -> Covers:
+        return [match(matcher, old, new, block) for matcher in self._matchers]
+
+    def _known(self, cover: CoverArray) -> Covers:
+        return [cover] * len(self._matchers)
 
     def _memory(self, old: int, new: int) -> int:
         return max(matcher.memory(old, new) for matcher in self._matchers)
@@ -156,4 +160,4 @@ class _FoundInParts(_Found):
 
 
 def _joined(parts: Sequence[Covers]) -> Covers:
-    return [np.concatenate(covers) for covers in zip(*parts, strict=True)]
+    return [whole(covers) for covers in zip(*parts, strict=True)]

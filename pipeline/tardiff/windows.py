@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 ByteArray = NDArray[np.uint8]
 Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 WINDOW = 16
 """Bytes."""

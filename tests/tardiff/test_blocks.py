@@ -1,115 +1,159 @@
-"""Large files in blocks: where each comes from."""
+"""Large files in blocks: what is known, and where the rest comes from."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.tardiff.blocks import BLOCK, MOST_OLD, Block, blocks, is_small
+from pipeline.tardiff.blocks import BLOCK, MOST_OLD, Block, Ranges, blocks, is_small
 from pipeline.tardiff.windows import ByteArray
 
 CHUNK = 1 << 16
+MIB = 1 << 20
 
 
 def noise(seed: int, size: int) -> ByteArray:
     return np.random.default_rng(seed).integers(0, 256, size, np.uint8)
 
 
-def holds(block: Block, start: int, stop: int) -> bool:
-    return any(begin <= start and stop <= end for begin, end in block.parts)
+def rebuilt(data: ByteArray) -> ByteArray:
+    """`data` with so many changes that no stretch of it is known, and windows left to anchor it."""
+    changed = data.copy()
+    changed[::24] += 1
+    return changed
+
+
+def holds(ranges: Ranges, start: int, stop: int) -> bool:
+    return any(begin <= start and stop <= end for begin, end in ranges.ranges)
+
+
+def divided(old: ByteArray, new: ByteArray) -> list[Block]:
+    """The blocks where nothing is known."""
+    known, found = blocks(old, new)
+    assert not len(known)
+    return list(found)
 
 
 def test_small_files_are_one_block_with_all_of_old() -> None:
     assert is_small(MOST_OLD, BLOCK)
-    old, new = noise(1, 1000), noise(2, 5000)
-    assert list(blocks(old, new)) == [Block(start=0, stop=5000, parts=((0, 1000),))]
+    (block,) = divided(noise(1, 1000), noise(2, 5000))
+    assert block == Block(new=Ranges(((0, 5000),)), old=Ranges(((0, 1000),)))
 
 
 def test_blocks_hold_all_of_new_in_order() -> None:
     new = noise(2, 2 * BLOCK + 12_345)
-    found = list(blocks(noise(1, 1000), new))
-    assert [block.start for block in found] == [0, *(block.stop for block in found[:-1])]
-    assert found[-1].stop == len(new)
-    assert max(block.size for block in found) <= BLOCK
+    ranges = [pair for block in divided(noise(1, 1000), new) for pair in block.new.ranges]
+    assert [start for start, _ in ranges] == [0, *(stop for _, stop in ranges[:-1])]
+    assert ranges[-1][1] == len(new)
+    assert max(stop - start for start, stop in ranges) <= BLOCK
 
 
 def test_a_block_finds_what_has_moved() -> None:
     old = noise(1, 4 * BLOCK)
-    inserted = noise(2, 1000)
-    new = np.concatenate((old[3 * BLOCK :], inserted, old[: 2 * BLOCK - 1000]))
-    first, second, third = blocks(old, new)
-    assert holds(first, 3 * BLOCK, 4 * BLOCK)
-    assert holds(second, 0, BLOCK - 1000)
-    assert holds(third, BLOCK, 2 * BLOCK - 1000)
-    assert max(block.old_size for block in (first, second, third)) <= BLOCK + 4 * CHUNK
+    new = rebuilt(np.concatenate((old[3 * BLOCK :], noise(2, 1000), old[: 2 * BLOCK - 1000])))
+    first, second, third = divided(old, new)
+    assert holds(first.old, 3 * BLOCK, 4 * BLOCK)
+    assert holds(second.old, 0, BLOCK - 1000)
+    assert holds(third.old, BLOCK, 2 * BLOCK - 1000)
+    assert max(block.old.size for block in (first, second, third)) <= BLOCK + 4 * CHUNK
 
 
 def test_a_block_comes_from_several_places() -> None:
     old = noise(1, 12 * BLOCK)
-    new = np.concatenate([old[at : at + (1 << 20)] for at in range(0, len(old), 3 * BLOCK)])
-    (block,) = blocks(old, new)
-    assert all(holds(block, at, at + (1 << 20)) for at in range(0, len(old), 3 * BLOCK))
-    assert block.old_size <= MOST_OLD
+    starts = range(0, len(old), 3 * BLOCK)
+    (block,) = divided(old, rebuilt(np.concatenate([old[at : at + MIB] for at in starts])))
+    assert all(holds(block.old, at, at + MIB) for at in starts)
+    assert block.old.size <= MOST_OLD
 
 
-def test_a_new_block_has_no_part_of_old() -> None:
-    old = noise(1, 3 * BLOCK)
-    new = np.concatenate((old[:BLOCK], noise(2, BLOCK)))
-    known, unknown = blocks(old, new)
-    assert known.parts
-    assert unknown.parts == ()
+def test_a_new_file_has_no_part_of_old() -> None:
+    for block in divided(noise(1, 3 * BLOCK), noise(2, 2 * BLOCK)):
+        assert block.old.ranges == ()
+
+
+def test_what_no_window_anchors_is_expected_where_its_surroundings_are() -> None:
+    old = noise(1, 6 * BLOCK)
+    table = old[2 * BLOCK + 1000 : 3 * BLOCK].copy()
+    table[::8] += 1
+    new = np.concatenate((rebuilt(old[BLOCK : 2 * BLOCK + 1000]), table, rebuilt(old[3 * BLOCK : 4 * BLOCK])))
+    for block in divided(old, new):
+        ((start, stop),) = block.new.ranges
+        assert holds(block.old, start + BLOCK, stop + BLOCK)
+
+
+def test_stretches_are_known_and_the_rest_is_matched_with_what_lies_beside_them() -> None:
+    old = noise(1, 4 * BLOCK)
+    changed = old.copy()
+    changed[1000::1000] += 1
+    new = np.concatenate((changed[:MIB], noise(2, 70_000), changed[MIB + 5000 : 3 * MIB], changed[5 * MIB :]))
+    known, (block,) = blocks(old, new)
+    assert [new - old for old, new in known[:, :2].tolist()] == [0, 65_000, 65_000 - 2 * MIB]
+    assert known[:, 2].sum() > len(new) - 70_000 - 6000
+    inserted = next(pair for pair in block.new.ranges if pair[0] < MIB + 10 < pair[1])
+    assert inserted == pytest.approx((MIB, MIB + 70_000), abs=2000)
+    assert holds(block.old, MIB - 1000, MIB + 6000)
+    assert block.new.size + known[:, 2].sum() <= len(new)
+    assert block.old.size < MIB
+
+
+def test_a_large_file_with_two_changed_bytes_is_known() -> None:
+    old = noise(1, 5 * BLOCK)
+    new = old.copy()
+    new[[7 * MIB, 9 * MIB]] += 1
+    known, found = blocks(old, new)
+    assert len(known) == 1
+    assert sum(block.new.size for block in found) < 1000
 
 
 @pytest.mark.parametrize("old", [np.zeros(3 * BLOCK, np.uint8), np.arange(3 * BLOCK, dtype=np.uint8)], ids=str)
 def test_data_without_windows_of_its_own(old: ByteArray) -> None:
-    for block in blocks(old, old[: 2 * BLOCK]):
-        assert block.old_size <= MOST_OLD
+    for block in divided(old, old[: 2 * BLOCK]):
+        assert block.old.size <= MOST_OLD
 
 
 def test_a_file_that_holds_everything_twice_is_still_found() -> None:
     half = noise(1, 2 * BLOCK)
     old = np.concatenate((half, half))
-    for block in blocks(old, np.concatenate((half, noise(2, 10)))):
-        assert holds(block, block.start, min(block.stop, len(half)))
+    for block in divided(old, half[: 2 * BLOCK - 10]):
+        ((start, stop),) = block.new.ranges
+        assert holds(block.old, start, stop)
 
 
 def test_no_block_has_more_of_old_than_allowed() -> None:
     old = noise(1, 10 * BLOCK)
     scattered = np.concatenate([old[at : at + 2048] for at in range(0, len(old), 20_000)])
-    (block,) = blocks(old, scattered[:BLOCK])
-    assert BLOCK < block.old_size <= MOST_OLD
+    (block,) = divided(old, scattered[:BLOCK])
+    assert BLOCK < block.old.size <= MOST_OLD
+
+
+RANGES = st.lists(st.tuples(st.integers(1, 20), st.integers(1, 30)), min_size=1, max_size=6).map(
+    lambda gaps: Ranges(
+        tuple(
+            (sum(map(sum, gaps[:number])) + gap, sum(map(sum, gaps[:number])) + gap + size)
+            for number, (gap, size) in enumerate(gaps)
+        )
+    )
+)
 
 
 @settings(deadline=None, max_examples=200)
 @given(
-    gaps=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 30)), min_size=1, max_size=6),
+    old=RANGES,
+    new=RANGES,
     rows=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9), st.integers(1, 60)), max_size=6),
-    start=st.integers(0, 100),
 )
-def test_a_cover_of_the_parts_is_placed_in_old(
-    gaps: list[tuple[int, int]], rows: list[tuple[int, int, int]], start: int
+def test_a_cover_of_joined_ranges_is_placed_in_the_files(
+    old: Ranges, new: Ranges, rows: list[tuple[int, int, int]]
 ) -> None:
-    parts, at = [], 0
-    for gap, size in gaps:
-        # parts that touch would be one
-        parts.append((at + gap + 1, at + gap + 1 + size))
-        at = parts[-1][1]
-    old = noise(3, at)
-    content = b"".join(old[begin:end].tobytes() for begin, end in parts)
+    places = [place for start, stop in old.ranges for place in range(start, stop)]
+    goals = [goal for start, stop in new.ranges for goal in range(start, stop)]
     cover, end = [], 0
     for place, gap, length in rows:
-        if place + length <= len(content):
+        if place + length <= len(places) and end + gap + length <= len(goals):
             cover.append((place, end + gap, length))
             end += gap + length
-    block = Block(start=start, stop=start + end, parts=tuple(parts))
-    placed = block.placed(np.array(cover, np.int64).reshape(-1, 3))
-    assert block.content(old) == content
-    assert [
-        (new, byte)
-        for place, new, length in placed.tolist()
-        for new, byte in zip(range(new, new + length), old[place : place + length].tolist(), strict=True)
-    ] == [
-        (start + new, byte)
-        for place, new, length in cover
-        for new, byte in zip(range(new, new + length), content[place : place + length], strict=True)
+    placed = Block(new=new, old=old).placed(np.array(cover, np.int64).reshape(-1, 3))
+    assert [(place + n, goal + n) for place, goal, length in placed.tolist() for n in range(length)] == [
+        (places[place + n], goals[goal + n]) for place, goal, length in cover for n in range(length)
     ]
+    assert old.joined(np.arange(256, dtype=np.uint8)) == bytes(places)

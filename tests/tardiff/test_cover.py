@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.tardiff.blocks import BLOCK, MOST_OLD, Block
-from pipeline.tardiff.cover import checked, common_prefix, divided, match
+from pipeline.tardiff.blocks import BLOCK, MOST_OLD
+from pipeline.tardiff.cover import checked, common_prefix, divided, match, whole
 from pipeline.tardiff.matchers import CoverArray, Matcher
 
 
@@ -25,8 +25,8 @@ class Fixed:
 
 def found(matcher: Matcher, old: bytes, new: bytes) -> list[tuple[int, int, int]]:
     left, right = np.frombuffer(old, np.uint8), np.frombuffer(new, np.uint8)
-    parts = [match(matcher, left, right, part) if isinstance(part, Block) else part for part in divided(left, right)]
-    cover = np.concatenate(parts)
+    known, blocks = divided(left, right)
+    cover = whole([known, *(match(matcher, left, right, block) for block in blocks)])
     assert len(checked(cover, len(old), len(new))) == len(cover)
     return [(int(a), int(b), int(c)) for a, b, c in cover]
 
@@ -83,11 +83,18 @@ def test_a_true_cover_is_kept() -> None:
 def test_what_a_matcher_is_asked_does_not_grow_with_the_file() -> None:
     matcher = Fixed()
     old = np.random.default_rng(1).bytes(3 * MOST_OLD)
-    new = b"<" + old[: 2 * BLOCK] + b"-" + old[5 * BLOCK :] + b">"
+    changed = np.frombuffer(old, np.uint8).copy()
+    changed[::24] += 1
+    new = b"<" + changed[: 2 * BLOCK].tobytes() + b"-" + changed[5 * BLOCK :].tobytes() + b">"
     found(matcher, old, new)
     assert b"".join(asked for _, asked in matcher.asked) == new
     assert max(len(asked) for asked, _ in matcher.asked) <= MOST_OLD
     assert max(len(asked) for _, asked in matcher.asked) <= BLOCK
+
+
+def test_rows_that_go_on_in_each_other_are_joined() -> None:
+    parts = [np.array(rows, np.int64) for rows in ([(10, 0, 5), (20, 30, 5)], [(15, 5, 5), (25, 35, 1), (7, 50, 3)])]
+    assert whole(parts).tolist() == [[10, 0, 10], [20, 30, 6], [7, 50, 3]]
 
 
 def test_the_common_prefix_may_be_longer_than_one_piece() -> None:
