@@ -2,18 +2,21 @@
 
 Rule 1. Windows are sampled by content (`windows`), and the samples do not grow with the files.
 Rule 2. Where neighbouring anchors lie at one distance in both files and nearly all bytes between them are equal, no
-        matcher would find anything better: such a stretch is known. It is most of a large file that has changed little.
+        matcher would find anything better: such a stretch is known, and goes on at both ends as far as bytes are equal.
+        It is most of a large file that has changed little.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import ByteArray, Flags, Places, common_prefix, common_suffix
 from .matchers import CoverArray
-from .windows import ByteArray, Flags, Places, sampled
+from .windows import sampled
 
 _ONE_IN = 64
 _SAMPLES = 1 << 20  # of each file at most, about
+_MIN_ANCHORS = 8
 _LEAST = 4096  # bytes of a stretch
 _APART = 256  # samples' worth of bytes without an anchor end a stretch
 _EQUAL = 0.97  # with less, deltas of rebuilt programs grow by half a percent and more
@@ -56,15 +59,18 @@ class Anchors:
         is_break = (np.diff(starts - places) != 0) | (np.diff(starts) > _APART * self.one_in)
         firsts = np.append(0, np.flatnonzero(is_break) + 1)
         lasts = np.append(firsts[1:], len(starts)) - 1
-        is_long = starts[lasts] - starts[firsts] >= _LEAST
+        is_long = lasts - firsts >= _MIN_ANCHORS
         rows: list[tuple[int, int, int]] = []
         end = 0
         for first, last in zip(firsts[is_long].tolist(), lasts[is_long].tolist(), strict=True):
+            distance = int(places[first] - starts[first])
             start, stop = max(end, int(starts[first])), int(starts[last])
-            place = start - int(starts[first] - places[first])
-            if stop - start >= _LEAST:
-                equal = np.count_nonzero(old[place : place + stop - start] == new[start:stop])
-                if equal >= _EQUAL * (stop - start):
-                    rows.append((place, start, stop - start))
+            if start < stop:
+                start -= common_suffix(old[: start + distance], new[end:start])
+                stop += common_prefix(old[stop + distance :], new[stop:])
+                size = stop - start
+                equal = np.count_nonzero(old[start + distance : stop + distance] == new[start:stop])
+                if size >= _LEAST and equal >= _EQUAL * size:
+                    rows.append((start + distance, start, size))
                     end = stop
         return np.array(rows, np.int64).reshape(-1, 3)

@@ -23,8 +23,8 @@ from itertools import pairwise
 import numpy as np
 
 from .anchors import Anchors
+from .arrays import ByteArray, Flags, Places
 from .matchers import CoverArray
-from .windows import ByteArray, Flags, Places
 
 BLOCK = 4 << 20
 MOST_OLD = 2 * BLOCK

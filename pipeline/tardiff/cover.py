@@ -10,19 +10,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .arrays import ByteArray, common_prefix, common_suffix
 from .blocks import Block, blocks
 from .matchers import CoverArray, Matcher
-from .windows import ByteArray as ByteArray
 
-_PIECE = 1 << 18
 _SMALLEST = 16  # fewer bytes than this cost less as they are than as operations
 
 
 def divided(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]:
     """What `new` is known to share with `old`, and the blocks of the rest, which are to be matched."""
     prefix = common_prefix(old, new)
-    rest = min(len(old), len(new)) - prefix
-    suffix = common_prefix(old[len(old) - rest :][::-1], new[len(new) - rest :][::-1])
+    suffix = common_suffix(old[prefix:], new[prefix:])
     old_end, new_end = len(old) - suffix, len(new) - suffix
     known, found = blocks(old[prefix:old_end], new[prefix:new_end])
     shift = np.array((prefix, prefix, 0))
@@ -64,16 +62,6 @@ def checked(cover: CoverArray, old_size: int, new_size: int) -> CoverArray:
     if (new[1:] < (new + length)[:-1]).any():
         return none
     return cover
-
-
-def common_prefix(left: ByteArray, right: ByteArray) -> int:
-    """How many bytes are equal at the beginning."""
-    size = min(len(left), len(right))
-    for at in range(0, size, _PIECE):
-        differs = left[at : min(at + _PIECE, size)] != right[at : min(at + _PIECE, size)]
-        if differs.any():
-            return at + int(differs.argmax())
-    return size
 
 
 def _row(old: int, new: int, length: int) -> CoverArray:

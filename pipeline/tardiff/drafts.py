@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from ..compression import Strength, Writable, ZstdFrameWriter, zstd_memory
-from .cover import ByteArray
+from .arrays import ByteArray
 from .format import OpWriter
 from .matchers import CoverArray
 from .pool import Pool

@@ -11,13 +11,13 @@ from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
+from .arrays import ByteArray
 from .blocks import DIVIDING_MEMORY, Block, is_small
 from .cover import divided, match, whole
 from .matchers import CoverArray, Matcher
 from .pairing import NewTar, Pair, bytes_of
 from .pool import Pool
 from .tree import SourceTree
-from .windows import ByteArray
 
 Covers = Sequence[CoverArray]
 """What each matcher found."""

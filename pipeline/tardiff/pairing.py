@@ -18,7 +18,7 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
-from .cover import ByteArray
+from .arrays import ByteArray
 from .pool import Pool
 from .sections import SectionIndex, sampling, section_size
 from .sources import TRUSTED_SIZE, ContentIndex, DigestIndex, NameIndex, Sketch, shared, sketch

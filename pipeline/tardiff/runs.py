@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .cover import ByteArray
+from .arrays import ByteArray
 from .format import Op, OpWriter
 from .matchers import CoverArray
 

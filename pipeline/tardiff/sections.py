@@ -13,8 +13,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from .arrays import Places
 from .tree import Source
-from .windows import Hashes, Places
+from .windows import Hashes
 
 _ONE_IN = 64
 _SAMPLES = 1 << 21  # of all sources together

@@ -16,20 +16,18 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .cover import ByteArray
+from .arrays import ByteArray
 from .tree import Source
+from .windows import sampled_pieces
 
 Sketch = NDArray[np.uint64]
-"""Ascending distinct hashes of the 16-byte windows of a file: of one in 64 on average, at most the 256 smallest."""
+"""Ascending distinct hashes of the sampled windows of a file, one in 64 on average: at most the 256 smallest."""
 
 TRUSTED_SIZE = 1 << 14
 """Bytes: matching smaller files by their name alone costs less than a wrong "unrelated"."""
 
 _SKETCH_SIZE = 256
-_SAMPLED = np.uint64(1 << 58)  # one window in 64
-_WINDOW = 16
-_MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
-_PIECE = 1 << 16  # of which the hashes stay in a processor's cache
+_ONE_IN = 64
 _TOO_COMMON = 16  # a window of more files than this tells nothing about any of them
 _MIN_SHARED = 0.05
 _VERSION = re.compile(rb"\d+(?:\.\d+)+|(?<=\.so\.)\d+")
@@ -39,19 +37,11 @@ _DIGITS = re.compile(rb"\d+")
 def sketch(data: ByteArray) -> Sketch:
     """Sample `data` by content: equal parts give equal hashes wherever they stand."""
     found: Sketch = np.empty(0, np.uint64)
-    limit = _SAMPLED
-    for at in range(0, max(0, len(data) - _WINDOW + 1), _PIECE):
-        piece = np.ascontiguousarray(data[at : at + _PIECE + _WINDOW - 1])
-        words = np.ndarray((len(piece) - 7,), "<u8", piece.data, strides=(1,))
-        hashes = words[:-8] * _MULTIPLIERS[0]
-        hashes += words[8:] * _MULTIPLIERS[1]
-        sampled = hashes[hashes < limit]
-        # a window of zeros hashes to zero, and says as little as any other filler
-        sampled = sampled[sampled > 0]
-        if len(sampled):
-            found = _distinct(np.concatenate((found, sampled)))[:_SKETCH_SIZE]
+    for _, hashes in sampled_pieces(data, _ONE_IN):
         if len(found) == _SKETCH_SIZE:
-            limit = found[-1]
+            hashes = hashes[hashes < found[-1]]
+        if len(hashes):
+            found = _distinct(np.concatenate((found, hashes)))[:_SKETCH_SIZE]
     return found
 
 

@@ -5,16 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-ByteArray = NDArray[np.uint8]
+from .arrays import ByteArray, Places
+
 Hashes = NDArray[np.uint64]
-Places = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 WINDOW = 16
 """Bytes."""
 
 _MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
-_PIECE = 1 << 18  # what numpy makes of it stays in the processor's cache
+_PIECE = 1 << 16  # of which the hashes stay in a processor's cache
 
 
 def sampled_pieces(data: ByteArray, one_in: int) -> Iterator[tuple[Places, Hashes]]:

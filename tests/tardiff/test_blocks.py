@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.tardiff.arrays import ByteArray
 from pipeline.tardiff.blocks import BLOCK, MOST_OLD, Block, Ranges, blocks, is_small
-from pipeline.tardiff.windows import ByteArray
 
 CHUNK = 1 << 16
 MIB = 1 << 20

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pipeline.tardiff.arrays import common_prefix
 from pipeline.tardiff.blocks import BLOCK, MOST_OLD
-from pipeline.tardiff.cover import checked, common_prefix, divided, match, whole
+from pipeline.tardiff.cover import checked, divided, match, whole
 from pipeline.tardiff.matchers import CoverArray, Matcher
 
 

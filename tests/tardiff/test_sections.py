@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from pipeline.tardiff.arrays import ByteArray
 from pipeline.tardiff.sections import Section, SectionIndex, sampling, section_size
 from pipeline.tardiff.tree import Source
-from pipeline.tardiff.windows import ByteArray, sampled
+from pipeline.tardiff.windows import sampled
 
 ONE_IN = 64
 LEAST = section_size(ONE_IN)

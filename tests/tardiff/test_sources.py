@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from pipeline.tardiff.cover import ByteArray
+from pipeline.tardiff.arrays import ByteArray
 from pipeline.tardiff.sources import ContentIndex, DigestIndex, NameIndex, shared, sketch
 from pipeline.tardiff.tree import Source
 
