@@ -1,18 +1,24 @@
 """Files that the command line names: what is read, and what is written whole or not at all."""
 
+import io
 import os
+import select
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..compression import Writable
 from ..errors import DeltapressError
 from ..text import one_line
 from .console import Console, OutputError
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 _PIECE = 1 << 20
+_WAIT = 500  # milliseconds
 
 
 class InputFileError(DeltapressError):
@@ -26,9 +32,24 @@ class InputFileError(DeltapressError):
 def open_input(path: Path) -> BinaryIO:
     """The file at `path`. Raises InputFileError."""
     try:
-        return path.open("rb")
+        return io.BufferedReader(_Pipe(path)) if stat.S_ISFIFO(path.stat().st_mode) else path.open("rb")
     except OSError as error:
         raise InputFileError(str(path), f"cannot be read ({error.strerror})") from error
+
+
+class _Pipe(io.FileIO):
+    """A pipe that can be interrupted at any time.
+
+    A signal wakes a read that waits, but one that comes just before it is seen only behind it; between two short waits
+    it is seen too.
+    """
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
+        waiting = select.poll()
+        waiting.register(self, select.POLLIN)
+        while not waiting.poll(_WAIT):
+            pass
+        return super().readinto(buffer)
 
 
 @contextmanager

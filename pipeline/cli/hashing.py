@@ -16,7 +16,7 @@ class HashingThread:
     def __init__(self, hasher: "Hasher") -> None:
         self._hasher = hasher
         self._pieces: Queue[bytes] = Queue(maxsize=_AHEAD)
-        self._thread = Thread(target=self._hash)
+        self._thread = Thread(target=self._hash, daemon=True)  # an interrupt can come before the context
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -121,6 +121,33 @@ def test_signals_end_a_run_cleanly(number: signal.Signals, tmp_path: Path) -> No
     assert not list((tmp_path / "out").iterdir())
 
 
+INTERRUPTED_ELSEWHERE = """
+import signal, sys, threading, time
+from pathlib import Path
+from pipeline.cli.files import open_input
+
+def interrupt():
+    with open(sys.argv[1], "wb"):
+        time.sleep(0.2)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        time.sleep(20)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    open_input(Path(sys.argv[1])).read(1)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_wait_for_a_pipe_ends_though_the_signal_does_not_wake_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    code = [sys.executable, "-c", INTERRUPTED_ELSEWHERE, str(tmp_path / "pipe")]
+    ended = subprocess.run(code, env=environment(), capture_output=True, text=True, check=True, timeout=15)
+    assert ended.stdout == "interrupted\n"
+
+
 def test_main_leaves_the_signals_as_they_were(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     main(["-c", str(tmp_path / "a.toml"), "init"])
