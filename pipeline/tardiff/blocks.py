@@ -4,8 +4,9 @@ A matcher that sorts all of a large old file needs memory by its size and more t
 look-alikes far off that cost a seek each. Blocks of a few megabytes against their own parts of old give smaller deltas
 sooner, and several processors can share one file.
 
-Rule 1. Blocks hold, in order, all of new but known stretches (`anchors`), each as ranges that are joined for the
-        matcher. Where little is known it is not left out: it costs half a percent, and saves next to nothing.
+Rule 1. Blocks hold, in order, all of new but the inner part of known stretches (`anchors`), each as ranges that are
+        joined for the matcher. Where little is known nothing is left out: it would cost half a percent, and save next
+        to nothing.
 Rule 2. No block has more than `BLOCK` bytes of new nor `MOST_OLD` bytes of old: what matching needs does not depend on
         the size of a file.
 Rule 3. Which parts of old: what lies as far off as the anchors in a chunk of new say, or those before it and behind it,
@@ -36,6 +37,7 @@ _SAMPLES_IN_CHUNK = 1024
 _MIN_VOTES = 8  # in a chunk, unless none has so many
 _MIN_UNIQUE = 1 / 8  # of all votes
 _WORTH_LEAVING_OUT = 1 / 4  # of new
+_CONTEXT = 256  # of a stretch: from there a matcher goes on into a table in which every entry has changed
 _LEAST = 32  # a shorter range costs less as it is than as operations
 
 Range = tuple[int, int]
@@ -111,6 +113,7 @@ def blocks(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]
     known = anchors.stretches(old, new)
     if known[:, 2].sum() < _WORTH_LEAVING_OUT * len(new):
         known = known[:0]
+    known = known + np.array((_CONTEXT, _CONTEXT, -2 * _CONTEXT))
     parts = _Parts(anchors, len(old), len(new))
     return known, [Block(new=Ranges(ranges), old=parts.of(ranges)) for ranges in _divided(known, len(new))]
 

@@ -228,6 +228,17 @@ def test_a_large_file_is_matched_in_blocks(lab: Lab) -> None:
     assert encoded.literal < len(new) // 500
 
 
+def test_a_table_that_has_changed_all_over_is_made_from_the_old_one(lab: Lab) -> None:
+    old = noise(7, 10 << 20)
+    new = bytearray(old)
+    table = slice(5 << 20, (5 << 20) + 50_000, 4)
+    new[table] = bytes((byte + 8) & 0xFF for byte in old[table])
+    new[0] ^= 1
+    new[-1] ^= 1
+    _, encoded = lab.encode(lab.tree(tar(file("f", old))), tar(file("f", bytes(new))))
+    assert encoded.literal < 5000
+
+
 def test_a_merged_file_is_made_from_both(lab: Lab) -> None:
     left, right = noise(1, 900_000), noise(2, 700_000)
     tree = lab.tree(tar(file("left", left), file("right", right)))
