@@ -8,9 +8,11 @@ import pytest
 
 
 def pytest_configure() -> None:
-    # A shell starts its background jobs with this signal ignored, and every command that a test starts and interrupts
-    # would inherit that; a handler is not inherited.
+    # A shell starts its background jobs with the first of these ignored, nohup with the second, and every command that
+    # a test starts and interrupts would inherit that; a handler is not inherited.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def require_tool(*names: str) -> str:
