@@ -7,7 +7,7 @@ The verbs, in the order of the data; `press` calls them.
     versions    pure: what was seen + what is remembered -> the series of versions
     retention   pure: which images are kept
     plan        pure: the series + the policy -> which deltas are wanted, and which must be made
-    diff        run the jobs: extract, encode, prove each delta by applying it
+    diff        run the jobs: extract, encode, prove each delta by applying it (proof)
     assemble    pure: images + deltas -> the Tree of keys, digests, headers, phases
     publish     write a Tree to a Target, phase by phase
     prune       mark -> PrunePlan -> execute; whether the clock can be trusted with that is in clocks (pure)
@@ -29,7 +29,7 @@ The nouns.
     targets/    where a tree is written: the contract, memory, directory, S3
     flatpak, savings, pages     parts of the tree: flatpak's index, what clients save, pages and server files
     content, layers, compression, published     bytes that are somewhere, and how they are read
-    errors, progress, machine, quantities, text, tables, templates     what everybody needs
+    errors, hashing, progress, machine, quantities, text, tables, templates     what everybody needs
 """
 
 __version__ = "0.1.0"

@@ -6,15 +6,13 @@ Rule 2. A blob is read once, as a stream: stored digest, DiffID and outline come
 Rule 3. The first fault in the order of the images is reported, whatever the number of threads.
 """
 
-import io
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO, cast
 
 from .compression import CompressionError, OutputTooLargeError, decompressed
 from .config import Limits
-from .content import CHUNK, chunks
+from .content import chunks, hashed
 from .layout import Image, Layout, LayoutError
 from .layout.images import REBUILD, Holder, find_blob
 from .layout.storage import COPY_AGAIN
@@ -100,12 +98,12 @@ def _check(layout: Layout, task: _Task, limits: Limits) -> Outline | None:
     failure: CompressionError | None = None
     try:
         with content.open() as raw:
-            blob = _hashed(raw, stored)
+            blob = hashed(raw, stored)
             if task.diff_id is not None:
                 tar = task.diff_id.new_hasher()
                 plain = decompressed(blob, max_bytes=limits.layer_of(content.size))  # named: its end closes `blob`
                 try:
-                    taken = outline(_hashed(plain, tar))
+                    taken = outline(hashed(plain, tar))
                 except CompressionError as error:
                     failure = error
             for _ in chunks(blob):  # what stands behind the compressed content belongs to the digest all the same
@@ -130,22 +128,3 @@ def _check(layout: Layout, task: _Task, limits: Limits) -> Outline | None:
 
 def _error(layout: Layout, task: _Task, problem: str, *, advice: str = "") -> LayoutError:
     return LayoutError(layout.path, problem, advice=advice, digest=task.descriptor.digest, tag=task.holder.tag)
-
-
-def _hashed(stream: BinaryIO, hasher: Hasher) -> BinaryIO:
-    """`stream`, with everything that is read from it shown to `hasher`. Closing it leaves `stream` open."""
-    return cast(BinaryIO, io.BufferedReader(_Hashing(stream, hasher), CHUNK))
-
-
-class _Hashing(io.RawIOBase):
-    def __init__(self, stream: BinaryIO, hasher: Hasher) -> None:
-        self._stream, self._hasher = stream, hasher
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # Buffer needs Python 3.12
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        self._hasher.update(data)
-        return len(data)

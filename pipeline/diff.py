@@ -16,17 +16,17 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import uuid4
 
 from .content import Content, FileContent, digest_of
 from .errors import DeltapressError
-from .layers import LayerChangedError, LayerSource
+from .layers import LayerSource
 from .ledger.records import DeltaRecord, LayerRecord
-from .oci.digest import DiffID, Digest, Hasher
+from .oci.digest import Digest
 from .plan import DeltaJob
 from .progress import Progress
-from .tardiff.decoder import apply
+from .proof import prove
 from .tardiff.encoder import GENERATOR, EncoderOptions, encode
 from .tardiff.pool import Pool
 from .tardiff.tar import TarError
@@ -139,20 +139,6 @@ def _check_not_stopped(workshop: Workshop) -> None:
         raise CancelledError
 
 
-def prove(delta: BinaryIO, sources: Path | SourceTree, to_diff_id: DiffID, *, size: int) -> None:
-    """Apply `delta` to `sources`, the files below a directory or an extracted tree, and compare.
-
-    Raises:
-        DeltaError: it cannot be applied, or makes another number of bytes than `size`.
-        LayerChangedError: it makes other bytes than those of `to_diff_id`.
-    """
-    sink = _HashingSink(to_diff_id.new_hasher())
-    apply(delta, sources, sink, expected_size=size)
-    made = DiffID.of_hasher(to_diff_id.algorithm, sink.hasher)
-    if made != to_diff_id:
-        raise LayerChangedError(f"the delta makes {made}, not {to_diff_id}")
-
-
 def _unpack(layer: LayerRecord, workshop: Workshop) -> Path:
     _check_not_stopped(workshop)
     with _temporary(workshop) as path:
@@ -195,17 +181,6 @@ def _record(
         digest=digest,
         refused=refused,
     )
-
-
-@dataclass(slots=True)
-class _HashingSink:
-    """Takes what a decoder writes, and keeps only its hash."""
-
-    hasher: Hasher
-
-    def write(self, data: bytes, /) -> int:
-        self.hasher.update(data)
-        return len(data)
 
 
 class _Shared(Generic[K, V]):

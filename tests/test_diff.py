@@ -10,12 +10,13 @@ import pytest
 
 from pipeline.config import Limits
 from pipeline.content import BytesContent, Content
-from pipeline.diff import Failed, Made, Result, Workshop, make_deltas, prove
-from pipeline.layers import LayerChangedError, LayerSource
+from pipeline.diff import Failed, Made, Result, Workshop, make_deltas
+from pipeline.layers import LayerSource
 from pipeline.ledger.records import DeltaKey, LayerRecord
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.plan import DeltaJob
 from pipeline.progress import Silent
+from pipeline.proof import WrongLayerError, prove
 from pipeline.tardiff.encoder import GENERATOR, EncoderOptions
 from pipeline.tardiff.pool import Pool
 from pipeline.targets.base import KeyMissingError
@@ -215,5 +216,5 @@ def test_a_proof_compares_the_result(tmp_path: Path) -> None:
     with delta.open("rb") as stream:
         prove(stream, tmp_path / "tree", new.diff_id, size=len(app(2)))
     (tmp_path / "tree/bin/app").write_bytes(app(3)[512 : 512 + 4000])
-    with delta.open("rb") as stream, pytest.raises(LayerChangedError, match=str(new.diff_id)):
+    with delta.open("rb") as stream, pytest.raises(WrongLayerError, match=str(new.diff_id)):
         prove(stream, tmp_path / "tree", new.diff_id, size=len(app(2)))

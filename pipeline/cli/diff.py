@@ -15,15 +15,15 @@ from ..content import CHUNK, hashed
 from ..errors import DeltapressError, ExitCode
 from ..machine import usable_memory
 from ..oci.digest import DiffID
+from ..proof import WrongLayerError, prove
 from ..quantities import parse_size
-from ..tardiff.decoder import DeltaError, apply
+from ..tardiff.decoder import DeltaError
 from ..tardiff.encoder import EFFORTS, EncoderOptions, encode
 from ..tardiff.pool import Pool
 from ..tardiff.tar import TarError
 from ..tardiff.tree import SourceTree, extract
 from .console import Console
 from .files import InputFileError, open_input, whole_output
-from .hashing import HashingThread
 from .options import Subparsers, add_jobs, checked, factor
 
 
@@ -119,12 +119,8 @@ def _problem(error: CompressionError | TarError) -> str:
 
 
 def _prove(delta: Path, sources: SourceTree, diff_id: DiffID, *, size: int) -> None:
-    hasher = diff_id.new_hasher()
     try:
-        with delta.open("rb") as file, HashingThread(hasher) as hashing:
-            apply(file, sources, hashing, expected_size=size)
-    except DeltaError as error:
+        with delta.open("rb") as file:
+            prove(file, sources, diff_id, size=size)
+    except (DeltaError, WrongLayerError) as error:
         raise UnprovenDeltaError(str(error)) from error
-    made = DiffID.of_hasher(diff_id.algorithm, hasher)
-    if made != diff_id:
-        raise UnprovenDeltaError(f"the delta makes {made}, not {diff_id}")

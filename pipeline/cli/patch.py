@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from ..compression import Writable
 from ..errors import DeltapressError, ExitCode
+from ..hashing import HashingThread
 from ..quantities import parse_size
 from ..tardiff.decoder import DeltaError, apply
 from .console import Console
 from .files import InputFileError, open_input, whole_output
-from .hashing import HashingThread
 from .options import Subparsers, checked
 
 if TYPE_CHECKING:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import ByteArray, Flags, Places, common_prefix, common_suffix
+from .arrays import ByteArray, Flags, Places, common_prefix, common_suffix, equal_bytes
 from .matchers import CoverArray
-from .windows import sampled
+from .windows import looked_up, sampled, sampling
 
-_ONE_IN = 64
 _SAMPLES = 1 << 20  # of each file at most, about
 _MIN_ANCHORS = 8
 _LEAST = 4096  # bytes of a stretch
@@ -37,18 +36,14 @@ class Anchors:
     @classmethod
     def of(cls, old: ByteArray, new: ByteArray) -> "Anchors":
         """The anchors of two files."""
-        one_in = _ONE_IN
-        while one_in * _SAMPLES < max(len(old), len(new)):
-            one_in *= 2
+        one_in = sampling(max(len(old), len(new)), _SAMPLES)
         places, hashes = sampled(old, one_in)
         order = np.argsort(hashes, kind="stable")
         places, hashes = places[order], hashes[order]
         is_first = np.append(True, hashes[1:] != hashes[:-1])
         is_unique = is_first & np.append(is_first[1:], True)
         anchored, wanted = sampled(new, one_in)
-        found = np.searchsorted(hashes, wanted)
-        is_there = np.append(hashes, np.uint64(0))[found] == wanted
-        found = found[is_there]
+        is_there, found = looked_up(hashes, wanted)
         return cls(old=places[found], new=anchored[is_there], is_unique=is_unique[found], one_in=one_in)
 
     def stretches(self, old: ByteArray, new: ByteArray) -> CoverArray:
@@ -69,7 +64,7 @@ class Anchors:
                 start -= common_suffix(old[: start + distance], new[end:start])
                 stop += common_prefix(old[stop + distance :], new[stop:])
                 size = stop - start
-                equal = np.count_nonzero(old[start + distance : stop + distance] == new[start:stop])
+                equal = equal_bytes(old[start + distance : stop + distance], new[start:stop])
                 if size >= _LEAST and equal >= _EQUAL * size:
                     rows.append((start + distance, start, size))
                     end = stop

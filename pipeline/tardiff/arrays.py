@@ -27,3 +27,10 @@ def common_prefix(left: ByteArray, right: ByteArray) -> int:
 def common_suffix(left: ByteArray, right: ByteArray) -> int:
     """How many bytes are equal at the end."""
     return common_prefix(left[::-1], right[::-1])
+
+
+def equal_bytes(left: ByteArray, right: ByteArray) -> int:
+    """In how many places two arrays of the same size are equal."""
+    return sum(
+        int(np.count_nonzero(left[at : at + _PIECE] == right[at : at + _PIECE])) for at in range(0, len(left), _PIECE)
+    )

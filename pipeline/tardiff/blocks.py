@@ -26,11 +26,12 @@ import numpy as np
 from .anchors import Anchors
 from .arrays import ByteArray, Flags, Places
 from .matchers import CoverArray
+from .ranges import Range, Ranges
 
 BLOCK = 4 << 20
 MOST_OLD = 2 * BLOCK
-DIVIDING_MEMORY = 64 << 20
-"""What `blocks` allocates at most, bytes: a few arrays of as many numbers as there are samples."""
+DIVIDING_MEMORY = 80 << 20
+"""What `blocks` allocates at most, bytes: a few arrays of as many numbers as there are samples (of noise, 68 MiB)."""
 
 _CELLS_IN_CHUNK = 16
 _SAMPLES_IN_CHUNK = 1024
@@ -39,48 +40,6 @@ _MIN_UNIQUE = 1 / 8  # of all votes
 _WORTH_LEAVING_OUT = 1 / 4  # of new
 _CONTEXT = 256  # of a stretch: from there a matcher goes on into a table in which every entry has changed
 _LEAST = 32  # a shorter range costs less as it is than as operations
-
-Range = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Ranges:
-    """Ranges (start, stop) of a file, ascending and apart."""
-
-    ranges: tuple[Range, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all of them."""
-        return sum(stop - start for start, stop in self.ranges)
-
-    def shifted(self, by: int) -> "Ranges":
-        """The same where `by` bytes stand before the file."""
-        return Ranges(tuple((start + by, stop + by) for start, stop in self.ranges))
-
-    def joined(self, data: ByteArray) -> bytes:
-        """Their content in `data`."""
-        return b"".join(data[start:stop].tobytes() for start, stop in self.ranges)
-
-    def placed(self, cover: CoverArray, column: int) -> CoverArray:
-        """`cover`, of which `column` (0: old, 1: new) counts in the joined content, with its places in the file: a row
-        over several ranges is several."""
-        if not len(cover):
-            return cover
-        starts = np.array([start for start, _ in self.ranges], np.int64)
-        sizes = np.array([stop for _, stop in self.ranges], np.int64) - starts
-        seams = np.cumsum(sizes) - sizes
-        begins, length = cover[:, column], cover[:, 2]
-        first = np.searchsorted(seams, begins, "right") - 1
-        counts = np.searchsorted(seams, begins + length - 1, "right") - first
-        rows = np.repeat(np.arange(len(cover)), counts)
-        ranges = first[rows] + np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
-        placed = cover[rows]
-        cut = np.maximum(begins[rows], seams[ranges])
-        placed[:, 2] = np.minimum((begins + length)[rows], (seams + sizes)[ranges]) - cut
-        placed[:, :2] += (cut - begins[rows])[:, None]
-        placed[:, column] += (starts - seams)[ranges]
-        return placed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ Rule 2. Pairs come in the order of the tar, whatever the order in which the pool
 """
 
 import hashlib
-import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
@@ -18,18 +17,17 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
+from . import regions
 from .arrays import ByteArray
 from .pool import Pool
-from .sections import SectionIndex, sampling, section_size
+from .sections import SAMPLES, SectionIndex, section_size
 from .sources import TRUSTED_SIZE, ContentIndex, DigestIndex, NameIndex, Sketch, shared, sketch
 from .tree import Source, SourceTree
-from .windows import sampled
+from .windows import sampled, sampling
 
 _WORTH_OPENING = 64  # a shorter file costs less as it is than a path and three operations
 _BATCH = 8 << 20  # bytes of small files that are hashed or sampled as one task
-_PIECE = 1 << 20
 _MOST = 0.6  # of a file: with so much in one source others are not looked for
-_WORTH_MAPPING = 1 << 17  # mapping less takes longer than reading it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,19 +56,12 @@ class NewTar:
         self.size = os.fstat(self._descriptor).st_size
 
     def bytes_of(self, file: NewFile) -> ByteArray:
-        """The content of `file`: read if it is small, mapped otherwise."""
-        if file.size < _WORTH_MAPPING:
-            return np.frombuffer(os.pread(self._descriptor, file.size, file.start), np.uint8)
-        before = file.start % mmap.ALLOCATIONGRANULARITY
-        start = file.start - before
-        content = mmap.mmap(self._descriptor, before + file.size, access=mmap.ACCESS_READ, offset=start)
-        return np.frombuffer(content, np.uint8, offset=before)
+        """The content of `file`."""
+        return np.frombuffer(regions.content(self._descriptor, file.start, file.size), np.uint8)
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
         """The bytes of the range."""
-        while start < stop and (piece := os.pread(self._descriptor, min(stop - start, _PIECE), start)):
-            start += len(piece)
-            yield piece
+        return regions.pieces(self._descriptor, start, stop - start)
 
 
 T = TypeVar("T", NewFile, Source)
@@ -156,7 +147,8 @@ class Pairing:
 
     def _parts(self, files: Sequence[NewFile]) -> dict[NewFile, list[Pair]]:
         """The files that are better made from several sources, each as the pairs of its parts."""
-        one_in = sampling(sum(source.size for source in self._sources))
+        largest = max((file.size for file in files), default=0)
+        one_in = sampling(max(largest, sum(source.size for source in self._sources)), SAMPLES)
         least = section_size(one_in)
         sources = [source for source in self._sources if source.size >= least]
         files = [file for file in files if file.size >= 2 * least]

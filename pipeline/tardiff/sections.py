@@ -15,20 +15,13 @@ import numpy as np
 
 from .arrays import Places
 from .tree import Source
-from .windows import Hashes
+from .windows import Hashes, looked_up
 
-_ONE_IN = 64
-_SAMPLES = 1 << 21  # of all sources together
+SAMPLES = 1 << 21
+"""Of all sources together, or of a file that is to be divided: at most about so many."""
+
 _SAMPLES_IN_SECTION = 2048
 _MIN_VOTES = 16  # of a section's samples: anybody's fewer are chance
-
-
-def sampling(total: int) -> int:
-    """One in how many windows is to be sampled of sources with `total` bytes."""
-    one_in = _ONE_IN
-    while one_in * _SAMPLES < total:
-        one_in *= 2
-    return one_in
 
 
 def section_size(one_in: int) -> int:
@@ -66,10 +59,8 @@ class SectionIndex:
     def sections(self, places: Places, hashes: Hashes, size: int) -> list[Section]:
         """The sections of a file of `size` bytes with these sampled windows, which together are the file; none where
         nobody votes."""
-        found = np.searchsorted(self._hashes, hashes)
-        is_there = np.append(self._hashes, np.uint64(0))[found] == hashes
-        places, voted = places[is_there], self._owners[found[is_there]]
-        winners = dict(self._winners(places, voted, size))
+        is_there, found = looked_up(self._hashes, hashes)
+        winners = dict(self._winners(places[is_there], self._owners[found], size))
         return [
             Section(start=start, stop=stop, source=self._sources[winners[start]])
             for start, stop in pairwise([*sorted(winners), size])

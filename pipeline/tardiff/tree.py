@@ -8,7 +8,6 @@ Rule 1. The tree is one file, of all contents after each other, and an index of 
 Rule 2. Whoever proves a delta reads its sources from here by their paths, as a client does from its disk.
 """
 
-import mmap
 import os
 import weakref
 from bisect import bisect_left
@@ -18,14 +17,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from . import regions
 from .replay import MAX_NODES, ExtractError, Replay, Source
 from .tar import TarReader
 
 __all__ = ["MAX_NODES", "ExtractError", "Source", "SourceTree", "extract"]
 
 _CONTENTS: Final = "contents"
-_PIECE: Final = 1 << 20
-_WORTH_MAPPING: Final = 1 << 17  # mapping less takes longer than reading it
+_BUFFER: Final = 1 << 20
 _by_path = attrgetter("path")
 
 
@@ -45,18 +44,11 @@ class SourceTree:
 
     def content(self, source: Source) -> memoryview:
         """The content of `source`, read-only: read if it is small, mapped otherwise."""
-        if source.size < _WORTH_MAPPING:
-            return memoryview(os.pread(self.descriptor, source.size, source.offset))
-        before = source.offset % mmap.ALLOCATIONGRANULARITY
-        start, size = source.offset - before, before + source.size
-        return memoryview(mmap.mmap(self.descriptor, size, access=mmap.ACCESS_READ, offset=start))[before:]
+        return regions.content(self.descriptor, source.offset, source.size)
 
     def pieces(self, source: Source) -> Iterator[bytes]:
         """The content of `source`, in pieces of at most 1 MiB."""
-        at, end = source.offset, source.offset + source.size
-        while at < end and (piece := os.pread(self.descriptor, min(end - at, _PIECE), at)):
-            at += len(piece)
-            yield piece
+        return regions.pieces(self.descriptor, source.offset, source.size)
 
 
 def extract(layers: Sequence[BinaryIO], directory: Path, *, max_bytes: int) -> SourceTree:
@@ -70,7 +62,7 @@ def extract(layers: Sequence[BinaryIO], directory: Path, *, max_bytes: int) -> S
         if any(directory.iterdir()):
             raise ExtractError(directory, "it is not empty")
         path = directory / _CONTENTS
-        with path.open("xb", buffering=_PIECE) as contents:
+        with path.open("xb", buffering=_BUFFER) as contents:
             replay = Replay(contents, directory, max_bytes)
             for number, layer in enumerate(layers):
                 reader = TarReader(layer)

@@ -5,15 +5,31 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import ByteArray, Places
+from .arrays import ByteArray, Flags, Places
 
 Hashes = NDArray[np.uint64]
 
-WINDOW = 16
-"""Bytes."""
-
+_WINDOW = 16
 _MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 _PIECE = 1 << 16  # of which the hashes stay in a processor's cache
+
+
+_ONE_IN = 64  # at least
+
+
+def sampling(size: int, samples: int) -> int:
+    """One in how many windows (a power of two) makes about `samples` of `size` bytes, or fewer."""
+    one_in = _ONE_IN
+    while one_in * samples < size:
+        one_in *= 2
+    return one_in
+
+
+def looked_up(hashes: Hashes, wanted: Hashes) -> tuple[Flags, Places]:
+    """Which of `wanted` are in `hashes`, which ascend, and where the first of each of those is."""
+    found = np.searchsorted(hashes, wanted)
+    is_there = np.append(hashes, np.uint64(0))[found] == wanted
+    return is_there, found[is_there]
 
 
 def sampled_pieces(data: ByteArray, one_in: int) -> Iterator[tuple[Places, Hashes]]:
@@ -22,8 +38,8 @@ def sampled_pieces(data: ByteArray, one_in: int) -> Iterator[tuple[Places, Hashe
     A window of zeros hashes to zero, and is left out: it says as little as any other filler.
     """
     limit = np.uint64((1 << 64) // one_in)
-    for at in range(0, max(0, len(data) - WINDOW + 1), _PIECE):
-        piece = np.ascontiguousarray(data[at : at + _PIECE + WINDOW - 1])
+    for at in range(0, max(0, len(data) - _WINDOW + 1), _PIECE):
+        piece = np.ascontiguousarray(data[at : at + _PIECE + _WINDOW - 1])
         words = np.ndarray((len(piece) - 7,), "<u8", piece.data, strides=(1,))
         hashes: Hashes = words[:-8] * _MULTIPLIERS[0]
         hashes += words[8:] * _MULTIPLIERS[1]

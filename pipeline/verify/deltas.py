@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
-from ..diff import prove
 from ..errors import DeltapressError
 from ..layers import LayerSource
 from ..ledger.document import Ledger
@@ -14,6 +13,7 @@ from ..ledger.records import LayerRecord
 from ..oci.digest import DiffID
 from ..oci.keys import Key
 from ..progress import Progress
+from ..proof import prove
 from ..targets.base import Target
 from .findings import Findings, ListedDelta, Problem
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.tardiff.arrays import ByteArray
-from pipeline.tardiff.blocks import BLOCK, MOST_OLD, Block, Ranges, blocks, is_small
+from pipeline.tardiff.blocks import BLOCK, MOST_OLD, Block, blocks, is_small
+from pipeline.tardiff.ranges import Ranges
 
 CHUNK = 1 << 16
 MIB = 1 << 20

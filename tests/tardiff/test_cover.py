@@ -1,9 +1,11 @@
 """Covers: found block by block, and believed only after a check."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from pipeline.tardiff.arrays import common_prefix
+from pipeline.tardiff.arrays import common_prefix, equal_bytes
 from pipeline.tardiff.blocks import BLOCK, MOST_OLD
 from pipeline.tardiff.cover import checked, divided, match, whole
 from pipeline.tardiff.matchers import CoverArray, Matcher
@@ -96,6 +98,17 @@ def test_what_a_matcher_is_asked_does_not_grow_with_the_file() -> None:
 def test_rows_that_go_on_in_each_other_are_joined() -> None:
     parts = [np.array(rows, np.int64) for rows in ([(10, 0, 5), (20, 30, 5)], [(15, 5, 5), (25, 35, 1), (7, 50, 3)])]
     assert whole(parts).tolist() == [[10, 0, 10], [20, 30, 6], [7, 50, 3]]
+
+
+def test_comparing_long_arrays_takes_no_memory_by_their_size() -> None:
+    left = np.zeros(16 << 20, np.uint8)
+    right = left.copy()
+    right[::1000] = 1
+    tracemalloc.start()
+    assert equal_bytes(left, right) == len(left) - len(right[::1000])
+    assert common_prefix(left[1:], right[1:]) == 999
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_the_common_prefix_may_be_longer_than_one_piece() -> None:

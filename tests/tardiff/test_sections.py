@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.tardiff.arrays import ByteArray
-from pipeline.tardiff.sections import Section, SectionIndex, sampling, section_size
+from pipeline.tardiff.sections import SAMPLES, Section, SectionIndex, section_size
 from pipeline.tardiff.tree import Source
-from pipeline.tardiff.windows import sampled
+from pipeline.tardiff.windows import sampled, sampling
 
 ONE_IN = 64
 LEAST = section_size(ONE_IN)
@@ -62,4 +62,4 @@ def test_alternating_sources_are_no_shorter_than_sections() -> None:
 
 @pytest.mark.parametrize(("total", "one_in"), [(0, 64), (64 << 21, 64), (64 << 22, 128), (1 << 40, 1 << 19)])
 def test_more_bytes_are_sampled_less(total: int, one_in: int) -> None:
-    assert sampling(total) == one_in
+    assert sampling(total, SAMPLES) == one_in

@@ -5,7 +5,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from ..oci.digest import Hasher
+    from .oci.digest import Hasher
 
 _AHEAD: Final = 8  # pieces that wait for the hash at most
 
