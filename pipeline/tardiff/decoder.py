@@ -16,6 +16,7 @@ The format has no checksum: whoever calls compares the digest of what came out.
 import errno
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -202,7 +203,7 @@ class _Output:
         self.size += len(data)
 
 
-class _Sources:
+class _Sources(ABC):
     """The open source and the position in it. A subclass knows how to open one.
 
     It is a part of an open file: positions here are those in the file.
@@ -216,9 +217,9 @@ class _Sources:
         self._position = 0
         self._blocks: dict[int, bytes] = {}  # of the file, by their number
 
+    @abstractmethod
     def open(self, path: bytes) -> None:
         """Make `path` the open source."""
-        raise NotImplementedError
 
     def seek(self, position: int) -> None:
         if self._file < 0:
@@ -250,16 +251,19 @@ class _Sources:
         Whole blocks are read and kept: deltas that are made of small pieces come back to the same places.
         """
         position = self._position
+        if position + size > self._end:
+            return self.read_all(size)
         number, at = position >> _BLOCK_BITS, position & _BLOCK - 1
         block = self._blocks.get(number)
         if block is None:
             block = self._read_block(number)
         data = block[at : at + size]
-        if len(data) < size or position + size > self._end:  # the rest lies in the next block, or nowhere
+        if len(data) < size:  # the rest lies in the next block, or nowhere
             return self.read_all(size)
         self._position = position + size
         return data
 
+    @abstractmethod
     def close(self) -> None:
         """Close what was opened here."""
 
@@ -292,6 +296,9 @@ class _TreeFiles(_Sources):
         self._file, self._path = self._tree.descriptor, path
         self._start = self._position = source.offset
         self._end = source.offset + source.size
+
+    def close(self) -> None:
+        """Nothing: the file is the tree's."""
 
 
 class _Files(_Sources):

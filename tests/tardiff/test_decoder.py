@@ -85,9 +85,13 @@ def test_a_source_of_a_tree_ends_in_front_of_its_neighbour(lab: Lab, code: int, 
         (op(SEEK, 1), op(code, size, payload)),
         (op(SEEK, size), op(COPY, 1)),
         (op(SEEK, 1 << 62), op(COPY, 1)),
+        (op(SEEK, (1 << 63) - 1), op(COPY, 1)),
+        (op(SEEK, (1 << 63) - 1), op(ADD, 1, b"a")),
     ]:
-        with pytest.raises(SourceError, match=r"source a: ends at or before byte [0-9,]+, the delta reads on"):
-            lab.apply(delta(opened(b"b"), op(COPY, 1), opened(b"a"), *operations), tree)
+        for first, second in ((b"b", b"a"), (b"a", b"b")):
+            message = rf"source {second.decode()}: ends at or before byte [0-9,]+, the delta reads on"
+            with pytest.raises(SourceError, match=message):
+                lab.apply(delta(opened(first), op(COPY, 1), opened(second), *operations), tree)
 
 
 @pytest.mark.parametrize(
