@@ -30,8 +30,17 @@ _PIECE = 1 << 18
 _WORTH_THREADS = 4 << 20
 _LARGEST_JOB = 64 << 20  # zstd holds the input of its jobs
 _INPUT = 1 << 15  # what is left of it is copied at the end of each member, and members can be tiny
-_LONGEST_TARGET = 999  # of what the levels themselves use
-_LARGEST_CHAIN_LOG, _TREE_HASH_LOG = 23, 19  # half a percent of size at most, for a third of the memory
+_LARGEST_CHAIN_LOG, _LARGEST_HASH_LOG = 23, 20  # as good as the levels' own, which have up to 640 MiB
+_ONE_PASS = {
+    "strategy": zstandard.STRATEGY_BTOPT,
+    "target_length": 999,  # the longest that a level uses
+    # level 19 itself has larger tables, for 0.7 % of size at most, 1.4 of the time and five times the memory
+    "chain_log": 21,
+    "hash_log": 18,
+    "search_log": 6,
+}
+_FAR = {"ldm_min_match": 32, "ldm_hash_log": 20}  # what tables are too small for; half the loss of the library's choice
+_DENSEST = 3  # one place in eight is looked up, or fewer in a larger window
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_RESERVED_FLAGS = 0xE0  # RFC 1952, 2.3.1.2: to be refused, which the library does not
 _BZIP2_MAGIC = b"BZh"
@@ -151,10 +160,10 @@ class ZstdFrameWriter:
 
 def zstd_memory(strength: Strength, size_bound: int) -> int:
     """What a `ZstdFrameWriter` with these parameters allocates, bytes."""
-    # libzstd cannot estimate long-distance matching: its table has eight bytes for 128 of the window
+    # libzstd cannot estimate long-distance matching: its table has at most as many entries of eight bytes as we say
     parameters = _parameters(strength, size_bound, estimating=True)
     window = 1 << parameters.window_log
-    one = parameters.estimated_compression_context_size() + window // 16 + 4 * _PIECE
+    one = parameters.estimated_compression_context_size() + (8 << _FAR["ldm_hash_log"]) + 4 * _PIECE
     return 2 * one + 2 * window + size_bound if size_bound >= _WORTH_THREADS else one + window
 
 
@@ -163,12 +172,14 @@ def _parameters(
 ) -> zstandard.ZstdCompressionParameters:
     has_threads = size_bound >= _WORTH_THREADS and not estimating
     window_log = min(MAX_WINDOW_LOG, max(17, size_bound.bit_length()))
-    one_pass = {
-        "strategy": zstandard.STRATEGY_BTOPT,
-        "target_length": _LONGEST_TARGET,
-        "chain_log": min(_LARGEST_CHAIN_LOG, window_log + 1),
-        "hash_log": _TREE_HASH_LOG,
+    level = zstandard.ZstdCompressionParameters.from_level(strength.level, source_size=max(1, size_bound))
+    search = {
+        "chain_log": min(level.chain_log, _LARGEST_CHAIN_LOG),
+        "hash_log": min(level.hash_log, _LARGEST_HASH_LOG),
+        **(_ONE_PASS if strength.one_pass else {}),
     }
+    # only a strategy that prices its choices knows when a far match is not worth its offset
+    far = {**_FAR, "ldm_hash_rate_log": max(_DENSEST, window_log - _FAR["ldm_hash_log"])}
     return zstandard.ZstdCompressionParameters.from_level(
         strength.level,
         source_size=max(1, size_bound),
@@ -180,7 +191,8 @@ def _parameters(
         threads=2 if has_threads else 0,
         job_size=min(_LARGEST_JOB, -(-size_bound // 2)) if has_threads else 0,
         overlap_log=7 if has_threads else 0,
-        **(one_pass if strength.one_pass else {}),
+        **search,
+        **(far if level.strategy >= zstandard.STRATEGY_BTOPT else {}),
     )
 
 
