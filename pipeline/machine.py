@@ -1,12 +1,16 @@
 """What this process may use of the machine: processors and memory, within the limits of its container."""
 
+import ctypes
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+_KEPT, _LARGE = 16 << 20, 4 << 20
 
 
 def usable_processors() -> int:
@@ -17,6 +21,18 @@ def usable_processors() -> int:
 def usable_memory() -> int:
     """Bytes of memory: the machine's, or less where a control group says so."""
     return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_cgroup_limits()])
+
+
+def give_back_freed_memory() -> None:
+    """Make large blocks return to the system as soon as they are freed, where the allocator can be told so.
+
+    The one of glibc keeps more and more of them for later: what one task has used would still count while the next
+    one uses its own.
+    """
+    with suppress(AttributeError):  # it is another one
+        set_option = ctypes.CDLL(None).mallopt
+        set_option(_M_TRIM_THRESHOLD, _KEPT)
+        set_option(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def _cgroup_limits() -> Iterator[int]:

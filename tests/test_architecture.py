@@ -65,6 +65,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "lzma": {"pipeline.compression"},
     "zlib": {"pipeline.compression"},
     "argparse": {"pipeline.cli"},
+    "ctypes": {"pipeline.machine"},
     "signal": {"pipeline.cli"},
     # arithmetic on arrays of bytes: it has no exceptions that would have to be wrapped
     "numpy": {"pipeline.tardiff"},

@@ -13,7 +13,7 @@ from ..compression import CompressionError, OutputTooLargeError, decompressed
 from ..config import Limits
 from ..content import CHUNK, hashed
 from ..errors import DeltapressError, ExitCode
-from ..machine import usable_memory
+from ..machine import give_back_freed_memory, usable_memory
 from ..oci.digest import DiffID
 from ..proof import WrongLayerError, prove
 from ..quantities import parse_size
@@ -63,6 +63,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     limits = Limits(layer=arguments.max_size, ratio=arguments.ratio)
+    give_back_freed_memory()
     with (
         tempfile.TemporaryDirectory(prefix="deltapress-") as folder,
         Pool(workers=arguments.jobs, memory=limits.memory_of(usable_memory())) as pool,

@@ -4,6 +4,7 @@ import argparse
 
 from .. import press, report
 from ..errors import ExitCode
+from ..machine import give_back_freed_memory
 from .console import Console
 from .options import Subparsers, add_config, add_force, add_jobs, add_json, add_wait
 from .results import show_outcome
@@ -30,6 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     config = configuration(arguments)
+    give_back_freed_memory()
     how = settings(
         config,
         jobs=arguments.jobs,
