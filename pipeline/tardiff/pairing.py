@@ -9,7 +9,7 @@ Rule 2. Pairs come in the order of the tar, whatever the order in which the pool
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 from operator import eq
@@ -94,7 +94,8 @@ class Pairing:
         sketches: dict[NewFile, Sketch] = {}
         named, settled = self._named(changed, sketches)
         similar = self._similar(_without(changed, named), sketches)
-        parts = self._parts([file for file in changed if file not in settled])
+        own = {pair.file: pair.source for pair in (*named, *similar)}
+        parts = self._parts([file for file in changed if file not in settled], own)
         whole = [pair for pair in (*named, *similar) if pair.file not in parts]
         found = [*unchanged, *moved, *whole, *(pair for pairs in parts.values() for pair in pairs)]
         return sorted(found, key=lambda pair: pair.file.start)
@@ -145,8 +146,8 @@ class Pairing:
         found = ((file, index.similar(sketches[file])) for file in files)
         return [Pair(file=file, source=source, is_identical=False) for file, source in found if source is not None]
 
-    def _parts(self, files: Sequence[NewFile]) -> dict[NewFile, list[Pair]]:
-        """The files that are better made from several sources, each as the pairs of its parts."""
+    def _parts(self, files: Sequence[NewFile], own: Mapping[NewFile, Source]) -> dict[NewFile, list[Pair]]:
+        """The files that are better made from several sources than from their `own`, each as the pairs of its parts."""
         largest = max((file.size for file in files), default=0)
         one_in = sampling(max(largest, sum(source.size for source in self._sources)), SAMPLES)
         least = section_size(one_in)
@@ -156,7 +157,10 @@ class Pairing:
             return {}
         hashes = self._each(sources, lambda source: sampled(bytes_of(self._tree, source), one_in)[1])
         index = SectionIndex(sources, hashes, one_in)
-        found = self._each(files, lambda file: index.sections(*sampled(self._new.bytes_of(file), one_in), file.size))
+        found = self._each(
+            files,
+            lambda file: index.sections(*sampled(self._new.bytes_of(file), one_in), file.size, own=own.get(file)),
+        )
         return {
             file: [
                 Pair(

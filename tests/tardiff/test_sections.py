@@ -16,10 +16,10 @@ def noise(seed: int, size: int) -> ByteArray:
     return np.random.default_rng(seed).integers(0, 256, size, np.uint8)
 
 
-def sections(old: list[ByteArray], new: ByteArray) -> list[Section]:
+def sections(old: list[ByteArray], new: ByteArray, *, own: int | None = None) -> list[Section]:
     sources = [Source(path=b"%d" % number, size=len(data), offset=0) for number, data in enumerate(old)]
     index = SectionIndex(sources, [sampled(data, ONE_IN)[1] for data in old], ONE_IN)
-    return index.sections(*sampled(new, ONE_IN), len(new))
+    return index.sections(*sampled(new, ONE_IN), len(new), own=None if own is None else sources[own])
 
 
 def test_merged_files_are_told_apart_where_they_meet() -> None:
@@ -45,6 +45,18 @@ def test_windows_of_several_sources_have_no_vote() -> None:
     assert sections(old, common) == []
     (only,) = sections(old, old[1])
     assert (only.start, only.stop, only.source.path) == (0, len(old[1]), b"1")
+
+
+def test_the_files_own_source_keeps_what_others_hold_little_more_of() -> None:
+    new = noise(1, 3 * LEAST)
+    middle = new[LEAST : 2 * LEAST]
+    changed, like_it = noise(2, LEAST), noise(3, LEAST)
+    changed[: LEAST // 10] = middle[: LEAST // 10]
+    like_it[-LEAST // 8 :] = middle[-LEAST // 8 :]
+    own = np.concatenate((new[:LEAST], changed, new[2 * LEAST :]))
+    assert [section.source.path for section in sections([own, like_it], new, own=0)] == [b"0"]
+    assert [section.source.path for section in sections([own, like_it], new)] == [b"0", b"1", b"0"]
+    assert [section.source.path for section in sections([own, middle], new, own=0)] == [b"0", b"1", b"0"]
 
 
 def test_nobody_votes_for_strangers() -> None:
