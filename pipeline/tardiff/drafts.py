@@ -6,9 +6,13 @@ told from a part of it: mixed, the ways spoil each other's statistics. So whole 
 level, and compared.
 
 Rule 1. An operation has a price. Every client pays for each with a read and a write, so more of them must save bytes.
-Rule 2. Operations wait in temporary files, not in memory, and the window of the compressor is fitted to their size.
+Rule 2. A draft that is cut finer is given up where changes are dense, as early as that is clear. An operation costs a
+        byte or two, and so does skipping a run of zeros: of nineteen real layers finer cuts won the two with changes a
+        hundred bytes apart, by 5 and 10 %, and no other by more than 0.5 %.
+Rule 3. Operations wait in temporary files, not in memory, and the window of the compressor is fitted to their size.
 """
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
@@ -27,8 +31,11 @@ from .pool import Pool
 from .runs import differences, write_differences
 
 _PRICE = 0.1  # bytes that one operation must save: with much less, applying a delta takes ten times as long
+_LEAST_SAVED = 32  # bytes of a draft, before compression, by each operation that it has more than a coarser one
+_CLEAR = 1 << 17  # operations
 _INCOMPRESSIBLE = 0.95  # of its size: more strength would only take long over it
 _PIECE = 1 << 20
+_SAMPLE, _SAMPLED_FROM = 1 << 16, 1 << 19
 
 
 @dataclass(slots=True)
@@ -73,10 +80,12 @@ class Drafts:
     def covered(self, path: bytes, old: ByteArray, new: ByteArray, covers: Sequence[CoverArray]) -> None:
         """Emit `new` from the content `old` of the source `path`, by the cover of each matcher."""
         for matcher, cover in enumerate(covers):
-            drafts = [draft for draft in self._drafts if draft.matcher == matcher]
             for piece in differences(old, new, cover):
+                drafts = [draft for draft in self._drafts if draft.matcher == matcher]
                 for draft in drafts:
                     write_differences(draft.writer, path, piece, gap=draft.gap)
+                if any(draft.writer.ops >= _CLEAR for draft in drafts):
+                    self._give_up()
 
     def finish(self, out: Writable, *, trial: Strength, final: Strength, pool: Pool) -> tuple[int, OpWriter]:
         """Write the best of them to `out` as one zstd frame; the frame's size and the writer of its operations.
@@ -86,16 +95,26 @@ class Drafts:
         for draft in self._drafts:
             draft.writer.finish()
             draft.file.flush()
-        best, strength = self._drafts[0], final
+        self._give_up()
+        best = self._drafts[0]
         if len(self._drafts) > 1:
             tasks = [pool.submit(zstd_memory(trial, draft.file.tell()), _tried, draft, trial) for draft in self._drafts]
             wait(tasks)
-            cost, number = min((task.result(), number) for number, task in enumerate(tasks))
+            _, number = min((task.result(), number) for number, task in enumerate(tasks))
             best = self._drafts[number]
-            if cost >= _INCOMPRESSIBLE * best.file.tell():
-                strength = trial
+        strength = trial if _is_incompressible(best, trial) else final
         memory = zstd_memory(strength, best.file.tell())
         return pool.submit(memory, _compressed, best, out, strength).result(), best.writer
+
+    def _give_up(self) -> None:
+        """Drop the drafts of rule 2."""
+        coarsest = {draft.matcher: draft for draft in sorted(self._drafts, key=lambda draft: draft.gap)}
+        self._drafts = [
+            draft
+            for draft in self._drafts
+            if draft is (coarse := coarsest[draft.matcher])
+            or coarse.file.tell() - draft.file.tell() > _LEAST_SAVED * (draft.writer.ops - coarse.writer.ops)
+        ]
 
 
 def _tried(draft: _Draft, strength: Strength) -> float:
@@ -111,6 +130,18 @@ def _compressed(draft: _Draft, out: Writable, strength: Strength) -> int:
         frame.write(data)
     frame.finish()
     return frame.size
+
+
+def _is_incompressible(draft: _Draft, strength: Strength) -> bool:
+    """Whether most of it is, judged by samples."""
+    frame = ZstdFrameWriter(_Nowhere(), strength=strength, size_bound=_SAMPLED_FROM)
+    size = 0
+    for at in range(0, draft.file.tell(), _SAMPLED_FROM):
+        sample = os.pread(draft.file.fileno(), _SAMPLE, at)
+        frame.write(sample)
+        size += len(sample)
+    frame.finish()
+    return frame.size >= _INCOMPRESSIBLE * size
 
 
 class _Nowhere:

@@ -3,7 +3,8 @@
 A file that was rebuilt differs from its source in hundreds of thousands of places, and a Python statement for each
 would take longer than finding them.
 
-Rule 1. Work is done in pieces of 1 MiB of new, so memory does not depend on the size of a file.
+Rule 1. Work is done in pieces of 256 KiB of new, whose arrays stay in a processor's cache; memory does not depend on
+        the size of a file.
 Rule 2. Inside a cover, a run of at least `gap` equal bytes is a Copy; what is between such runs is one AddData.
         Whatever no cover covers is Data.
 """
@@ -18,7 +19,7 @@ from .arrays import ByteArray
 from .format import Op, OpWriter
 from .matchers import CoverArray
 
-PIECE = 1 << 20
+PIECE = 1 << 18
 _FEW = 16  # covers that a loop writes faster than numpy starts
 
 Numbers = NDArray[np.int64]
