@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .arrays import ByteArray, Flags, Places, common_prefix, common_suffix, equal_bytes
-from .matchers import CoverArray
+from .matchers import NO_COVER, CoverArray
 from .windows import looked_up, sampled, sampling
 
 _SAMPLES = 1 << 20  # of each file at most, about
@@ -50,7 +50,7 @@ class Anchors:
         """The known stretches, as a cover of `new` by `old`."""
         places, starts = self.old[self.is_unique], self.new[self.is_unique]
         if not len(starts):
-            return np.empty((0, 3), np.int64)
+            return NO_COVER
         is_break = (np.diff(starts - places) != 0) | (np.diff(starts) > _APART * self.one_in)
         firsts = np.append(0, np.flatnonzero(is_break) + 1)
         lasts = np.append(firsts[1:], len(starts)) - 1

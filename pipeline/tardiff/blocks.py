@@ -25,7 +25,7 @@ import numpy as np
 
 from .anchors import Anchors
 from .arrays import ByteArray, Flags, Places
-from .matchers import CoverArray
+from .matchers import NO_COVER, CoverArray
 from .ranges import Range, Ranges
 
 BLOCK = 4 << 20
@@ -67,7 +67,7 @@ def blocks(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]
     """The known stretches of `new`, and the blocks of the rest; one with everything where both are small."""
     if is_small(len(old), len(new)):
         everything = Block(new=Ranges(((0, len(new)),)), old=Ranges(((0, len(old)),)))
-        return np.empty((0, 3), np.int64), [everything]
+        return NO_COVER, [everything]
     anchors = Anchors.of(old, new)
     known = anchors.stretches(old, new)
     if known[:, 2].sum() < _WORTH_LEAVING_OUT * len(new):

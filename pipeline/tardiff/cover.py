@@ -12,7 +12,7 @@ import numpy as np
 
 from .arrays import ByteArray, common_prefix, common_suffix
 from .blocks import Block, blocks
-from .matchers import CoverArray, Matcher
+from .matchers import NO_COVER, CoverArray, Matcher
 
 _SMALLEST = 16  # fewer bytes than this cost less as they are than as operations
 
@@ -31,7 +31,7 @@ def divided(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]
 def match(matcher: Matcher, old: ByteArray, new: ByteArray, block: Block) -> CoverArray:
     """The cover of `block`, in places of `old` and `new`."""
     if min(block.new.size, block.old.size) < _SMALLEST:
-        return _row(0, 0, 0)
+        return NO_COVER
     cover = matcher.cover(block.old.joined(old), block.new.joined(new))
     return block.placed(checked(cover, block.old.size, block.new.size))
 
@@ -51,18 +51,17 @@ def whole(parts: Sequence[CoverArray]) -> CoverArray:
 
 def checked(cover: CoverArray, old_size: int, new_size: int) -> CoverArray:
     """`cover` when rule 1 holds for it, else an empty one."""
-    none = np.empty((0, 3), np.int64)
     if cover.ndim != 2 or cover.shape[1] != 3 or cover.dtype != np.int64:
-        return none
+        return NO_COVER
     old, new, length = cover.T
     # compared without sums, which could overflow
     inside = (old >= 0) & (new >= 0) & (length > 0) & (length <= old_size) & (length <= new_size)
     if not inside.all() or (old > old_size - length).any() or (new > new_size - length).any():
-        return none
+        return NO_COVER
     if (new[1:] < (new + length)[:-1]).any():
-        return none
+        return NO_COVER
     return cover
 
 
 def _row(old: int, new: int, length: int) -> CoverArray:
-    return np.array([(old, new, length)] if length else [], np.int64).reshape(-1, 3)
+    return np.array([(old, new, length)], np.int64) if length else NO_COVER

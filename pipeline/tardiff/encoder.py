@@ -21,7 +21,7 @@ from .pool import Pool
 from .tar import Kind, TarError, TarReader, names_of
 from .tree import SourceTree
 
-GENERATOR = "tardiff-5"
+GENERATOR = "tardiff-6"
 """Changes whenever the bytes made from the same input and options may change."""
 
 
@@ -88,14 +88,14 @@ def encode(sources: SourceTree, to: Path, out: Writable, *, options: EncoderOpti
         pairs = Pairing(sources, tar, pool).pairs(files)
         at = 0
         with closing(matched(pairs, sources, tar, matchers=matchers, pool=pool)) as found:
-            for pair, match in found:
+            for pair, matches in found:
                 file, path = pair.file, pair.source.path
                 for piece in tar.pieces(at, file.start):
                     drafts.literal(piece)
                 at = file.start + file.size
-                if match is None:
+                if matches is None:
                     drafts.copy(path, file.size)
-                else:
+                for match in matches or ():
                     drafts.covered(path, match.old, match.new, match.covers)
         for piece in tar.pieces(at, tar.size):
             drafts.literal(piece)

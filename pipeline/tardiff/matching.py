@@ -2,21 +2,26 @@
 
 Rule 1. Results come in the order of the pairs, whatever the order in which they were found. What waits are covers, of a
         bounded number of pairs, and never contents.
-Rule 2. A large file is divided by one task, and each of its blocks is another.
+Rule 2. A large file is divided by one task, and each of its blocks is another. It is written as far as its blocks are
+        known, while those behind them are matched.
 Rule 3. Tiny pairs are matched where they are written: handing one to a thread and back takes longer than that.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 
 from .arrays import ByteArray
 from .blocks import DIVIDING_MEMORY, Block, is_small
 from .cover import divided, match, whole
-from .matchers import CoverArray, Matcher
+from .matchers import NO_COVER, CoverArray, Matcher
 from .pairing import NewTar, Pair, bytes_of
 from .pool import Pool
+from .ranges import Range
 from .tree import SourceTree
 
 Covers = Sequence[CoverArray]
@@ -28,17 +33,21 @@ _TINY = 8 << 10  # bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """The contents of a pair, and the covers of `new` by `old`."""
+    """An old file, a part of the new one, and the covers of that part by the old file."""
 
     old: ByteArray
     new: ByteArray
     covers: Covers
 
 
+Matches = Iterable[Match]
+"""The parts of a new file, in order."""
+
+
 def matched(
     pairs: Iterable[Pair], sources: SourceTree, tar: NewTar, *, matchers: Sequence[Matcher], pool: Pool
-) -> Generator[tuple[Pair, Match | None], None, None]:
-    """Each pair with its match, None for identical files.
+) -> Generator[tuple[Pair, Matches | None], None, None]:
+    """Each pair with its matches, None for identical files. They are to be taken before the next pair.
 
     Not to be run in a task of `pool`. To be closed: then nothing goes on any more.
     """
@@ -48,10 +57,10 @@ def matched(
         for pair in pairs:
             ahead.append(matching.begin(pair))
             if len(ahead) > _AHEAD:
-                yield ahead[0].pair, ahead[0].match()
+                yield ahead[0].pair, ahead[0].matches()
                 ahead.popleft()
         while ahead:
-            yield ahead[0].pair, ahead[0].match()
+            yield ahead[0].pair, ahead[0].matches()
             ahead.popleft()
     finally:
         # after an error nothing may go on reading files that the caller is about to remove
@@ -60,13 +69,13 @@ def matched(
 
 
 class _Found:
-    """The match of a pair, as far as it is known: for identical files there is none."""
+    """The matches of a pair, as far as they are known: for identical files there are none."""
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
 
-    def match(self) -> Match | None:
-        """Wait for it."""
+    def matches(self) -> Matches | None:
+        """Wait for them, one after the other."""
         return None
 
     def abandon(self) -> None:
@@ -90,29 +99,40 @@ class _Matching:
         if max(old, new) <= _TINY:
             return _FoundAtOnce(pair, self)
         memory = self._memory(old, new) if is_small(old, new) else DIVIDING_MEMORY
-        return _FoundInParts(pair, self, self._pool.submit(memory, self._divide, pair))
+        return _FoundInParts(pair, self, self._pool.submit(memory, self.divide, pair))
 
     def contents(self, pair: Pair) -> tuple[ByteArray, ByteArray]:
         """Old and new."""
         return bytes_of(self._sources, pair.source), self._tar.bytes_of(pair.file)
 
-    def covers(self, old: ByteArray, new: ByteArray) -> list[Covers]:
-        """The parts of the covers of two small files."""
+    def covers(self, old: ByteArray, new: ByteArray) -> Covers:
+        """The covers of two small files."""
         known, blocks = divided(old, new)
-        return [self._known(known), *(self._matched(old, new, block) for block in blocks)]
+        (block,) = blocks
+        return [whole((known, cover)) for cover in self._matched(old, new, block)]
 
-    def _divide(self, pair: Pair) -> list["Covers | Future[Covers]"]:
+    def divide(self, pair: Pair) -> "_Division":
+        """The parts of `pair`; those of a large file are matched by other tasks."""
         old, new = self.contents(pair)
         if is_small(len(old), len(new)):
-            return [*self.covers(old, new)]
+            return _Division(known=NO_COVER, parts=[(0, len(new))], found=[self.covers(old, new)])
         known, blocks = divided(old, new)
-        return [
-            self._known(known),
-            *(
-                self._pool.submit(self._memory(block.old.size, block.new.size), self._match, pair, block)
-                for block in blocks
-            ),
+        # what is known before a block belongs to the part before
+        edges = [0, *(block.new.start for block in blocks[1:]), len(new)]
+        found: list[Covers | Future[Covers]] = [
+            self._pool.submit(self._memory(block.old.size, block.new.size), self._match, pair, block)
+            for block in blocks
         ]
+        return _Division(known=known, parts=list(pairwise(edges)), found=found or [[NO_COVER] * len(self._matchers)])
+
+    def matches(self, pair: Pair, division: "_Division") -> Iterator[Match]:
+        """The parts of `pair`, each as soon as it is known."""
+        for number, (start, stop) in enumerate(division.parts):
+            covers = division.covers(number)
+            # mapped anew for each part: what was read stays in memory for as long as it is mapped
+            old, new = self.contents(pair)
+            shift = np.array((0, -start, 0))
+            yield Match(old=old, new=new[start:stop], covers=[cover + shift for cover in covers])
 
     def _match(self, pair: Pair, block: Block) -> Covers:
         return self._matched(*self.contents(pair), block)
@@ -120,11 +140,24 @@ class _Matching:
     def _matched(self, old: ByteArray, new: ByteArray, block: Block) -> Covers:
         return [match(matcher, old, new, block) for matcher in self._matchers]
 
-    def _known(self, cover: CoverArray) -> Covers:
-        return [cover] * len(self._matchers)
-
     def _memory(self, old: int, new: int) -> int:
         return max(matcher.memory(old, new) for matcher in self._matchers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Division:
+    """A new file in parts, one for each block. `known` covers some of it, whatever is `found` of each part."""
+
+    known: CoverArray
+    parts: Sequence[Range]
+    found: Sequence[Covers | Future[Covers]]
+
+    def covers(self, number: int) -> Covers:
+        """The covers of a part, in places of the files; waits for its block."""
+        found = self.found[number]
+        start, stop = self.parts[number]
+        known = self.known[(self.known[:, 1] >= start) & (self.known[:, 1] < stop)]
+        return [whole((known, cover)) for cover in (found.result() if isinstance(found, Future) else found)]
 
 
 class _FoundAtOnce(_Found):
@@ -134,30 +167,25 @@ class _FoundAtOnce(_Found):
         super().__init__(pair)
         self._matching = matching
 
-    def match(self) -> Match:
+    def matches(self) -> Matches:
         old, new = self._matching.contents(self.pair)
-        return Match(old=old, new=new, covers=_joined(self._matching.covers(old, new)))
+        return [Match(old=old, new=new, covers=self._matching.covers(old, new))]
 
 
 class _FoundInParts(_Found):
     """A pair that a task divides, and perhaps others match."""
 
-    def __init__(self, pair: Pair, matching: _Matching, parts: Future[list[Covers | Future[Covers]]]) -> None:
+    def __init__(self, pair: Pair, matching: _Matching, division: Future[_Division]) -> None:
         super().__init__(pair)
         self._matching = matching
-        self._parts = parts
+        self._division = division
 
-    def match(self) -> Match:
-        parts = [part.result() if isinstance(part, Future) else part for part in self._parts.result()]
-        old, new = self._matching.contents(self.pair)
-        return Match(old=old, new=new, covers=_joined(parts))
+    def matches(self) -> Matches:
+        return self._matching.matches(self.pair, self._division.result())
 
     def abandon(self) -> None:
-        if not self._parts.cancel():
-            wait([self._parts])
-            if self._parts.exception() is None:
-                wait([part for part in self._parts.result() if isinstance(part, Future) and not part.cancel()])
-
-
-def _joined(parts: Sequence[Covers]) -> Covers:
-    return [whole(covers) for covers in zip(*parts, strict=True)]
+        if not self._division.cancel():
+            wait([self._division])
+            if self._division.exception() is None:
+                found = self._division.result().found
+                wait([part for part in found if isinstance(part, Future) and not part.cancel()])

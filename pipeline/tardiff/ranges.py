@@ -18,6 +18,11 @@ class Ranges:
     ranges: tuple[Range, ...]
 
     @property
+    def start(self) -> int:
+        """Where the first of them starts."""
+        return self.ranges[0][0]
+
+    @property
     def size(self) -> int:
         """Bytes of all of them."""
         return sum(stop - start for start, stop in self.ranges)

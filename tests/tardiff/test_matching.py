@@ -50,12 +50,16 @@ def rebuilt(data: bytes) -> bytes:
     return changed.tobytes()
 
 
+def contents() -> list[bytes]:
+    return [rebuilt(noise(number, size)) for number, size in enumerate(SIZES)]
+
+
 @contextmanager
 def pairs_in(lab: Lab) -> Iterator[tuple[list[Pair], SourceTree, NewTar]]:
     """Pairs of files of all sizes, of which the third and the fifth are matched in blocks."""
     tree = lab.tree(tar(*(file(f"f{number}", noise(number, size)) for number, size in enumerate(SIZES))))
     path = lab.directory / "new"
-    path.write_bytes(b"".join(rebuilt(noise(number, size)) for number, size in enumerate(SIZES)))
+    path.write_bytes(b"".join(contents()))
     pairs = [
         Pair(
             file=NewFile(path=source.path, start=sum(SIZES[:number]), size=size),
@@ -70,13 +74,52 @@ def pairs_in(lab: Lab) -> Iterator[tuple[list[Pair], SourceTree, NewTar]]:
 
 def test_matches_come_in_order_with_their_contents(lab: Lab) -> None:
     with pairs_in(lab) as (pairs, tree, new), Pool(workers=2, memory=1 << 30) as pool:
-        found = list(matched(pairs, tree, new, matchers=[Slow(), Slow()], pool=pool))
+        found = [
+            (pair, None if matches is None else list(matches))
+            for pair, matches in matched(pairs, tree, new, matchers=[Slow(), Slow()], pool=pool)
+        ]
     assert [pair for pair, _ in found] == pairs
-    assert [match is None for _, match in found] == [pair.is_identical for pair in pairs]
-    for pair, match in found:
-        if match is not None:
-            assert (len(match.old), len(match.new)) == (pair.source.size, pair.file.size)
-            assert len(match.covers) == 2
+    assert [matches is None for _, matches in found] == [pair.is_identical for pair in pairs]
+    for (pair, matches), content in zip(found, contents(), strict=True):
+        if matches is not None:
+            assert b"".join(match.new.tobytes() for match in matches) == content
+            assert len(matches) == max(1, -(-pair.file.size // BLOCK))
+            for match in matches:
+                assert len(match.old) == pair.source.size
+                assert len(match.covers) == 2
+                for cover in match.covers:
+                    assert len(cover)
+                    assert (cover[:, 1] + cover[:, 2] <= len(match.new)).all()
+
+
+def test_a_large_file_is_known_in_part_before_all_of_it_is(lab: Lab) -> None:
+    matcher = Slow()
+    with (
+        pairs_in(lab) as (pairs, tree, new),
+        Pool(workers=1, memory=1 << 30) as pool,
+        closing(matched(pairs[2:3], tree, new, matchers=[matcher], pool=pool)) as found,
+    ):
+        _, matches = next(found)
+        assert matches is not None
+        next(iter(matches))
+        assert matcher.ended < 3
+
+
+def test_a_large_file_that_has_only_grown_is_known_without_a_matcher(lab: Lab) -> None:
+    content = noise(1, 3 * BLOCK)
+    tree = lab.tree(tar(file("f", content)))
+    path = lab.directory / "new"
+    path.write_bytes(content + b"more")
+    grown = Pair(file=NewFile(path=b"f", start=0, size=len(content) + 4), source=tree.sources[0], is_identical=False)
+    with (
+        path.open("rb") as stream,
+        Pool(workers=1, memory=1 << 30) as pool,
+        closing(matched([grown], tree, NewTar(stream), matchers=[Slow()], pool=pool)) as found,
+    ):
+        _, matches = next(found)
+        assert matches is not None
+        (match,) = matches
+        assert match.covers[0].tolist() == [[0, 0, len(content)]]
 
 
 def test_who_leaves_early_leaves_nothing_behind(lab: Lab) -> None:

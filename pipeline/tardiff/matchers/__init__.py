@@ -14,6 +14,8 @@ CoverArray = NDArray[np.int64]
 """Shape (n, 3): old offset, new offset, length in bytes. New ranges ascend and do not overlap; bytes inside may
 differ."""
 
+NO_COVER: CoverArray = np.empty((0, 3), np.int64)
+
 
 class Matcher(Protocol):
     """Finds what `new` has in common with `old`. Stateless; called from any thread."""

@@ -9,7 +9,7 @@ big-endian in groups of seven bits; the first number of a cover has its sign in 
 
 import numpy as np
 
-from . import CoverArray
+from . import NO_COVER, CoverArray
 
 _MAGIC = b"HDIFF13&"
 _NUMBERS = 11  # in the head; of those behind the fifth only the place matters
@@ -25,7 +25,7 @@ class Hdiff:
         try:
             return parse_covers(hdiffpatch.diff(old, new, validate=False, big_cache_match=True), len(old), len(new))
         except (hdiffpatch.HDiffPatchError, MemoryError):
-            return np.empty((0, 3), np.int64)
+            return NO_COVER
 
     def memory(self, old: int, new: int) -> int:
         """A suffix array of 32-bit integers (of 64 beyond 2 GiB), a filter, the inputs, and results as long as new."""
@@ -34,18 +34,17 @@ class Hdiff:
 
 def parse_covers(output: bytes, old_size: int, new_size: int) -> CoverArray:
     """The covers in `output`, which must be for files of these sizes; none when anything is not as it should be."""
-    none = np.empty((0, 3), np.int64)
     end = output.find(b"\0")
     if not output.startswith(_MAGIC) or end < 0:
-        return none
+        return NO_COVER
     try:
         head, at = _numbers(output, end + 1, _NUMBERS)
         new_total, old_total, count, size, packed = head[:5]
         if (new_total, old_total, packed) != (new_size, old_size, 0) or 3 * count > size or at + size > len(output):
-            return none
+            return NO_COVER
         covers = np.array(_covers(output[at : at + size], count), np.int64).reshape(-1, 3)
     except (IndexError, OverflowError):
-        return none
+        return NO_COVER
     return covers
 
 
