@@ -30,6 +30,8 @@ from .ranges import Range, Ranges
 
 BLOCK = 4 << 20
 MOST_OLD = 2 * BLOCK
+CONTEXT = 256
+"""Bytes of what is known that a matcher sees: from there it goes on into a table in which every entry has changed."""
 DIVIDING_MEMORY = 80 << 20
 """What `blocks` allocates at most, bytes: a few arrays of as many numbers as there are samples (of noise, 68 MiB)."""
 
@@ -38,7 +40,6 @@ _SAMPLES_IN_CHUNK = 1024
 _MIN_VOTES = 8  # in a chunk, unless none has so many
 _MIN_UNIQUE = 1 / 8  # of all votes
 _WORTH_LEAVING_OUT = 1 / 4  # of new
-_CONTEXT = 256  # of a stretch: from there a matcher goes on into a table in which every entry has changed
 _LEAST = 32  # a shorter range costs less as it is than as operations
 
 
@@ -72,7 +73,7 @@ def blocks(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]
     known = anchors.stretches(old, new)
     if known[:, 2].sum() < _WORTH_LEAVING_OUT * len(new):
         known = known[:0]
-    known = known + np.array((_CONTEXT, _CONTEXT, -2 * _CONTEXT))
+    known = known + np.array((CONTEXT, CONTEXT, -2 * CONTEXT))
     parts = _Parts(anchors, len(old), len(new))
     return known, [Block(new=Ranges(ranges), old=parts.of(ranges)) for ranges in _divided(known, len(new))]
 

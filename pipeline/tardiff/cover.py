@@ -2,7 +2,8 @@
 
 Rule 1. A cover that leaves here is valid: ranges lie inside both files, ascend in new, and do not overlap there. An
         answer of a matcher that is not so is no cover at all.
-Rule 2. What is equal at both ends is found here. It is cheap, and leaves a matcher only what has changed.
+Rule 2. What is equal at both ends is found here. It is cheap, and leaves a matcher only what has changed, with a little
+        of what is around it.
 Rule 3. A matcher sees one block of new at a time (`blocks`). Nothing is refused for its size.
 """
 
@@ -11,16 +12,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from .arrays import ByteArray, common_prefix, common_suffix
-from .blocks import Block, blocks
+from .blocks import CONTEXT, Block, blocks
 from .matchers import NO_COVER, CoverArray, Matcher
 
 _SMALLEST = 16  # fewer bytes than this cost less as they are than as operations
+_WORTH_CONTEXT = 1 << 12  # bytes that have changed: fewer are mostly text, and matched as well without
 
 
 def divided(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]:
     """What `new` is known to share with `old`, and the blocks of the rest, which are to be matched."""
     prefix = common_prefix(old, new)
     suffix = common_suffix(old[prefix:], new[prefix:])
+    if min(len(old), len(new)) - prefix - suffix >= _WORTH_CONTEXT:
+        prefix, suffix = max(0, prefix - CONTEXT), max(0, suffix - CONTEXT)
     old_end, new_end = len(old) - suffix, len(new) - suffix
     known, found = blocks(old[prefix:old_end], new[prefix:new_end])
     shift = np.array((prefix, prefix, 0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.tardiff.arrays import common_prefix, equal_bytes
-from pipeline.tardiff.blocks import BLOCK, MOST_OLD
+from pipeline.tardiff.blocks import BLOCK, CONTEXT, MOST_OLD
 from pipeline.tardiff.cover import checked, divided, match, whole
 from pipeline.tardiff.matchers import CoverArray, Matcher
 
@@ -39,6 +39,14 @@ def test_equal_ends_are_not_given_to_a_matcher() -> None:
     middle_old, middle_new = b"<" + b"o" * 30 + b">", b"[" + b"n" * 40 + b"]"
     assert found(matcher, b"head" + middle_old + b"tail", b"head" + middle_new + b"tail") == [(0, 0, 4), (36, 46, 4)]
     assert matcher.asked == [(middle_old, middle_new)]
+
+
+def test_a_matcher_sees_a_little_of_what_is_around_a_long_change() -> None:
+    matcher = Fixed((0, 0, CONTEXT))
+    head, tail = b"h" * 1000, b"t" * 100
+    old, new = head + b"o" * 5000 + tail, head + b"n" * 6000 + tail
+    assert found(matcher, old, new) == [(0, 0, 1000)]
+    assert matcher.asked == [(old[1000 - CONTEXT :], new[1000 - CONTEXT :])]
 
 
 def test_ends_of_repetitive_data_do_not_overlap() -> None:
