@@ -35,7 +35,7 @@ _LEAST_SAVED = 32  # bytes of a draft, before compression, by each operation tha
 _CLEAR = 1 << 17  # operations
 _INCOMPRESSIBLE = 0.95  # of its size: more strength would only take long over it
 _PIECE = 1 << 20
-_SAMPLE, _SAMPLED_FROM = 1 << 16, 1 << 19
+_SAMPLE, _SAMPLES = 1 << 16, 16
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class Drafts:
     def finish(self, out: Writable, *, trial: Strength, final: Strength, pool: Pool) -> tuple[int, OpWriter]:
         """Write the best of them to `out` as one zstd frame; the frame's size and the writer of its operations.
 
-        With `trial` they are compared, with `final` the best is written.
+        With `trial` they are compared, with `final` the best is written; what cannot be compressed is with `trial`.
         """
         for draft in self._drafts:
             draft.writer.finish()
@@ -134,14 +134,15 @@ def _compressed(draft: _Draft, out: Writable, strength: Strength) -> int:
 
 def _is_incompressible(draft: _Draft, strength: Strength) -> bool:
     """Whether most of it is, judged by samples."""
-    frame = ZstdFrameWriter(_Nowhere(), strength=strength, size_bound=_SAMPLED_FROM)
-    size = 0
-    for at in range(0, draft.file.tell(), _SAMPLED_FROM):
+    frame = ZstdFrameWriter(_Nowhere(), strength=strength, size_bound=_SAMPLES * _SAMPLE)
+    size = draft.file.tell()
+    sampled = 0
+    for at in range(0, size, max(_SAMPLE, -(-size // _SAMPLES))):
         sample = os.pread(draft.file.fileno(), _SAMPLE, at)
         frame.write(sample)
-        size += len(sample)
+        sampled += len(sample)
     frame.finish()
-    return frame.size >= _INCOMPRESSIBLE * size
+    return frame.size >= _INCOMPRESSIBLE * sampled
 
 
 class _Nowhere:
