@@ -21,7 +21,7 @@ from .pool import Pool
 from .tar import Kind, TarError, TarReader, names_of
 from .tree import SourceTree
 
-GENERATOR = "tardiff-7"
+GENERATOR = "tardiff-8"
 """Changes whenever the bytes made from the same input and options may change."""
 
 
