@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.compression import Strength, zstd_frame
+from pipeline.compression import Strength, ZstdFrameWriter, zstd_frame
+from pipeline.tardiff import drafts
 from pipeline.tardiff.arrays import ByteArray
 from pipeline.tardiff.drafts import Drafts
+from pipeline.tardiff.format import OpWriter
 from pipeline.tardiff.pool import Pool
+from pipeline.tardiff.runs import PIECE, Differences, write_differences
 
 QUICK, STRONG = Strength(1), Strength(19, one_pass=True)
 GAPS = (2, 1024)
@@ -25,35 +28,62 @@ def written(directory: Path, size: int, *, apart: int) -> tuple[int, bytes]:
     new = old.copy()
     new[::apart] += 1
     out = io.BytesIO()
-    with Pool(workers=2, memory=1 << 30) as pool, Drafts(GAPS, 1, directory) as drafts:
-        drafts.covered(b"f", old, new, [np.array([(0, 0, size)])])
-        frame, writer = drafts.finish(out, trial=QUICK, final=STRONG, pool=pool)
+    with Pool(workers=2, memory=1 << 30) as pool, Drafts(GAPS, 1, directory) as ways:
+        ways.covered(b"f", old, new, [np.array([(0, 0, size)])])
+        frame, writer = ways.finish(out, trial=QUICK, final=STRONG, pool=pool)
     assert frame == len(out.getvalue())
     assert writer.copied + writer.added == size
     return writer.ops, out.getvalue()
 
 
-@pytest.mark.parametrize("size", [1 << 18, 5 << 20], ids=["at the end", "as soon as it is clear"])
-def test_dense_changes_are_not_cut(tmp_path: Path, size: int) -> None:
-    ops, _ = written(tmp_path, size, apart=20)
-    assert ops <= 2 + size // (1 << 18)
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What is written at which gap, and what is tried, as it happens."""
+    happened: list[object] = []
+
+    def write(writer: OpWriter, path: bytes, piece: Differences, *, gap: int) -> None:
+        happened.append(gap)
+        write_differences(writer, path, piece, gap=gap)
+
+    def tried(draft: drafts._Draft, strength: Strength) -> float:
+        happened.append(strength)
+        return original(draft, strength)
+
+    original = drafts._tried
+    monkeypatch.setattr(drafts, "write_differences", write)
+    monkeypatch.setattr(drafts, "_tried", tried)
+    return happened
 
 
-def test_sparse_changes_are_cut(tmp_path: Path) -> None:
-    ops, _ = written(tmp_path, 1 << 20, apart=200)
-    assert ops >= 2 * (1 << 20) // 200
+@pytest.mark.parametrize(("size", "cut"), [(PIECE, 1), (8 * PIECE, 4)], ids=["at the end", "as soon as it is clear"])
+def test_dense_changes_are_not_cut(tmp_path: Path, asked: list[object], size: int, cut: int) -> None:
+    ops, _ = written(tmp_path, size, apart=16)
+    assert ops <= 2 + size // PIECE
+    assert asked.count(1024) == size // PIECE
+    assert asked.count(2) == cut
+    assert QUICK not in asked
+
+
+def test_sparse_changes_are_tried_both_ways(tmp_path: Path, asked: list[object]) -> None:
+    ops, _ = written(tmp_path, 4 * PIECE, apart=200)
+    assert ops >= 2 * 4 * PIECE // 200
+    assert asked.count(QUICK) == len(GAPS)
 
 
 def test_what_cannot_be_compressed_is_not_tried_hard(tmp_path: Path) -> None:
-    content = noise(3 << 20).tobytes()
+    content = (noise(3 << 20) % 216).tobytes()
+    strong = ZstdFrameWriter(io.BytesIO(), strength=STRONG, size_bound=len(content))
+    strong.write(content)
+    strong.finish()
     frames = {}
     for final in (QUICK, STRONG):
         out = io.BytesIO()
-        with Pool(workers=2, memory=1 << 30) as pool, Drafts(GAPS, 1, tmp_path) as drafts:
-            drafts.literal(content)
-            drafts.finish(out, trial=QUICK, final=final, pool=pool)
+        with Pool(workers=2, memory=1 << 30) as pool, Drafts(GAPS, 1, tmp_path) as ways:
+            ways.literal(content)
+            ways.finish(out, trial=QUICK, final=final, pool=pool)
         frames[final] = out.getvalue()
     assert frames[QUICK] == frames[STRONG]
+    assert len(frames[QUICK]) not in (strong.size, len(content))
     assert b"".join(zstd_frame(io.BytesIO(frames[QUICK]))).endswith(content[-1000:])
 
 
