@@ -5,6 +5,8 @@ import gzip
 import io
 import lzma
 import random
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 
@@ -122,6 +124,41 @@ def test_closing_closes_the_source() -> None:
     source = io.BytesIO(gzip.compress(b"x"))
     decompressed(source, max_bytes=10).close()
     assert source.closed
+
+
+RESIDENT = """
+import random, resource, sys
+from pathlib import Path
+from pipeline.compression import Strength, ZstdFrameWriter, zstd_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
+
+class Nowhere:
+    def write(self, data):
+        return len(data)
+
+level, one_pass, size = (int(argument) for argument in sys.argv[1:])
+strength = Strength(level, one_pass=bool(one_pass))
+noise = random.Random(1)
+repeated, filler = noise.randbytes(1 << 18), []
+while resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > (before := resident()) + 256:
+    filler.append(noise.randbytes(1 << 18))
+writer = ZstdFrameWriter(Nowhere(), strength=strength, size_bound=size)
+for _ in range(size >> 18):
+    new = noise.randbytes(noise.randrange(1, 9000))
+    writer.write((new + repeated)[: 1 << 18])
+writer.finish()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 - zstd_memory(strength, size))
+"""
+
+
+@pytest.mark.parametrize("size", [1 << 20, 15 << 18, 6 << 20], ids=["1 MiB", "no threads", "threads"])
+@pytest.mark.parametrize("strength", [Strength(9), Strength(19, one_pass=True), Strength(22)], ids=str)
+def test_compressing_takes_no_more_memory_than_was_said(strength: Strength, size: int) -> None:
+    arguments = [str(int(number)) for number in (*strength, size)]
+    run = subprocess.run([sys.executable, "-c", RESIDENT, *arguments], capture_output=True, check=True)
+    assert int(run.stdout) < 3 << 20  # the pieces of this script, and what the interpreter has for itself
 
 
 def test_a_written_frame_is_one_frame_without_extras() -> None:
