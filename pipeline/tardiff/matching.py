@@ -99,7 +99,7 @@ class _Matching:
         if max(old, new) <= _TINY:
             return _FoundAtOnce(pair, self)
         memory = self._memory(old, new) if is_small(old, new) else DIVIDING_MEMORY
-        return _FoundInParts(pair, self, self._pool.submit(memory, self.divide, pair))
+        return _FoundInParts(pair, self, self._pool.submit(memory, self._divide, pair))
 
     def contents(self, pair: Pair) -> tuple[ByteArray, ByteArray]:
         """Old and new."""
@@ -111,7 +111,7 @@ class _Matching:
         (block,) = blocks
         return [whole((known, cover)) for cover in self._matched(old, new, block)]
 
-    def divide(self, pair: Pair) -> "_Division":
+    def _divide(self, pair: Pair) -> "_Division":
         """The parts of `pair`; those of a large file are matched by other tasks."""
         old, new = self.contents(pair)
         if is_small(len(old), len(new)):
