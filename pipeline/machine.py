@@ -10,7 +10,7 @@ from typing import Final
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-_KEPT, _LARGE = 4 << 20, 1 << 20
+_KEPT, _LARGE = 4 << 20, 1 << 20  # bytes that a heap may keep at its end, and of a block that is in none
 
 
 def usable_processors() -> int:
