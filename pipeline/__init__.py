@@ -29,7 +29,7 @@ The nouns.
     targets/    where a tree is written: the contract, memory, directory, S3
     flatpak, savings, pages     parts of the tree: flatpak's index, what clients save, pages and server files
     content, layers, compression, published     bytes that are somewhere, and how they are read
-    errors, hashing, progress, machine, quantities, text, tables, templates     what everybody needs
+    errors, hashing, limits, progress, machine, quantities, text, tables, templates     what everybody needs
 """
 
 __version__ = "0.1.0"

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from .compression import CompressionError, OutputTooLargeError, decompressed
-from .config import Limits
 from .content import chunks, hashed
 from .layout import Image, Layout, LayoutError
 from .layout.images import REBUILD, Holder, find_blob
 from .layout.storage import COPY_AGAIN
+from .limits import Limits
 from .oci.descriptor import Descriptor
 from .oci.digest import DiffID, Digest, Hasher
 from .oci.manifest import successors

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .compression import OutputTooLargeError, decompressed
-from .config import Limits
 from .content import CHUNK, Content, chunks, hashed
 from .errors import DeltapressError
 from .ledger.records import LayerRecord
+from .limits import Limits
 from .oci.digest import DiffID, Digest
 from .tardiff.tree import SourceTree, extract
 

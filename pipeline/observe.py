@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from .check import check_images
-from .config import Limits, Repository
+from .config import Repository
 from .content import BytesContent, Content
 from .layout import Image, Layout, LayoutError, read_layout
 from .ledger.records import FLATPAK_LABELS, ImageRecord, LayerRecord, PlatformRecord
+from .limits import Limits
 from .oci.descriptor import Descriptor
 from .oci.digest import DiffID, Digest
 from .oci.manifest import Document, Manifest

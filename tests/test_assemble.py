@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from pipeline.assemble import CollisionError, Entry, Phase, Tree, assemble
-from pipeline.config import Limits, Policy, Repository
+from pipeline.config import Policy, Repository
 from pipeline.ledger.document import Ledger
 from pipeline.ledger.records import DeltaKey, DeltaRecord, RepositoryRecord
+from pipeline.limits import Limits
 from pipeline.observe import observe_repository
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.oci.keys import IMMUTABLE, MUTABLE, Key

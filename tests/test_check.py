@@ -11,8 +11,8 @@ import pytest
 import zstandard
 
 from pipeline.check import check_images
-from pipeline.config import Limits
 from pipeline.layout import LayoutError, read_layout
+from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.tardiff.outline import Outline
 

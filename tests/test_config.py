@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import Config, ConfigError, Limits, Policy, SeriesRule, parse_config, read_config
+from pipeline.config import Config, ConfigError, Policy, SeriesRule, parse_config, read_config
 from pipeline.errors import ExitCode
+from pipeline.limits import Limits
 from pipeline.quantities import QuantityError, parse_duration, parse_size
 from pipeline.targets.s3.options import S3Options
 

@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.check import check_images
 from pipeline.cli import main
-from pipeline.config import Limits, read_config
+from pipeline.config import read_config
 from pipeline.layout import read_layout
+from pipeline.limits import Limits
 
 from .layouts.builder import LayoutBuilder, tar_of
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Limits
 from pipeline.errors import ExitCode
 from pipeline.ledger.store import LedgerStore
+from pipeline.limits import Limits
 from pipeline.oci.keys import LEDGER_KEY, Key
 from pipeline.press import Outcome
 from pipeline.progress import Silent

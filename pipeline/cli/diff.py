@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..compression import CompressionError, OutputTooLargeError, decompressed
-from ..config import Limits
 from ..content import CHUNK, hashed
 from ..errors import DeltapressError, ExitCode
+from ..limits import Limits
 from ..machine import give_back_freed_memory, usable_memory
 from ..oci.digest import DiffID
 from ..proof import WrongLayerError, prove

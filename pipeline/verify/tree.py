@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..config import Limits
 from ..content import Content
 from ..errors import ExitCode
 from ..layers import LayerSource
 from ..ledger.document import Ledger, LedgerError
 from ..ledger.records import LayerRecord
 from ..ledger.store import LedgerStore
+from ..limits import Limits
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, parse_key
 from ..progress import Progress

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.compression import decompressed
-from pipeline.config import Limits
+from pipeline.limits import Limits
 from pipeline.machine import usable_memory, usable_processors
 from pipeline.tardiff.encoder import EncoderOptions, encode
 from pipeline.tardiff.pool import Pool

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.check import check_images
-from pipeline.config import Limits
 from pipeline.layout import Layout, LayoutError, read_layout
+from pipeline.limits import Limits
 
 from ..conftest import require_tool
 from ..interop import clients, flatpaks

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.check import check_images
-from pipeline.config import Limits
 from pipeline.layout import Layout, LayoutError, read_layout
+from pipeline.limits import Limits
 from pipeline.oci.digest import Digest
 
 from ..layouts.builder import LayoutBuilder, on, tar_of, write_files
