@@ -8,7 +8,8 @@ Rule 1. Blocks hold, in order, all of new but the inner part of known stretches 
         joined for the matcher. Where little is known nothing is left out: it would cost half a percent, and save next
         to nothing.
 Rule 2. No block has more than `BLOCK` bytes of new nor `MOST_OLD` bytes of old: what matching needs does not depend on
-        the size of a file.
+        the size of a file. What windows alone vote for is no more than twice as long as new, so that a small file is
+        not matched with all of a large source.
 Rule 3. Which parts of old: what lies as far off as the anchors in a chunk of new say, or those before it and behind it,
         for tables of addresses can change in every window; then the chunks of old in which most anchors stand, with the
         neighbours of each, in which boundaries may lie.
@@ -30,11 +31,13 @@ from .ranges import Range, Ranges
 
 BLOCK = 4 << 20
 MOST_OLD = 2 * BLOCK
+"""In no block is more, bytes."""
 CONTEXT = 256
 """Bytes of what is known that a matcher sees: from there it goes on into a table in which every entry has changed."""
 DIVIDING_MEMORY = 80 << 20
 """What `blocks` allocates at most, bytes: a few arrays of as many numbers as there are samples (of noise, 68 MiB)."""
 
+_LITTLE_OLD = 1 << 20  # bytes: with fewer choosing takes as long as matching
 _CELLS_IN_CHUNK = 16
 _SAMPLES_IN_CHUNK = 1024
 _MIN_VOTES = 8  # in a chunk, unless none has so many
@@ -61,7 +64,7 @@ class Block:
 
 def is_small(old: int, new: int) -> bool:
     """Whether files of these sizes are one block, whatever they hold."""
-    return new <= BLOCK and old <= MOST_OLD
+    return new <= BLOCK and old <= _most_old(new)
 
 
 def blocks(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]:
@@ -76,6 +79,11 @@ def blocks(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]
     known = known + np.array((CONTEXT, CONTEXT, -2 * CONTEXT))
     parts = _Parts(anchors, len(old), len(new))
     return known, [Block(new=Ranges(ranges), old=parts.of(ranges)) for ranges in _divided(known, len(new))]
+
+
+def _most_old(new: int) -> int:
+    """How many bytes of old are matched with so many of new, unless more are expected."""
+    return max(_LITTLE_OLD, 2 * new)
 
 
 def _divided(known: CoverArray, size: int) -> Iterator[tuple[Range, ...]]:
@@ -111,14 +119,19 @@ class _Parts:
     def of(self, ranges: Sequence[Range]) -> Ranges:
         """The parts of old for `ranges` of new."""
         taken: Flags = np.zeros(-(-self._old_size // self._cell), np.bool_)
-        for cells in (*self._expected(ranges), *self._voted(ranges)):
-            before = taken[cells].copy()
-            taken[cells] = True
-            if np.count_nonzero(taken) * self._cell > MOST_OLD:
-                taken[cells] = before
-                break
+        self._take(taken, self._expected(ranges), MOST_OLD)
+        self._take(taken, self._voted(ranges), _most_old(sum(stop - start for start, stop in ranges)))
         edges = np.flatnonzero(np.diff(taken, prepend=False, append=False)) * self._cell
         return Ranges(tuple((start, min(stop, self._old_size)) for start, stop in edges.reshape(-1, 2).tolist()))
+
+    def _take(self, taken: Flags, parts: Iterator[slice], most: int) -> None:
+        """Add `parts`, each a slice of cells, to those `taken` until there would be more than `most` bytes."""
+        for cells in parts:
+            before = taken[cells].copy()
+            taken[cells] = True
+            if np.count_nonzero(taken) * self._cell > most:
+                taken[cells] = before
+                return
 
     def _aligned(self, count: int) -> tuple[list[int | None], list[int | None]]:
         """For each of `count` chunks of new how far before or behind it old is: by the chunk itself or the last one

@@ -67,14 +67,15 @@ def _differences(old: ByteArray, new: ByteArray, cover: CoverArray) -> Differenc
         np.array_equal(old[place : place + size], new[start : start + size]) for place, start, size in cover.tolist()
     ):
         return Differences(cover=cover, data=new, changed=_NONE, owners=_NONE)
-    starts, sizes = cover[:, 1], cover[:, 2]
-    before = np.cumsum(sizes) - sizes
-    places = np.arange(int(sizes.sum())) + np.repeat(starts - before, sizes)
     data = new.copy()
-    data[places] -= old[places + np.repeat(cover[:, 0] - starts, sizes)]
-    changed = places[data[places] != 0]
-    owners = np.searchsorted(starts, changed, "right") - 1
-    return Differences(cover=cover, data=data, changed=changed, owners=owners)
+    # one by one: covers are long enough for that to take a fifth of the time of gathering their bytes at once
+    for place, start, size in cover.tolist():
+        data[start : start + size] -= old[place : place + size]
+    starts = cover[:, 1]
+    places = np.flatnonzero(data)
+    owners = np.searchsorted(starts, places, "right") - 1
+    is_covered = (owners >= 0) & (places < (starts + cover[:, 2])[owners])
+    return Differences(cover=cover, data=data, changed=places[is_covered], owners=owners[is_covered])
 
 
 def write_differences(writer: OpWriter, path: bytes, piece: Differences, *, gap: int) -> None:
