@@ -2,8 +2,8 @@
 
 Rule 1. Every delta is applied to the extracted old layer, and the DiffID of the result compared, before anybody may
         list it. What does not prove is an error of that delta alone.
-Rule 2. A layer is decompressed once for all jobs that use it, verified against its DiffID on the way, and its temporary
-        files go as soon as no job needs them.
+Rule 2. A layer is decompressed once for all jobs that use it, verified against its DiffID on the way, and so are its
+        files listed, hashed and sampled; its temporary files go as soon as no job needs them.
 Rule 3. Results come as they are ready, but what they are depends on neither order nor number of workers.
 Rule 4. No layer is held in memory; the pool keeps the memory of matching within the budget.
 """
@@ -28,6 +28,7 @@ from .plan import DeltaJob
 from .progress import Progress
 from .proof import prove
 from .tardiff.encoder import GENERATOR, EncoderOptions, encode
+from .tardiff.pairing import NewTar
 from .tardiff.pool import Pool
 from .tardiff.tar import TarError
 from .tardiff.tree import SourceTree
@@ -77,7 +78,7 @@ def make_deltas(jobs: Sequence[DeltaJob], workshop: Workshop, *, progress: Progr
     remove.
     """
     trees = _Shared[tuple[LayerRecord, ...], SourceTree](Counter(job.sources for job in jobs))
-    tars = _Shared[LayerRecord, Path](Counter(job.layer for job in jobs))
+    tars = _Shared[LayerRecord, NewTar](Counter(job.layer for job in jobs))
     with progress.task("deltas", len(jobs)) as task, ThreadPoolExecutor(workshop.pool.workers) as coordinators:
         try:
             waiting = {coordinators.submit(_run, job, workshop, trees, tars): job for job in jobs}
@@ -98,12 +99,12 @@ def _run(
     job: DeltaJob,
     workshop: Workshop,
     trees: "_Shared[tuple[LayerRecord, ...], SourceTree]",
-    tars: "_Shared[LayerRecord, Path]",
+    tars: "_Shared[LayerRecord, NewTar]",
 ) -> Result:
     try:
         with ExitStack() as held:
             tree = held.enter_context(trees.use(job.sources, lambda: _extract(job.sources, workshop), _remove_tree))
-            tar = held.enter_context(tars.use(job.layer, lambda: _unpack(job.layer, workshop), Path.unlink))
+            tar = held.enter_context(tars.use(job.layer, lambda: _unpack(job.layer, workshop), _remove_tar))
             return _make(job, tree(), tar(), workshop)
     except TarError as error:
         return Made(
@@ -117,7 +118,7 @@ def _run(
         return Failed(job=job, problem=f"internal error ({type(error).__name__}: {error}); please report it")
 
 
-def _make(job: DeltaJob, tree: SourceTree, tar: Path, workshop: Workshop) -> Made:
+def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> Made:
     with _temporary(workshop) as path:
         _check_not_stopped(workshop)
         with path.open("wb") as out:
@@ -128,7 +129,7 @@ def _make(job: DeltaJob, tree: SourceTree, tar: Path, workshop: Workshop) -> Mad
             return Made(job=job, record=_record(job, workshop, size=encoded.size, refused=reason), content=None)
         _check_not_stopped(workshop)
         with path.open("rb") as delta:
-            prove(delta, tree, job.key.to_diff_id, size=tar.stat().st_size)
+            prove(delta, tree, job.key.to_diff_id, size=tar.size)
     content = FileContent(path=path, size=encoded.size)
     return Made(job=job, record=_record(job, workshop, size=encoded.size, digest=digest_of(content)), content=content)
 
@@ -139,17 +140,21 @@ def _check_not_stopped(workshop: Workshop) -> None:
         raise CancelledError
 
 
-def _unpack(layer: LayerRecord, workshop: Workshop) -> Path:
+def _unpack(layer: LayerRecord, workshop: Workshop) -> NewTar:
     _check_not_stopped(workshop)
     with _temporary(workshop) as path:
         workshop.layers.unpack(layer, path)
-    return path
+        return NewTar.at(path)
 
 
 def _extract(layers: Sequence[LayerRecord], workshop: Workshop) -> SourceTree:
     _check_not_stopped(workshop)
     with _temporary(workshop) as path:
         return workshop.layers.extract(layers, path)
+
+
+def _remove_tar(tar: NewTar) -> None:
+    tar.path.unlink()
 
 
 def _remove_tree(tree: SourceTree) -> None:

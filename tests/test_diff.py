@@ -1,27 +1,34 @@
 """Delta jobs: extracted, encoded, proven; whatever one of them meets, the others go on."""
 
 import gzip
+import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from pipeline.config import Limits
 from pipeline.content import BytesContent, Content
 from pipeline.diff import Failed, Made, Result, Workshop, make_deltas
 from pipeline.layers import LayerSource
 from pipeline.ledger.records import DeltaKey, LayerRecord
+from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.plan import DeltaJob
 from pipeline.progress import Silent
 from pipeline.proof import WrongLayerError, prove
+from pipeline.tardiff import pairing
+from pipeline.tardiff.arrays import ByteArray
 from pipeline.tardiff.encoder import GENERATOR, EncoderOptions
 from pipeline.tardiff.pool import Pool
+from pipeline.tardiff.sources import Sketch, sketch
+from pipeline.tardiff.tar import TarReader
 from pipeline.targets.base import KeyMissingError
 
-from .layouts.builder import compressed
+from .layouts.builder import compressed, tar_of
 from .runs import app, other
 
 SMALL = Limits(layer=1 << 20)
@@ -109,6 +116,43 @@ def test_each_layer_is_decompressed_once(tmp_path: Path) -> None:
     # as a tar to make, and extracted as a source
     assert layers.opened.count(new[0].digest) == 2
     assert layers.opened.count(new[1].digest) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_each_layer_is_listed_hashed_and_sampled_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    asked: Counter[tuple[str, bytes]] = Counter()
+    hashing = pairing._digest
+
+    def counting_reader(stream: BinaryIO) -> TarReader:
+        asked["listed", b""] += 1
+        return TarReader(stream)
+
+    def counting_digest(pieces: Iterator[bytes]) -> bytes:
+        content = b"".join(pieces)
+        asked["hashed", content] += 1
+        return hashing(iter([content]))
+
+    def counting_sketch(data: ByteArray) -> Sketch:
+        asked["sampled", data.tobytes()] += 1
+        return sketch(data)
+
+    monkeypatch.setattr(pairing, "TarReader", counting_reader)
+    monkeypatch.setattr(pairing, "_digest", counting_digest)
+    monkeypatch.setattr(pairing, "sketch", counting_sketch)
+    layers = Layers()
+    # of one size, so that files are hashed; none is identical, and none has its old path, so that they are sampled
+    old = [layers.add(tar_of({f"old/{number}": random.Random(number).randbytes(9000)})) for number in range(3)]
+    content = random.Random(99).randbytes(9000)
+    new = layers.add(tar_of({"new": content}))
+    with workshop(layers, tmp_path / "work", workers=workers) as shop:
+        made = results(shop, *(job(source, new, 1 << 20) for source in old))
+    assert all(isinstance(result, Made) for result, _ in made.values())
+    assert asked["listed", b""] == 1
+    assert asked["hashed", content] == asked["sampled", content] == 1
+    assert len(asked) == 1 + 2 * 4
+    assert set(asked.values()) == {1}
 
 
 def test_several_layers_are_one_source(tmp_path: Path) -> None:

@@ -16,12 +16,11 @@ from .matchers import Matcher
 from .matchers.bsdiff import Bsdiff
 from .matchers.hdiff import Hdiff
 from .matching import matched
-from .pairing import NewFile, NewTar, Pairing
+from .pairing import NewTar, Pairing
 from .pool import Pool
-from .tar import Kind, TarError, TarReader, names_of
 from .tree import SourceTree
 
-GENERATOR = "tardiff-8"
+GENERATOR = "tardiff-9"
 """Changes whenever the bytes made from the same input and options may change."""
 
 
@@ -74,18 +73,19 @@ class Encoded:
     literal: int
 
 
-def encode(sources: SourceTree, to: Path, out: Writable, *, options: EncoderOptions, pool: Pool) -> Encoded:
+def encode(sources: SourceTree, to: Path | NewTar, out: Writable, *, options: EncoderOptions, pool: Pool) -> Encoded:
     """Write the delta that makes the uncompressed tar `to` from `sources`.
 
-    The bytes depend on the content of both and on `options`, not on the pool. Not to be called in a task of `pool`.
-    Temporary files are made beside `to`; they are as large as what is not copied.
+    Deltas that are made from one `SourceTree`, or make one `NewTar`, share what is found of its files, whether they are
+    made after each other or at the same time. The bytes depend on the content of both and on `options`, not on the pool
+    nor on what was known before. Not to be called in a task of `pool`. Temporary files are made beside `to`; they are
+    as large as what is not copied.
     """
+    tar = to if isinstance(to, NewTar) else NewTar.at(to)
     effort = _EFFORTS[options.effort]
     matchers = [matcher() for matcher in effort.matchers]
-    with to.open("rb") as stream, Drafts(effort.gaps, len(matchers), to.parent) as drafts:
-        files = _files(TarReader(stream))
-        tar = NewTar(stream)
-        pairs = Pairing(sources, tar, pool).pairs(files)
+    pairs = Pairing(sources, tar, pool).pairs()
+    with Drafts(effort.gaps, len(matchers), tar.path.parent) as drafts:
         at = 0
         with closing(matched(pairs, sources, tar, matchers=matchers, pool=pool)) as found:
             for pair, matches in found:
@@ -108,18 +108,3 @@ def encode(sources: SourceTree, to: Path, out: Writable, *, options: EncoderOpti
         added=writer.added,
         literal=writer.literal,
     )
-
-
-def _files(reader: TarReader) -> list[NewFile]:
-    """The regular files up to the first entry that cannot be read."""
-    files = []
-    try:
-        for entry in reader:
-            if entry.kind is Kind.FILE and entry.size:
-                file = NewFile(path=b"/".join(names_of(entry.path)), start=entry.data, size=entry.size)
-                files.append(file)
-    except TarError as error:
-        # the layer is made bit for bit whatever it is; a file that the end of the stream cut off is none
-        while files and files[-1].start + files[-1].size > error.offset:
-            files.pop()
-    return files

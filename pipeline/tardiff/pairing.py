@@ -5,14 +5,19 @@ Rule 1. No more is read than the question needs. A new file is compared with the
         files only when a pair must be confirmed; all old ones when some new file is still without a source, or a long
         one shares little with its source.
 Rule 2. Pairs come in the order of the tar, whatever the order in which the pool answered.
+Rule 3. Nothing is asked twice. The deltas that make one tar, or are made from one tree, share the list of its files and
+        their fingerprints, also while they are made at the same time. A source that is identical to a new file has the
+        fingerprints of that one: most of an old tree is what other old trees hold, too.
 """
 
 import hashlib
 import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from operator import eq
+from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -21,7 +26,8 @@ from . import regions
 from .arrays import ByteArray
 from .pool import Pool
 from .sections import SAMPLES, SectionIndex, section_size
-from .sources import TRUSTED_SIZE, ContentIndex, DigestIndex, NameIndex, Sketch, shared, sketch
+from .sources import TRUSTED_SIZE, ContentIndex, DigestIndex, Fingerprints, Known, NameIndex, Sketch, shared, sketch
+from .tar import Kind, TarError, TarReader, names_of
 from .tree import Source, SourceTree
 from .windows import sampled, sampling
 
@@ -49,11 +55,26 @@ class Pair:
 
 
 class NewTar:
-    """The new tar, of which only what is asked for is mapped or held. Usable from any thread while `stream` is open."""
+    """The new tar, of which only what is asked for is mapped or held, and what all deltas that make it share.
+
+    `path` is its file, `files` are its regular files. Usable from any thread; the file is open for as long as this
+    object lives.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._descriptor = stream.fileno()
+        """The tar in a file that was just opened, by its name. `stream` is not needed afterwards."""
+        self.path = Path(stream.name)
+        self.files = tuple(_regular_files(TarReader(stream)))
+        self.fingerprints: Fingerprints[NewFile] = Fingerprints()
+        self._descriptor = os.dup(stream.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
         self.size = os.fstat(self._descriptor).st_size
+
+    @classmethod
+    def at(cls, path: Path) -> "NewTar":
+        """The tar in the file `path`."""
+        with path.open("rb") as stream:
+            return cls(stream)
 
     def bytes_of(self, file: NewFile) -> ByteArray:
         """The content of `file`."""
@@ -82,14 +103,17 @@ class Pairing:
         self._pool = pool
         self._sources = [source for source in tree.sources if source.size >= _WORTH_OPENING]
         self._names = NameIndex(self._sources)
+        self._twins: dict[Source, NewFile] = {}  # identical to the source
 
-    def pairs(self, files: Sequence[NewFile]) -> list[Pair]:
+    def pairs(self) -> list[Pair]:
         """The pairs that were found. A file in none of them has no source."""
         if not self._sources:
             return []
-        worthy = [file for file in files if file.size >= _WORTH_OPENING]
+        worthy = [file for file in self._new.files if file.size >= _WORTH_OPENING]
         unchanged = self._unchanged(worthy)
+        self._twins.update((pair.source, pair.file) for pair in unchanged)
         moved = self._moved(_without(worthy, unchanged))
+        self._twins.update((pair.source, pair.file) for pair in moved)
         changed = _without(worthy, unchanged, moved)
         sketches: dict[NewFile, Sketch] = {}
         named, settled = self._named(changed, sketches)
@@ -114,8 +138,8 @@ class Pairing:
         sizes = {source.size for source in self._sources}.intersection(file.size for file in files)
         files = [file for file in files if file.size in sizes]
         sources = [source for source in self._sources if source.size in sizes]
-        index = DigestIndex(sources, self._each(sources, lambda source: _digest(self._tree.pieces(source))))
-        digests = self._each(files, lambda file: _digest(self._new.pieces(file.start, file.start + file.size)))
+        index = DigestIndex(sources, self._of_sources(sources, self._old_digests, self._new_digests))
+        digests = self._new_digests(files)
         found = ((file, index.identical(file.path, digest)) for file, digest in zip(files, digests, strict=True))
         return [Pair(file=file, source=source, is_identical=True) for file, source in found if source is not None]
 
@@ -133,7 +157,7 @@ class Pairing:
         doubted = [pair for pair in pairs if min(pair.source.size, pair.file.size) >= TRUSTED_SIZE]
         self._sketch([pair.file for pair in doubted], sketches)
         sources = list(dict.fromkeys(pair.source for pair in doubted))
-        old = dict(zip(sources, self._sketches(sources), strict=True))
+        old = dict(zip(sources, self._of_sources(sources, self._old_sketches, self._new_sketches), strict=True))
         shares = {pair.file: shared(old[pair.source], sketches[pair.file]) for pair in doubted}
         settled = {file for file, share in shares.items() if share >= _MOST}
         return [pair for pair in pairs if shares.get(pair.file, 1.0) > 0.0], settled
@@ -142,7 +166,7 @@ class Pairing:
         self._sketch([file for file in files if file not in sketches], sketches)
         if not any(len(sketches[file]) for file in files):
             return []
-        index = ContentIndex(self._sources, self._sketches(self._sources))
+        index = ContentIndex(self._sources, self._of_sources(self._sources, self._old_sketches, self._new_sketches))
         found = ((file, index.similar(sketches[file])) for file in files)
         return [Pair(file=file, source=source, is_identical=False) for file, source in found if source is not None]
 
@@ -175,20 +199,55 @@ class Pairing:
         }
 
     def _sketch(self, files: Sequence[NewFile], sketches: dict[NewFile, Sketch]) -> None:
-        made = self._each(files, lambda file: sketch(self._new.bytes_of(file)))
-        sketches.update(zip(files, made, strict=True))
+        sketches.update(zip(files, self._new_sketches(files), strict=True))
 
-    def _sketches(self, sources: Sequence[Source]) -> list[Sketch]:
-        return self._each(sources, lambda source: sketch(bytes_of(self._tree, source)))
+    def _of_sources(
+        self,
+        sources: Sequence[Source],
+        ask_old: Callable[[Sequence[Source]], list[R]],
+        ask_new: Callable[[Sequence[NewFile]], list[R]],
+    ) -> list[R]:
+        """What there is to know of each of `sources`, by their twins where they have one."""
+        single = [source for source in sources if source not in self._twins]
+        paired = [source for source in sources if source in self._twins]
+        found = dict(zip(single, ask_old(single), strict=True))
+        found.update(zip(paired, ask_new([self._twins[source] for source in paired]), strict=True))
+        return [found[source] for source in sources]
+
+    def _old_digests(self, sources: Sequence[Source]) -> list[bytes]:
+        return self._once(sources, self._tree.fingerprints.digests, lambda source: _digest(self._tree.pieces(source)))
+
+    def _new_digests(self, files: Sequence[NewFile]) -> list[bytes]:
+        return self._once(
+            files,
+            self._new.fingerprints.digests,
+            lambda file: _digest(self._new.pieces(file.start, file.start + file.size)),
+        )
+
+    def _old_sketches(self, sources: Sequence[Source]) -> list[Sketch]:
+        return self._once(
+            sources, self._tree.fingerprints.sketches, lambda source: sketch(bytes_of(self._tree, source))
+        )
+
+    def _new_sketches(self, files: Sequence[NewFile]) -> list[Sketch]:
+        return self._once(files, self._new.fingerprints.sketches, lambda file: sketch(self._new.bytes_of(file)))
+
+    def _once(self, items: Sequence[T], known: Known[T, R], function: Callable[[T], R]) -> list[R]:
+        """`function` of each item, called for those of which it is not `known`."""
+        return known.of(items, lambda unknown: self._tasks(unknown, function))
 
     def _each(self, items: Sequence[T], function: Callable[[T], R]) -> list[R]:
-        """`function` of each item, small ones together in one task."""
-        futures = [
-            self._pool.submit(_BATCH, lambda batch: [function(item) for item in batch], batch)
-            for batch in _batches(items)
-        ]
+        """`function` of each item."""
+        futures = [future for _, future in self._tasks(items, function)]
         wait(futures)
         return [result for future in futures for result in future.result()]
+
+    def _tasks(self, items: Sequence[T], function: Callable[[T], R]) -> list[tuple[Sequence[T], Future[list[R]]]]:
+        """Begin `function` of each item, small ones together in one task."""
+        return [
+            (batch, self._pool.submit(_BATCH, lambda batch: [function(item) for item in batch], batch))
+            for batch in _batches(items)
+        ]
 
     def _same(self, file: NewFile) -> Source | None:
         source = self._names.at(file.path)
@@ -196,6 +255,21 @@ class Pairing:
             return None
         new = self._new.pieces(file.start, file.start + file.size)
         return source if all(map(eq, self._tree.pieces(source), new)) else None
+
+
+def _regular_files(reader: TarReader) -> list[NewFile]:
+    """The regular files up to the first entry that cannot be read."""
+    files = []
+    try:
+        for entry in reader:
+            if entry.kind is Kind.FILE and entry.size:
+                file = NewFile(path=b"/".join(names_of(entry.path)), start=entry.data, size=entry.size)
+                files.append(file)
+    except TarError as error:
+        # the layer is made bit for bit whatever it is; a file that the end of the stream cut off is none
+        while files and files[-1].start + files[-1].size > error.offset:
+            files.pop()
+    return files
 
 
 def _without(files: Sequence[NewFile], *pairs: Sequence[Pair]) -> list[NewFile]:
