@@ -39,8 +39,8 @@ _ONE_PASS = {
     "hash_log": 18,
     "search_log": 6,
 }
-_FAR = {"ldm_min_match": 32, "ldm_hash_log": 20}  # what tables are too small for; half the loss of the library's choice
-_DENSEST = 3  # one place in eight is looked up, or fewer in a larger window
+_FAR_MATCH = 32  # bytes, of what tables are too small for; half the loss of the library's choice
+_DENSEST, _LARGEST_FAR_LOG = 3, 20  # one place in eight is looked up, or fewer in a larger window
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_RESERVED_FLAGS = 0xE0  # RFC 1952, 2.3.1.2: to be refused, which the library does not
 _BZIP2_MAGIC = b"BZh"
@@ -165,7 +165,8 @@ def zstd_memory(strength: Strength, size_bound: int) -> int:
     # libzstd cannot estimate long-distance matching: its table has at most as many entries of eight bytes as we say
     parameters = _parameters(strength, size_bound, estimating=True)
     window = 1 << parameters.window_log
-    one = parameters.estimated_compression_context_size() + (8 << _FAR["ldm_hash_log"]) + 4 * _PIECE
+    far = 8 << parameters.window_log - _far_rate_log(parameters.window_log)
+    one = parameters.estimated_compression_context_size() + far + 4 * _PIECE
     return 2 * one + 2 * window + size_bound if size_bound >= _WORTH_THREADS else one + window
 
 
@@ -181,7 +182,8 @@ def _parameters(
         **(_ONE_PASS if strength.one_pass else {}),
     }
     # only a strategy that prices its choices knows when a far match is not worth its offset
-    far = {**_FAR, "ldm_hash_rate_log": max(_DENSEST, window_log - _FAR["ldm_hash_log"])}
+    rate_log = _far_rate_log(window_log)
+    far = {"ldm_min_match": _FAR_MATCH, "ldm_hash_rate_log": rate_log, "ldm_hash_log": window_log - rate_log}
     return zstandard.ZstdCompressionParameters.from_level(
         strength.level,
         source_size=max(1, size_bound),
@@ -196,6 +198,11 @@ def _parameters(
         **search,
         **(far if level.strategy >= zstandard.STRATEGY_BTOPT else {}),
     )
+
+
+def _far_rate_log(window_log: int) -> int:
+    """Of how many places the far ones are looked up, one in two to the power of this: the table has room for those."""
+    return max(_DENSEST, window_log - _LARGEST_FAR_LOG)
 
 
 class _Input:
