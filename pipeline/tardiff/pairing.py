@@ -24,9 +24,10 @@ import numpy as np
 
 from . import regions
 from .arrays import ByteArray
+from .fingerprints import Fingerprints, Known
 from .pool import Pool
 from .sections import SAMPLES, SectionIndex, section_size
-from .sources import TRUSTED_SIZE, ContentIndex, DigestIndex, Fingerprints, Known, NameIndex, Sketch, shared, sketch
+from .sources import TRUSTED_SIZE, ContentIndex, DigestIndex, NameIndex, Sketch, shared, sketch
 from .tar import Kind, TarError, TarReader, names_of
 from .tree import Source, SourceTree
 from .windows import sampled, sampling

@@ -7,15 +7,11 @@ Rule 3. Then content: the file that shares most of the sampled byte windows.
 Rule 4. Files that share no windows are unrelated, whatever their names: they are not given to a matcher. A long file
         that shares less than most with one source may have several (`sections`).
 Rule 5. The work is n log n in the number of files, and the choice does not depend on the order of anything but paths.
-Rule 6. What rules 1 and 4 compare of a file, its fingerprints, are taken when first asked for, and once for all deltas.
 """
 
 import re
-import threading
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import Future, wait
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +19,6 @@ from numpy.typing import NDArray
 from .arrays import ByteArray
 from .replay import Source
 from .windows import sampled_pieces
-
-F = TypeVar("F", bound=Hashable)
-R = TypeVar("R")
-
-Batches = Iterable[tuple[Sequence[F], Future[list[R]]]]
-"""Tasks, each with the files of which it finds something: its result has one value for each of them, in order."""
 
 Sketch = NDArray[np.uint64]
 """Ascending distinct hashes of the sampled windows of a file, one in 64 on average: at most the 256 smallest."""
@@ -70,47 +60,6 @@ def shared(old: Sketch, new: Sketch) -> float:
     if ends:
         old, new = old[old <= min(ends)], new[new <= min(ends)]
     return len(np.intersect1d(old, new, assume_unique=True)) / len(new) if len(new) else 0.0
-
-
-class Known(Generic[F, R]):
-    """What was found of files, each by the first who asked for it. Usable from any thread that is no task of a pool."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._found: dict[F, tuple[Future[list[R]], int]] = {}
-
-    def of(self, files: Sequence[F], find: Callable[[Sequence[F]], Batches[F, R]]) -> list[R]:
-        """What is found of each of `files`. Tasks that `find` it are begun for those alone that nobody has begun, or of
-        which the task failed or was cancelled; tasks that others have begun are waited for as well.
-
-        Raises what the tasks raise.
-        """
-        with self._lock:
-            for batch, future in find([file for file in files if not self._is_known(file)]):
-                self._found.update((file, (future, number)) for number, file in enumerate(batch))
-            found = [self._found[file] for file in files]
-        wait({future for future, _ in found})
-        return [future.result()[number] for future, number in found]
-
-    def _is_known(self, file: F) -> bool:
-        if file not in self._found:
-            return False
-        future, _ = self._found[file]
-        return not future.done() or not (future.cancelled() or future.exception())
-
-
-class Fingerprints(Generic[F]):
-    """Digests and sketches of the files of one tree or tar, kept for all deltas between it and others.
-
-    A digest takes 32 bytes, a sketch an eighth of its file and 2 KiB at most, and each of them about 200 bytes more: in
-    all 7 MiB for a layer of Debian with 6,000 files. The windows that `sections` asks for are not kept. They would take
-    up to 16 MiB for a tree, and for a tar that is made from a much smaller one a quarter of its size; taking them anew
-    is one or two hundredths of a delta's time.
-    """
-
-    def __init__(self) -> None:
-        self.digests: Known[F, bytes] = Known()
-        self.sketches: Known[F, Sketch] = Known()
 
 
 class DigestIndex:

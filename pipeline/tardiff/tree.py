@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from . import regions
+from .fingerprints import Fingerprints
 from .replay import MAX_NODES, ExtractError, Replay, Source
-from .sources import Fingerprints
 from .tar import TarReader
 
 __all__ = ["MAX_NODES", "ExtractError", "Source", "SourceTree", "extract"]

@@ -13,9 +13,10 @@ import pytest
 from pipeline.tardiff import pairing
 from pipeline.tardiff.arrays import ByteArray
 from pipeline.tardiff.encoder import encode
+from pipeline.tardiff.fingerprints import Known
 from pipeline.tardiff.pairing import NewTar
 from pipeline.tardiff.pool import Pool
-from pipeline.tardiff.sources import Known, Sketch, sketch
+from pipeline.tardiff.sources import Sketch, sketch
 from pipeline.tardiff.tree import SourceTree
 from tests.tars import file, tar
 
