@@ -34,10 +34,9 @@ MOST_OLD = 2 * BLOCK
 """In no block is more, bytes."""
 CONTEXT = 256
 """Bytes of what is known that a matcher sees: from there it goes on into a table in which every entry has changed."""
-DIVIDING_MEMORY = 80 << 20
-"""What `blocks` allocates at most, bytes: a few arrays of as many numbers as there are samples (of noise, 68 MiB)."""
 
-_LITTLE_OLD = 1 << 20  # bytes: with fewer choosing takes as long as matching
+_SMALL = 1 << 19  # bytes: dividing less takes as long as matching
+_DIVIDING_MEMORY = 80 << 20  # a few arrays of as many numbers as there are samples: of noise, 68 MiB
 _CELLS_IN_CHUNK = 16
 _SAMPLES_IN_CHUNK = 1024
 _MIN_VOTES = 8  # in a chunk, unless none has so many
@@ -64,7 +63,12 @@ class Block:
 
 def is_small(old: int, new: int) -> bool:
     """Whether files of these sizes are one block, whatever they hold."""
-    return new <= BLOCK and old <= _most_old(new)
+    return new <= _SMALL and old <= _most_old(new)
+
+
+def dividing_memory(old: int, new: int) -> int:
+    """What `blocks` allocates at most for files of these sizes, bytes."""
+    return min(_DIVIDING_MEMORY, (4 << 20) + old + new)
 
 
 def blocks(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]:
@@ -83,7 +87,7 @@ def blocks(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]
 
 def _most_old(new: int) -> int:
     """How many bytes of old are matched with so many of new, unless more are expected."""
-    return max(_LITTLE_OLD, 2 * new)
+    return 2 * max(new, _SMALL)
 
 
 def _divided(known: CoverArray, size: int) -> Iterator[tuple[Range, ...]]:

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from .arrays import ByteArray
-from .blocks import DIVIDING_MEMORY, Block, is_small
+from .blocks import Block, dividing_memory, is_small
 from .cover import divided, match, whole
 from .matchers import NO_COVER, CoverArray, Matcher
 from .pairing import NewTar, Pair, bytes_of
@@ -98,7 +98,7 @@ class _Matching:
             return _Found(pair)
         if max(old, new) <= _TINY:
             return _FoundAtOnce(pair, self)
-        memory = self._memory(old, new) if is_small(old, new) else DIVIDING_MEMORY
+        memory = self._memory(old, new) if is_small(old, new) else dividing_memory(old, new)
         return _FoundInParts(pair, self, self._pool.submit(memory, self._divide, pair))
 
     def contents(self, pair: Pair) -> tuple[ByteArray, ByteArray]:

@@ -1,12 +1,14 @@
 """Large files in blocks: what is known, and where the rest comes from."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.tardiff.arrays import ByteArray
-from pipeline.tardiff.blocks import BLOCK, MOST_OLD, Block, blocks, is_small
+from pipeline.tardiff.blocks import BLOCK, MOST_OLD, Block, blocks, dividing_memory, is_small
 from pipeline.tardiff.ranges import Ranges
 
 CHUNK = 1 << 16
@@ -36,7 +38,7 @@ def divided(old: ByteArray, new: ByteArray) -> list[Block]:
 
 
 def test_small_files_are_one_block_with_all_of_old() -> None:
-    assert is_small(MOST_OLD, BLOCK)
+    assert is_small(1000, 5000)
     (block,) = divided(noise(1, 1000), noise(2, 5000))
     assert block == Block(new=Ranges(((0, 5000),)), old=Ranges(((0, 1000),)))
 
@@ -118,6 +120,23 @@ def test_a_file_that_holds_everything_twice_is_still_found() -> None:
     for block in divided(old, half[: 2 * BLOCK - 10]):
         ((start, stop),) = block.new.ranges
         assert holds(block.old, start, stop)
+
+
+def test_a_small_file_is_not_matched_with_all_of_a_large_source() -> None:
+    old = noise(1, MOST_OLD)
+    (block,) = divided(old, rebuilt(old[3 * MIB : 3 * MIB + 100_000]))
+    assert holds(block.old, 3 * MIB, 3 * MIB + 100_000)
+    assert block.old.size <= MIB
+
+
+@pytest.mark.parametrize("size", [MIB, 16 * MIB, 65 * MIB])
+def test_dividing_takes_no_more_memory_than_was_said(size: int) -> None:
+    old, new = noise(1, size), noise(2, size)
+    tracemalloc.start()
+    blocks(old, new)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= dividing_memory(size, size)
 
 
 def test_no_block_has_more_of_old_than_allowed() -> None:
