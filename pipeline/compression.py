@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 import zstandard
-from isal import isal_zlib
 
 from .errors import DeltapressError
 
@@ -275,6 +274,8 @@ class _Pieces(io.RawIOBase):
 
 
 def _gzip_pieces(source: _Input) -> Iterator[bytes]:
+    from isal import isal_zlib  # here, because `patch` should start quickly and reads zstd alone; so with the others
+
     while True:
         if int.from_bytes(source.peek(4)[3:]) & _GZIP_RESERVED_FLAGS:
             raise CompressionError("gzip", "is damaged (reserved flags are set)")
@@ -301,7 +302,7 @@ def _gzip_pieces(source: _Input) -> Iterator[bytes]:
 
 
 def _bzip2_pieces(source: _Input) -> Iterator[bytes]:
-    import bz2  # rare in layers, and `patch` should start quickly; so with lzma
+    import bz2
 
     while head := source.peek(3):
         if head != _BZIP2_MAGIC:

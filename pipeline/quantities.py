@@ -8,7 +8,7 @@ from .errors import DeltapressError, ExitCode
 if TYPE_CHECKING:
     from datetime import timedelta
 
-_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([kKMGT]?i?B)", re.ASCII)
+_SIZE: Final = r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([kKMGT]?i?B)"  # not compiled yet: most runs read none
 _FACTORS: Final = {
     "B": 1,
     "kB": 10**3,
@@ -21,7 +21,7 @@ _FACTORS: Final = {
     "TiB": 1 << 40,
 }
 
-_DURATION: Final = re.compile(r"(\d{1,9}) ?([smhdw])", re.ASCII)
+_DURATION: Final = r"([0-9]{1,9}) ?([smhdw])"
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LONGEST: Final = 36500 * 86400  # a century: further values are typing errors, and overflow dates
 
@@ -42,7 +42,7 @@ def parse_size(text: str) -> int:
     Raises:
         QuantityError: for anything else, and for less than one byte.
     """
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text)
     if match is None or match[2] not in _FACTORS or (size := int(float(match[1]) * _FACTORS[match[2]])) < 1:
         raise QuantityError(text, 'a size such as "8GiB" or "500MB"')
     return size
@@ -56,7 +56,7 @@ def parse_duration(text: str) -> "timedelta":
     """
     from datetime import timedelta  # here, because who only reads sizes (`patch`) should not wait for it
 
-    match = _DURATION.fullmatch(text)
+    match = re.fullmatch(_DURATION, text)
     if match is None or int(match[1]) > _LONGEST // (unit := _UNITS[match[2]]):
         raise QuantityError(text, 'a duration such as "7d", "36h" or "0s", of at most 36500 days,')
     return timedelta(seconds=int(match[1]) * unit)

@@ -6,6 +6,7 @@ Rule 3. Whatever ends a run early unwinds the stack, so that locks and temporary
 """
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -38,11 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: for --help, --version and wrong usage, as argparse does.
     """
+    is_process = argv is None
     if argv is None:
         argv = sys.argv[1:]
     # of numpy's linear algebra nothing is used, and its threads take as long to start as all of numpy to load
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    arguments = _parser(_commands(argv)).parse_args(argv)
+    commands = _commands(argv)
+    if is_process:
+        gc.freeze()  # what is loaded stays: no search for garbage need go through it, the one at the end included
+    arguments = _parser(commands).parse_args(argv)
     console = Console(verbose=arguments.verbose)
     try:
         with _signals_interrupt():

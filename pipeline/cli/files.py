@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _WAIT = 500  # milliseconds
+_UNSENT = 2 << 20  # bytes that are written before the disk is told to begin with them
 
 
 class InputFileError(DeltapressError):
@@ -74,7 +75,7 @@ def whole_output(path: str, console: Console) -> Iterator[Writable]:
         with _translated(path):
             file = part.open("xb")
         with file:
-            yield _Output(file, path)
+            yield _Output(file, path, is_kept=True)
             with _translated(path):
                 file.flush()
                 os.fsync(file.fileno())
@@ -85,12 +86,20 @@ def whole_output(path: str, console: Console) -> Iterator[Writable]:
 
 
 class _Output:
-    def __init__(self, file: BinaryIO, path: str) -> None:
-        self._file, self._path = file, path
+    """`is_kept` tells that what is written must reach the disk: that begins at once, not with the fsync at the end."""
+
+    def __init__(self, file: BinaryIO, path: str, *, is_kept: bool = False) -> None:
+        self._file, self._path, self._is_kept = file, path, is_kept
+        self._size = self._sent = 0
 
     def write(self, data: bytes, /) -> None:
         with _translated(self._path):
             self._file.write(data)
+            self._size += len(data)
+            if self._is_kept and self._size - self._sent >= _UNSENT:
+                # Linux starts to write such a range, and keeps in memory what is still under way
+                os.posix_fadvise(self._file.fileno(), self._sent, self._size - self._sent, os.POSIX_FADV_DONTNEED)
+                self._sent = self._size
 
 
 @contextmanager

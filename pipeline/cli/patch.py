@@ -33,7 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--expect", type=checked(_diff_id), metavar="DIGEST", help="write nothing if the new layer is another one"
     )
     parser.add_argument(
-        "--max-size", type=checked(parse_size), default="64GiB", metavar="SIZE", help="of OUT (default: 64GiB)"
+        "--max-size", type=checked(parse_size), default=64 << 30, metavar="SIZE", help="of OUT (default: 64GiB)"
     )
     parser.set_defaults(run=run)
 

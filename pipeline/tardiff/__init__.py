@@ -13,7 +13,7 @@ Rule 4. Nothing of `pipeline` is imported but `errors` and `compression`.
     replay      the rules of that, entry by entry               matchers/   what two files share, a library a file
     encoder     new tar + tree -> delta                         cover       what a matcher answered, checked
     decoder     delta + tree -> tar                             outline     a few numbers that tell related layers
-    sums        what AddData adds, with numpy or without        fingerprints of files, taken once for all deltas
+    sums        what AddData adds                               fingerprints of files, taken once for all deltas
 
 numpy is used wherever bytes are compared or hashed by the million: it is the arithmetic of this package and not a
 service behind a door.

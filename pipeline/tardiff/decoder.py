@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..compression import Writable, zstd_frame
 from .format import MAGIC, MAX_PART, DeltaError, MalformedDeltaError, Op, normalised, operations
-from .sums import Adder
+from .sums import sum_of
 
 if TYPE_CHECKING:
     from .tree import SourceTree
@@ -37,6 +37,7 @@ _SMALL = 1 << 10
 _BLOCK_BITS = 13
 _BLOCK = 1 << _BLOCK_BITS
 _GAP = 1 << 12  # that is rather left out of a sum than added to
+_ZEROS = bytes(_GAP)
 _MAX_BLOCKS = 1 << 12  # 32 MiB
 _MAX_POSITION = (1 << 63) - 1
 _IDLE = 4 << 20  # bytes of operations that may come before any output
@@ -108,21 +109,21 @@ def _working(pieces: Iterator[bytes], output: "_Output") -> Iterator[bytes]:
 class _Output:
     """Puts the output together, piece by piece.
 
-    `_old` holds the piece before the addition, and `_difference` what is added to it: Data and what comes from the
-    source are laid into the one, AddData into the other, which is zero elsewhere. Copy and AddData both go on
-    in the source where the last one stopped, so that it is read only when something else comes in between.
+    `_parts` hold the piece before the addition, and `_added` what is added to its later parts: Data and what comes from
+    the source become the one, AddData becomes the other, with zeros for what lies in between. Copy and AddData both go
+    on in the source where the last one stopped, so that it is read only when something else comes in between.
     """
 
     def __init__(self, source: "_Sources", out: Writable, expected: int | None) -> None:
         self._source = source
         self._out = out
         self._expected = expected
-        self._add = Adder()
-        self._old = bytearray(_PIECE)
-        self._difference = bytearray(_PIECE)
+        self._parts: list[bytes] = []
+        self._added: list[bytes] = []
         self._filled = 0  # bytes of the piece that are decided
-        self._read = 0  # those of them that are in `_old`; the others are yet to come from the source
-        self._first_added = self._last_added = 0  # the part of `_difference` that is not zero
+        self._read = 0  # those of them that are in `_parts`; the others are yet to come from the source
+        self._first_part = 0  # which `_added` begins with
+        self._last_added = 0  # where it ends in the piece
         self.size = 0
 
     def copy(self, size: int) -> None:
@@ -137,17 +138,21 @@ class _Output:
 
     def add(self, size: int, difference: bytes) -> None:
         """The next `size` bytes of the source plus `difference`, at most one piece."""
-        start = self._filled
-        if start + size > _PIECE:
+        if not size:  # however often that comes, it takes no memory
+            return
+        if self._filled + size > _PIECE:
             self._flush()
-            start = 0
-        elif self._last_added and start - self._last_added > _GAP:
-            self._sum()
-        self._filled = end = start + size
-        self._difference[start:end] = difference
-        if not self._last_added:
-            self._first_added = start
-        self._last_added = end
+        if self._added:
+            gap = self._filled - self._last_added
+            if gap > _GAP:
+                self._sum()
+            elif gap:
+                self._added.append(_ZEROS[:gap])
+        if not self._added:
+            self.read_source()
+            self._first_part = len(self._parts)
+        self._added.append(difference)
+        self._filled = self._last_added = self._filled + size
 
     def data(self, size: int, data: bytes) -> None:
         """`size` bytes as they are, at most one piece."""
@@ -155,16 +160,15 @@ class _Output:
             self._flush()
         elif self._read < self._filled:
             self.read_source()
-        start = self._filled
-        self._filled = self._read = end = start + size
-        self._old[start:end] = data
+        if size:  # as above
+            self._parts.append(data)
+            self._filled = self._read = self._filled + size
 
     def read_source(self) -> None:
         """Read what is outstanding: the source or its position is about to change."""
         size = self._filled - self._read
         if size:
-            old = self._source.read_small(size) if size <= _SMALL else self._source.read_all(size)
-            self._old[self._read : self._filled] = old
+            self._parts.append(self._source.read_small(size) if size <= _SMALL else self._source.read_all(size))
             self._read = self._filled
 
     def finish(self) -> None:
@@ -176,16 +180,17 @@ class _Output:
         self._claim(self._filled)
         self._sum()
         if self._filled:
-            self._write(bytes(self._old[: self._filled]))
+            self._write(b"".join(self._parts))
+        self._parts.clear()
         self._filled = self._read = 0
 
     def _sum(self) -> None:
         self.read_source()
-        first, last = self._first_added, self._last_added
-        if last:
-            self._old[first:last] = self._add(self._old[first:last], self._difference[first:last])
-            self._difference[first:last] = bytes(last - first)
-            self._first_added = self._last_added = 0
+        if self._added:
+            difference, old = b"".join(self._added), b"".join(self._parts[self._first_part :])
+            size = len(difference)
+            self._parts[self._first_part :] = [sum_of(old[:size], difference), old[size:]]
+            self._added.clear()
 
     def _copy(self, size: int) -> None:
         while size:

@@ -1,7 +1,7 @@
 """Deltas of arbitrary operations: applied as by the simplest decoder that one can write, or refused like there."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.tardiff import sums
 from pipeline.tardiff.decoder import DeltaError, apply
+from pipeline.tardiff.sums import sum_of
 from pipeline.tardiff.tree import SourceTree, extract
 from tests import tars
 from tests.tardiff.lab import lay_out
@@ -70,14 +70,6 @@ def sources(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return root / "files"
 
 
-@pytest.fixture(scope="module", params=[0, 1 << 30], ids=["numpy", "numbers"])
-def way_of_adding(request: pytest.FixtureRequest) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sums, "WITHOUT_NUMPY", request.param)
-        yield
-
-
-@pytest.mark.usefixtures("way_of_adding")
 @given(operations=STREAMS)
 @settings(deadline=None, max_examples=150)
 def test_a_delta_is_applied_as_by_a_simple_decoder(sources: Path | SourceTree, operations: list[Operation]) -> None:
@@ -92,7 +84,6 @@ def test_a_delta_is_applied_as_by_a_simple_decoder(sources: Path | SourceTree, o
         assert out.getvalue() == expected
 
 
-@pytest.mark.usefixtures("way_of_adding")
 @given(seed=st.integers(0, 1 << 32), longest=st.sampled_from([3, 30, 3000]))
 @settings(deadline=None, max_examples=30)
 def test_thousands_of_small_operations_are_applied_too(sources: Path | SourceTree, seed: int, longest: int) -> None:
@@ -115,10 +106,6 @@ def test_thousands_of_small_operations_are_applied_too(sources: Path | SourceTre
 
 
 @given(st.binary(max_size=300), st.randoms(use_true_random=False))
-def test_both_ways_of_adding_agree(first: bytes, random: Random) -> None:
+def test_sums_are_those_of_each_byte(first: bytes, random: Random) -> None:
     second = random.randbytes(len(first))
-    expected = bytes((a + b) & 0xFF for a, b in zip(first, second, strict=True))
-    adder = sums.Adder()
-    assert adder(bytearray(first), bytearray(second)) == expected
-    adder.slow_bytes_left = 0
-    assert adder(bytearray(first), bytearray(second)) == expected
+    assert sum_of(first, second) == bytes((a + b) & 0xFF for a, b in zip(first, second, strict=True))

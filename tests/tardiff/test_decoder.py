@@ -2,6 +2,7 @@
 
 import io
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def test_a_bomb_is_stopped_by_the_expected_size(sources: Path) -> None:
     assert len(out.getvalue()) <= 1 << 20
 
 
-@pytest.mark.parametrize("idle", [op(COPY, 0), data(b""), op(SEEK, 1)], ids=["copy", "data", "seek"])
+@pytest.mark.parametrize("idle", [op(COPY, 0), data(b""), op(SEEK, 1), op(ADD, 0)], ids=["copy", "data", "seek", "add"])
 def test_operations_that_make_nothing_are_not_run_for_ever(sources: Path, idle: bytes) -> None:
     bomb = io.BytesIO(MAGIC)
     bomb.seek(0, io.SEEK_END)
@@ -142,6 +143,16 @@ def test_operations_that_make_nothing_are_not_run_for_ever(sources: Path, idle: 
     bomb.seek(0)
     with pytest.raises(MalformedDeltaError, match="make almost nothing, 0 bytes"):
         apply(bomb, sources, io.BytesIO(), expected_size=None)
+
+
+@pytest.mark.parametrize("idle", [data(b""), op(ADD, 0)], ids=["data", "add"])
+def test_operations_that_make_nothing_take_no_memory(sources: Path, idle: bytes) -> None:
+    made = io.BytesIO(delta(opened(b"f"), op(ADD, 1, b"a"), idle * 300_000))
+    tracemalloc.start()
+    apply(made, sources, io.BytesIO(), expected_size=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 << 20
 
 
 def test_operations_may_be_larger_than_what_they_make(sources: Path) -> None:
