@@ -180,6 +180,8 @@ def _parameters(
         "hash_log": min(level.hash_log, _LARGEST_HASH_LOG),
         **(_ONE_PASS if strength.one_pass else {}),
     }
+    # a tree that is deeper than the window only takes memory
+    search["chain_log"] = min(search["chain_log"], window_log + 1)
     # only a strategy that prices its choices knows when a far match is not worth its offset
     rate_log = _far_rate_log(window_log)
     far = {"ldm_min_match": _FAR_MATCH, "ldm_hash_rate_log": rate_log, "ldm_hash_log": window_log - rate_log}

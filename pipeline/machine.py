@@ -9,8 +9,8 @@ from typing import Final
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-_KEPT, _LARGE = 4 << 20, 1 << 20  # bytes that a heap may keep at its end, and of a block that is in none
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h of glibc
+_KEPT, _LARGE = 1 << 20, 1 << 20  # bytes that the heap may keep at its end, and of a block that is in none
 
 
 def usable_processors() -> int:
@@ -26,13 +26,14 @@ def usable_memory() -> int:
 def give_back_freed_memory() -> None:
     """Make large blocks return to the system as soon as they are freed, where the allocator can be told so.
 
-    The one of glibc keeps more and more of them for later: what one task has used would still count while the next
-    one uses its own.
+    The one of glibc keeps more and more of them for later, in a heap for each thread: what one task has used would
+    still count while the next one uses its own.
     """
     with suppress(AttributeError):  # it is another one
         set_option = ctypes.CDLL(None).mallopt
         set_option(_M_TRIM_THRESHOLD, _KEPT)
         set_option(_M_MMAP_THRESHOLD, _LARGE)
+        set_option(_M_ARENA_MAX, 1)
 
 
 def _cgroup_limits() -> Iterator[int]:

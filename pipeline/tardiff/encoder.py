@@ -20,7 +20,7 @@ from .pairing import NewTar, Pairing
 from .pool import Pool
 from .tree import SourceTree
 
-GENERATOR = "tardiff-9"
+GENERATOR = "tardiff-10"
 """Changes whenever the bytes made from the same input and options may change."""
 
 

@@ -70,6 +70,18 @@ def test_sparse_changes_are_tried_both_ways(tmp_path: Path, asked: list[object])
     assert asked.count(QUICK) == len(GAPS)
 
 
+def test_what_is_nearly_the_same_is_not_tried_twice(tmp_path: Path, asked: list[object]) -> None:
+    old = noise(10_000)
+    new = old.copy()
+    new[::200] += 1
+    with Pool(workers=2, memory=1 << 30) as pool, Drafts(GAPS, 1, tmp_path) as ways:
+        ways.literal(noise(1 << 20).tobytes())
+        ways.covered(b"f", old, new, [np.array([(0, 0, len(new))])])
+        _, writer = ways.finish(io.BytesIO(), trial=QUICK, final=STRONG, pool=pool)
+    assert (writer.added, writer.copied) == (10_000, 0)
+    assert QUICK not in asked
+
+
 def test_what_cannot_be_compressed_is_not_tried_hard(tmp_path: Path) -> None:
     content = (noise(3 << 20) % 216).tobytes()
     strong = ZstdFrameWriter(io.BytesIO(), strength=STRONG, size_bound=len(content))
