@@ -21,9 +21,9 @@ from pipeline.plan import DeltaJob
 from pipeline.progress import Silent
 from pipeline.proof import WrongLayerError, prove
 from pipeline.tardiff import pairing
-from pipeline.tardiff.arrays import ByteArray
 from pipeline.tardiff.encoder import GENERATOR, EncoderOptions
 from pipeline.tardiff.pool import Pool
+from pipeline.tardiff.regions import Bytes, Region, array_of
 from pipeline.tardiff.sources import Sketch, sketch
 from pipeline.tardiff.tar import TarReader
 from pipeline.targets.base import KeyMissingError
@@ -129,13 +129,12 @@ def test_each_layer_is_listed_hashed_and_sampled_once(
         asked["listed", b""] += 1
         return TarReader(stream)
 
-    def counting_digest(pieces: Iterator[bytes]) -> bytes:
-        content = b"".join(pieces)
-        asked["hashed", content] += 1
-        return hashing(iter([content]))
+    def counting_digest(region: Region) -> bytes:
+        asked["hashed", region.array().tobytes()] += 1
+        return hashing(region)
 
-    def counting_sketch(data: ByteArray) -> Sketch:
-        asked["sampled", data.tobytes()] += 1
+    def counting_sketch(data: Bytes) -> Sketch:
+        asked["sampled", array_of(data).tobytes()] += 1
         return sketch(data)
 
     monkeypatch.setattr(pairing, "TarReader", counting_reader)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import ByteArray, Flags, Places, common_prefix, common_suffix, equal_bytes
+from .arrays import Flags, Places
+from .equality import common_prefix, common_suffix, equal_bytes
 from .matchers import NO_COVER, CoverArray
+from .regions import Bytes
 from .windows import looked_up, sampled, sampling
 
 _SAMPLES = 1 << 20  # of each file at most, about
@@ -34,7 +36,7 @@ class Anchors:
     one_in: int
 
     @classmethod
-    def of(cls, old: ByteArray, new: ByteArray) -> "Anchors":
+    def of(cls, old: Bytes, new: Bytes) -> "Anchors":
         """The anchors of two files."""
         one_in = sampling(max(len(old), len(new)), _SAMPLES)
         places, hashes = sampled(old, one_in)
@@ -46,7 +48,7 @@ class Anchors:
         is_there, found = looked_up(hashes, wanted)
         return cls(old=places[found], new=anchored[is_there], is_unique=is_unique[found], one_in=one_in)
 
-    def stretches(self, old: ByteArray, new: ByteArray) -> CoverArray:
+    def stretches(self, old: Bytes, new: Bytes) -> CoverArray:
         """The known stretches, as a cover of `new` by `old`."""
         places, starts = self.old[self.is_unique], self.new[self.is_unique]
         if not len(starts):

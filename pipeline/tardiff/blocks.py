@@ -25,9 +25,10 @@ from itertools import pairwise
 import numpy as np
 
 from .anchors import Anchors
-from .arrays import ByteArray, Flags, Places
+from .arrays import Flags, Places
 from .matchers import NO_COVER, CoverArray
 from .ranges import Range, Ranges
+from .regions import Bytes
 
 BLOCK = 4 << 20
 MOST_OLD = 2 * BLOCK
@@ -71,7 +72,7 @@ def dividing_memory(old: int, new: int) -> int:
     return min(_DIVIDING_MEMORY, (4 << 20) + old + new)
 
 
-def blocks(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]:
+def blocks(old: Bytes, new: Bytes) -> tuple[CoverArray, Sequence[Block]]:
     """The known stretches of `new`, and the blocks of the rest; one with everything where both are small."""
     if is_small(len(old), len(new)):
         everything = Block(new=Ranges(((0, len(new)),)), old=Ranges(((0, len(old)),)))

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .arrays import ByteArray, common_prefix, common_suffix
 from .blocks import CONTEXT, Block, blocks
+from .equality import common_prefix, common_suffix
 from .matchers import NO_COVER, CoverArray, Matcher
+from .regions import Bytes
 
 _SMALLEST = 16  # fewer bytes than this cost less as they are than as operations
 _WORTH_CONTEXT = 1 << 12  # bytes that have changed: fewer are mostly text, and matched as well without
 
 
-def divided(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]]:
+def divided(old: Bytes, new: Bytes) -> tuple[CoverArray, Sequence[Block]]:
     """What `new` is known to share with `old`, and the blocks of the rest, which are to be matched."""
     prefix = common_prefix(old, new)
     suffix = common_suffix(old[prefix:], new[prefix:])
@@ -32,7 +33,7 @@ def divided(old: ByteArray, new: ByteArray) -> tuple[CoverArray, Sequence[Block]
     return known, [block.shifted(prefix) for block in found]
 
 
-def match(matcher: Matcher, old: ByteArray, new: ByteArray, block: Block) -> CoverArray:
+def match(matcher: Matcher, old: Bytes, new: Bytes, block: Block) -> CoverArray:
     """The cover of `block`, in places of `old` and `new`."""
     if min(block.new.size, block.old.size) < _SMALLEST:
         return NO_COVER
@@ -51,6 +52,16 @@ def whole(parts: Sequence[CoverArray]) -> CoverArray:
     joined = cover[firsts]
     joined[:, 2] = np.add.reduceat(cover[:, 2], firsts)
     return joined
+
+
+def clipped(cover: CoverArray, start: int, stop: int) -> CoverArray:
+    """What of `cover` lies in the range of new, relative to its start."""
+    first = int(np.searchsorted(cover[:, 1] + cover[:, 2], start, "right"))
+    last = int(np.searchsorted(cover[:, 1], stop, "left"))
+    cover = cover[first:last]
+    begins = np.maximum(cover[:, 1], start)
+    ends = np.minimum(cover[:, 1] + cover[:, 2], stop)
+    return np.stack((cover[:, 0] + begins - cover[:, 1], begins - start, ends - begins), axis=1)
 
 
 def checked(cover: CoverArray, old_size: int, new_size: int) -> CoverArray:

@@ -13,15 +13,14 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 from .arrays import ByteArray
 from .blocks import Block, dividing_memory, is_small
-from .cover import divided, match, whole
+from .cover import clipped, divided, match, whole
 from .matchers import NO_COVER, CoverArray, Matcher
-from .pairing import NewTar, Pair, bytes_of
+from .pairing import NewTar, Pair
 from .pool import Pool
 from .ranges import Range
+from .regions import Bytes, array_of
 from .tree import SourceTree
 
 Covers = Sequence[CoverArray]
@@ -29,6 +28,7 @@ Covers = Sequence[CoverArray]
 
 _AHEAD = 64  # pairs
 _TINY = 8 << 10  # bytes
+_PART = 4 << 20  # bytes of a new file, and what they are made from, that are mapped at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +101,11 @@ class _Matching:
         memory = self._memory(old, new) if is_small(old, new) else dividing_memory(old, new)
         return _FoundInParts(pair, self, self._pool.submit(memory, self._divide, pair))
 
-    def contents(self, pair: Pair) -> tuple[ByteArray, ByteArray]:
+    def contents(self, pair: Pair) -> tuple[Bytes, Bytes]:
         """Old and new."""
-        return bytes_of(self._sources, pair.source), self._tar.bytes_of(pair.file)
+        return self._sources.content(pair.source), self._tar.content(pair.file)
 
-    def covers(self, old: ByteArray, new: ByteArray) -> Covers:
+    def covers(self, old: Bytes, new: Bytes) -> Covers:
         """The covers of two small files."""
         known, blocks = divided(old, new)
         (block,) = blocks
@@ -127,17 +127,19 @@ class _Matching:
 
     def matches(self, pair: Pair, division: "_Division") -> Iterator[Match]:
         """The parts of `pair`, each as soon as it is known."""
+        old, new = self.contents(pair)
         for number, (start, stop) in enumerate(division.parts):
             covers = division.covers(number)
-            # mapped anew for each part: what was read stays in memory for as long as it is mapped
-            old, new = self.contents(pair)
-            shift = np.array((0, -start, 0))
-            yield Match(old=old, new=new[start:stop], covers=[cover + shift for cover in covers])
+            for at in range(start, stop, _PART):
+                end = min(at + _PART, stop)
+                yield Match(
+                    old=array_of(old), new=array_of(new[at:end]), covers=[clipped(cover, at, end) for cover in covers]
+                )
 
     def _match(self, pair: Pair, block: Block) -> Covers:
         return self._matched(*self.contents(pair), block)
 
-    def _matched(self, old: ByteArray, new: ByteArray, block: Block) -> Covers:
+    def _matched(self, old: Bytes, new: Bytes, block: Block) -> Covers:
         return [match(matcher, old, new, block) for matcher in self._matchers]
 
     def _memory(self, old: int, new: int) -> int:
@@ -169,7 +171,7 @@ class _FoundAtOnce(_Found):
 
     def matches(self) -> Matches:
         old, new = self._matching.contents(self.pair)
-        return [Match(old=old, new=new, covers=self._matching.covers(old, new))]
+        return [Match(old=array_of(old), new=array_of(new), covers=self._matching.covers(old, new))]
 
 
 class _FoundInParts(_Found):

@@ -20,12 +20,9 @@ from operator import eq
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-import numpy as np
-
-from . import regions
-from .arrays import ByteArray
 from .fingerprints import Fingerprints, Known
 from .pool import Pool
+from .regions import Bytes, Region, content_of
 from .sections import SAMPLES, SectionIndex, section_size
 from .sources import TRUSTED_SIZE, ContentIndex, DigestIndex, NameIndex, Sketch, shared, sketch
 from .tar import Kind, TarError, TarReader, names_of
@@ -77,22 +74,21 @@ class NewTar:
         with path.open("rb") as stream:
             return cls(stream)
 
-    def bytes_of(self, file: NewFile) -> ByteArray:
+    def region(self, file: NewFile) -> Region:
+        """Where the content of `file` lies."""
+        return Region(self._descriptor, file.start, file.size)
+
+    def content(self, file: NewFile) -> Bytes:
         """The content of `file`."""
-        return np.frombuffer(regions.content(self._descriptor, file.start, file.size), np.uint8)
+        return content_of(self.region(file))
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
         """The bytes of the range."""
-        return regions.pieces(self._descriptor, start, stop - start)
+        return Region(self._descriptor, start, stop - start).pieces()
 
 
 T = TypeVar("T", NewFile, Source)
 R = TypeVar("R")
-
-
-def bytes_of(tree: SourceTree, source: Source) -> ByteArray:
-    """The content of `source`."""
-    return np.frombuffer(tree.content(source), np.uint8)
 
 
 class Pairing:
@@ -180,11 +176,11 @@ class Pairing:
         files = [file for file in files if file.size >= 2 * least]
         if len(sources) < 2 or not files:
             return {}
-        hashes = self._each(sources, lambda source: sampled(bytes_of(self._tree, source), one_in)[1])
+        hashes = self._each(sources, lambda source: sampled(self._tree.content(source), one_in)[1])
         index = SectionIndex(sources, hashes, one_in)
         found = self._each(
             files,
-            lambda file: index.sections(*sampled(self._new.bytes_of(file), one_in), file.size, own=own.get(file)),
+            lambda file: index.sections(*sampled(self._new.content(file), one_in), file.size, own=own.get(file)),
         )
         return {
             file: [
@@ -216,22 +212,20 @@ class Pairing:
         return [found[source] for source in sources]
 
     def _old_digests(self, sources: Sequence[Source]) -> list[bytes]:
-        return self._once(sources, self._tree.fingerprints.digests, lambda source: _digest(self._tree.pieces(source)))
+        return self._once(sources, self._tree.fingerprints.digests, lambda source: _digest(self._tree.region(source)))
 
     def _new_digests(self, files: Sequence[NewFile]) -> list[bytes]:
         return self._once(
             files,
             self._new.fingerprints.digests,
-            lambda file: _digest(self._new.pieces(file.start, file.start + file.size)),
+            lambda file: _digest(self._new.region(file)),
         )
 
     def _old_sketches(self, sources: Sequence[Source]) -> list[Sketch]:
-        return self._once(
-            sources, self._tree.fingerprints.sketches, lambda source: sketch(bytes_of(self._tree, source))
-        )
+        return self._once(sources, self._tree.fingerprints.sketches, lambda source: sketch(self._tree.content(source)))
 
     def _new_sketches(self, files: Sequence[NewFile]) -> list[Sketch]:
-        return self._once(files, self._new.fingerprints.sketches, lambda file: sketch(self._new.bytes_of(file)))
+        return self._once(files, self._new.fingerprints.sketches, lambda file: sketch(self._new.content(file)))
 
     def _once(self, items: Sequence[T], known: Known[T, R], function: Callable[[T], R]) -> list[R]:
         """`function` of each item, called for those of which it is not `known`."""
@@ -254,8 +248,7 @@ class Pairing:
         source = self._names.at(file.path)
         if source is None or source.size != file.size:
             return None
-        new = self._new.pieces(file.start, file.start + file.size)
-        return source if all(map(eq, self._tree.pieces(source), new)) else None
+        return source if all(map(eq, self._tree.region(source).pieces(), self._new.region(file).pieces())) else None
 
 
 def _regular_files(reader: TarReader) -> list[NewFile]:
@@ -279,9 +272,9 @@ def _without(files: Sequence[NewFile], *pairs: Sequence[Pair]) -> list[NewFile]:
     return [file for file in files if file.start not in paired]
 
 
-def _digest(pieces: Iterator[bytes]) -> bytes:
+def _digest(region: Region) -> bytes:
     hasher = hashlib.sha256()
-    for piece in pieces:
+    for piece in region.pieces():
         hasher.update(piece)
     return hasher.digest()
 

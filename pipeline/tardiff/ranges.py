@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import ByteArray
 from .matchers import CoverArray
+from .regions import Bytes, array_of
 
 Range = tuple[int, int]
 """Where it starts and where it stops."""
@@ -31,9 +31,9 @@ class Ranges:
         """The same where `by` bytes stand before the file."""
         return Ranges(tuple((start + by, stop + by) for start, stop in self.ranges))
 
-    def joined(self, data: ByteArray) -> bytes:
+    def joined(self, data: Bytes) -> bytes:
         """Their content in `data`."""
-        return b"".join(data[start:stop].tobytes() for start, stop in self.ranges)
+        return b"".join(array_of(data[start:stop]).data for start, stop in self.ranges)
 
     def placed(self, cover: CoverArray, column: int) -> CoverArray:
         """`cover`, of which `column` (0: old, 1: new) counts in the joined content, with its places in the file: a row

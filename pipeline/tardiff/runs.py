@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import ByteArray
+from .cover import clipped
 from .format import Op, OpWriter
 from .matchers import CoverArray
 
@@ -47,19 +48,9 @@ def differences(old: ByteArray, new: ByteArray, cover: CoverArray) -> Iterator[D
     if len(new) <= PIECE:
         yield _differences(old, new, cover)
         return
-    stops = cover[:, 1] + cover[:, 2]
     for start in range(0, len(new), PIECE):
         stop = min(start + PIECE, len(new))
-        first = int(np.searchsorted(stops, start, "right"))
-        last = int(np.searchsorted(cover[:, 1], stop, "left"))
-        yield _differences(old, new[start:stop], _clipped(cover[first:last], start, stop))
-
-
-def _clipped(cover: CoverArray, start: int, stop: int) -> CoverArray:
-    """What of `cover` lies in the range of new, relative to its start."""
-    begins = np.maximum(cover[:, 1], start)
-    ends = np.minimum(cover[:, 1] + cover[:, 2], stop)
-    return np.stack((cover[:, 0] + begins - cover[:, 1], begins - start, ends - begins), axis=1)
+        yield _differences(old, new[start:stop], clipped(cover, start, stop))
 
 
 def _differences(old: ByteArray, new: ByteArray, cover: CoverArray) -> Differences:

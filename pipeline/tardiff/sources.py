@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import ByteArray
+from .regions import Bytes
 from .replay import Source
 from .windows import sampled_pieces
 
@@ -34,7 +34,7 @@ _VERSION = re.compile(rb"\d+(?:\.\d+)+|(?<=\.so\.)\d+")
 _DIGITS = re.compile(rb"\d+")
 
 
-def sketch(data: ByteArray) -> Sketch:
+def sketch(data: Bytes) -> Sketch:
     """Sample `data` by content: equal parts give equal hashes wherever they stand."""
     found: Sketch = np.empty(0, np.uint64)
     for _, hashes in sampled_pieces(data, _ONE_IN):

@@ -12,14 +12,14 @@ Rule 3. What encoders found of a source, to pair it, stays with the tree for the
 import os
 import weakref
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from . import regions
 from .fingerprints import Fingerprints
+from .regions import Bytes, Region, content_of
 from .replay import MAX_NODES, ExtractError, Replay, Source
 from .tar import TarReader
 
@@ -45,13 +45,13 @@ class SourceTree:
         at = bisect_left(self.sources, path, key=_by_path)
         return self.sources[at] if at < len(self.sources) and self.sources[at].path == path else None
 
-    def content(self, source: Source) -> memoryview:
-        """The content of `source`, read-only: read if it is small, mapped otherwise."""
-        return regions.content(self.descriptor, source.offset, source.size)
+    def region(self, source: Source) -> Region:
+        """Where the content of `source` lies."""
+        return Region(self.descriptor, source.offset, source.size)
 
-    def pieces(self, source: Source) -> Iterator[bytes]:
-        """The content of `source`, in pieces of at most 1 MiB."""
-        return regions.pieces(self.descriptor, source.offset, source.size)
+    def content(self, source: Source) -> Bytes:
+        """The content of `source`."""
+        return content_of(self.region(source))
 
 
 def extract(layers: Sequence[BinaryIO], directory: Path, *, max_bytes: int) -> SourceTree:

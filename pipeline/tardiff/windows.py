@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import ByteArray, Flags, Places
+from .arrays import Flags, Places
+from .regions import Bytes, array_of
 
 Hashes = NDArray[np.uint64]
 
@@ -31,14 +32,14 @@ def looked_up(hashes: Hashes, wanted: Hashes) -> tuple[Flags, Places]:
     return is_there, found[is_there]
 
 
-def sampled_pieces(data: ByteArray, one_in: int) -> Iterator[tuple[Places, Hashes]]:
+def sampled_pieces(data: Bytes, one_in: int) -> Iterator[tuple[Places, Hashes]]:
     """Places and hashes of one window in `one_in` (a power of two) on average, ascending by place, piece by piece.
 
     A window of zeros is left out: it says as little as any other filler.
     """
     limit = np.uint32((1 << 32) // one_in)
     for at in range(0, max(0, len(data) - _WINDOW + 1), _PIECE):
-        piece = np.ascontiguousarray(data[at : at + _PIECE + _WINDOW - 1])
+        piece = np.ascontiguousarray(array_of(data[at : at + _PIECE + _WINDOW - 1]))
         # half of a window chooses it, for its hash takes longer: there processors multiply one number at a time
         quarters = np.ndarray((len(piece) - 3,), "<u4", piece.data, strides=(1,)).copy()
         sums = quarters[:-12] * _CHOOSERS[0]
@@ -50,7 +51,7 @@ def sampled_pieces(data: ByteArray, one_in: int) -> Iterator[tuple[Places, Hashe
         yield places[is_some] + at, hashes[is_some]
 
 
-def sampled(data: ByteArray, one_in: int) -> tuple[Places, Hashes]:
+def sampled(data: Bytes, one_in: int) -> tuple[Places, Hashes]:
     """All of `sampled_pieces` at once."""
     pieces = list(sampled_pieces(data, one_in))
     places = [np.empty(0, np.int64), *(places for places, _ in pieces)]

@@ -2,8 +2,11 @@
 
 import gzip
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zstandard
 
@@ -52,6 +55,27 @@ def test_layers_may_be_compressed(files: Path) -> None:
     (files / "new").write_bytes(zstandard.compress(NEW))
     assert diff(files, "old", "middle", "new", "delta") == ExitCode.SUCCESS
     assert (files / "delta").read_bytes() == (files / "plain").read_bytes()
+
+
+PEAK = r"""
+import re, sys
+from pathlib import Path
+from pipeline.cli import main
+assert main(["diff", *sys.argv[1:]]) == 0
+print(re.search("VmHWM:\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def test_memory_does_not_grow_with_a_file(tmp_path: Path) -> None:
+    content = np.random.default_rng(1).integers(0, 256, 96 << 20, np.uint8)
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(tar(file("disk", content.tobytes())))
+    content[:: 1 << 20] += 1
+    new.write_bytes(tar(file("disk", content.tobytes())))
+    command = [sys.executable, "-c", PEAK, "--effort=fast", str(old), str(new), str(tmp_path / "delta")]
+    peak = int(subprocess.run(command, capture_output=True, check=True).stdout) << 10
+    assert peak < 1.5 * len(content)  # of both files as a whole, nothing else counted, it would be twice as much
+    assert (tmp_path / "delta").stat().st_size < 10_000
 
 
 def test_the_number_of_threads_does_not_show(files: Path) -> None:

@@ -71,7 +71,7 @@ def lay_out(tree: SourceTree, directory: Path) -> None:
     for source in tree.sources:
         path = directory / os.fsdecode(source.path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tree.content(source))
+        path.write_bytes(tree.region(source).array().tobytes())
 
 
 def operations(delta: bytes) -> list[tuple[Op, int, bytes]]:

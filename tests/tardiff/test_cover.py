@@ -5,9 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pipeline.tardiff.arrays import common_prefix, equal_bytes
 from pipeline.tardiff.blocks import BLOCK, CONTEXT, MOST_OLD
 from pipeline.tardiff.cover import checked, divided, match, whole
+from pipeline.tardiff.equality import common_prefix, equal_bytes
 from pipeline.tardiff.matchers import CoverArray, Matcher
 
 

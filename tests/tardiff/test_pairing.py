@@ -5,17 +5,17 @@ import io
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 import pytest
 
 from pipeline.tardiff import pairing
-from pipeline.tardiff.arrays import ByteArray
 from pipeline.tardiff.encoder import encode
 from pipeline.tardiff.fingerprints import Known
 from pipeline.tardiff.pairing import NewTar
 from pipeline.tardiff.pool import Pool
+from pipeline.tardiff.regions import Bytes, Region, array_of
 from pipeline.tardiff.sources import Sketch, sketch
 from pipeline.tardiff.tree import SourceTree
 from tests.tars import file, tar
@@ -64,13 +64,12 @@ class Asked:
         self.sampled: Counter[bytes] = Counter()
         digest = pairing._digest
 
-        def counting_digest(pieces: Iterator[bytes]) -> bytes:
-            content = b"".join(pieces)
-            self.hashed[content] += 1
-            return digest(iter([content]))
+        def counting_digest(region: Region) -> bytes:
+            self.hashed[region.array().tobytes()] += 1
+            return digest(region)
 
-        def counting_sketch(data: ByteArray) -> Sketch:
-            self.sampled[data.tobytes()] += 1
+        def counting_sketch(data: Bytes) -> Sketch:
+            self.sampled[array_of(data).tobytes()] += 1
             return sketch(data)
 
         monkeypatch.setattr(pairing, "_digest", counting_digest)

@@ -34,8 +34,8 @@ def contents(tree: SourceTree) -> dict[str, bytes]:
     """The sources by path, read back; sizes and the index agree, and no name of a layer is on the disk."""
     found = {}
     for source in tree.sources:
-        data = bytes(tree.content(source))
-        assert b"".join(tree.pieces(source)) == data
+        data = tree.region(source).array().tobytes()
+        assert b"".join(tree.region(source).pieces()) == data
         assert len(data) == source.size
         assert tree.find(source.path) is source
         found[source.path.decode()] = data
