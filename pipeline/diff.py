@@ -3,7 +3,8 @@
 Rule 1. Every delta is applied to the extracted old layer, and the DiffID of the result compared, before anybody may
         list it. What does not prove is an error of that delta alone.
 Rule 2. A layer is decompressed once for all jobs that use it, verified against its DiffID on the way, and so are its
-        files listed, hashed and sampled; its temporary files go as soon as no job needs them.
+        files listed, hashed and sampled, and matched with what several old layers hold; its temporary files go as soon
+        as no job needs them.
 Rule 3. Results come as they are ready, but what they are depends on neither order nor number of workers.
 Rule 4. No layer is held in memory; the pool keeps the memory of matching within the budget.
 """

@@ -25,7 +25,8 @@ Making a delta, in the order of the work.
                 what was found of files is kept for the next delta (fingerprints)
     matching    the covers of each pair, found ahead in the pool. A large file is divided (blocks) by windows that both
                 files have (anchors, windows) into ranges of both (ranges); what is equal at both ends (equality) and
-                what a library finds (matchers/, one a file) is checked and joined (cover)
+                what a library finds (matchers/, one a file) is checked and joined (cover). Other deltas that make the
+                same tar are not asked the same again (remembered)
     runs        covers -> operations, thousands at once
     drafts      the same operations cut in several ways; the best is compressed
 

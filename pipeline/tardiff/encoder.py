@@ -5,6 +5,7 @@ they share is found (`matching`), and the rest is literal. Headers, padding, tra
 literal. Operations are written in the order of the tar.
 """
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from .matchers.hdiff import Hdiff
 from .matching import matched
 from .pairing import NewTar, Pairing
 from .pool import Pool
+from .remembered import Remembering
 from .tree import SourceTree
 
 GENERATOR = "tardiff-10"
@@ -83,7 +85,9 @@ def encode(sources: SourceTree, to: Path | NewTar, out: Writable, *, options: En
     """
     tar = to if isinstance(to, NewTar) else NewTar.at(to)
     effort = _EFFORTS[options.effort]
-    matchers = [matcher() for matcher in effort.matchers]
+    matchers: Sequence[Matcher] = [matcher() for matcher in effort.matchers]
+    if tar is to:  # which others may make, too
+        matchers = [Remembering(matcher, tar.covers) for matcher in matchers]
     pairs = Pairing(sources, tar, pool).pairs()
     with Drafts(effort.gaps, len(matchers), tar.path.parent) as drafts:
         at = 0

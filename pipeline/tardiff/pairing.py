@@ -23,6 +23,7 @@ from typing import BinaryIO, TypeVar
 from .fingerprints import Fingerprints, Known
 from .pool import Pool
 from .regions import Bytes, Region, content_of
+from .remembered import CoverMemory
 from .sections import SAMPLES, SectionIndex, section_size
 from .sources import TRUSTED_SIZE, ContentIndex, DigestIndex, NameIndex, Sketch, shared, sketch
 from .tar import Kind, TarError, TarReader, names_of
@@ -64,6 +65,7 @@ class NewTar:
         self.path = Path(stream.name)
         self.files = tuple(_regular_files(TarReader(stream)))
         self.fingerprints: Fingerprints[NewFile] = Fingerprints()
+        self.covers = CoverMemory()
         self._descriptor = os.dup(stream.fileno())
         weakref.finalize(self, os.close, self._descriptor)
         self.size = os.fstat(self._descriptor).st_size
