@@ -131,7 +131,7 @@ class ZstdFrameWriter:
     """Writes one zstd frame to `out`.
 
     `size_bound` is an upper bound of what will be written: it makes the window (and the memory of the reader) no larger
-    than needed. Long-distance matching is on, so that a far repetition is found at any level.
+    than needed. Strong levels look for far repetitions in a table of their own, too.
     """
 
     def __init__(self, out: Writable, *, strength: Strength, size_bound: int) -> None:
@@ -164,7 +164,7 @@ def zstd_memory(strength: Strength, size_bound: int) -> int:
     # libzstd cannot estimate long-distance matching: its table has at most as many entries of eight bytes as we say
     parameters = _parameters(strength, size_bound, estimating=True)
     window = 1 << parameters.window_log
-    far = 8 << parameters.window_log - _far_rate_log(parameters.window_log)
+    far = 8 << parameters.window_log - _far_rate_log(parameters.window_log) if _prices(parameters) else 0
     one = parameters.estimated_compression_context_size() + far + 4 * _PIECE
     return 2 * one + 2 * window + size_bound if size_bound >= _WORTH_THREADS else one + window
 
@@ -182,14 +182,15 @@ def _parameters(
     }
     # a tree that is deeper than the window only takes memory
     search["chain_log"] = min(search["chain_log"], window_log + 1)
-    # only a strategy that prices its choices knows when a far match is not worth its offset
+    # others take every far match, whatever its offset costs: layers of small files get a tenth to a half larger
+    is_looking_far = _prices(level) and not estimating
     rate_log = _far_rate_log(window_log)
     far = {"ldm_min_match": _FAR_MATCH, "ldm_hash_rate_log": rate_log, "ldm_hash_log": window_log - rate_log}
     return zstandard.ZstdCompressionParameters.from_level(
         strength.level,
         source_size=max(1, size_bound),
         window_log=window_log,
-        enable_ldm=not estimating,
+        enable_ldm=is_looking_far,
         write_checksum=False,
         write_content_size=False,
         # two halves, the second of which sees a quarter of a window of the first; a job is never smaller than that
@@ -197,8 +198,13 @@ def _parameters(
         job_size=min(_LARGEST_JOB, -(-size_bound // 2)) if has_threads else 0,
         overlap_log=7 if has_threads else 0,
         **search,
-        **(far if level.strategy >= zstandard.STRATEGY_BTOPT else {}),
+        **(far if is_looking_far else {}),
     )
+
+
+def _prices(parameters: zstandard.ZstdCompressionParameters) -> bool:
+    """Whether the strategy weighs what its choices cost."""
+    return bool(parameters.strategy >= zstandard.STRATEGY_BTOPT)
 
 
 def _far_rate_log(window_log: int) -> int:

@@ -22,7 +22,7 @@ from .pool import Pool
 from .remembered import Remembering
 from .tree import SourceTree
 
-GENERATOR = "tardiff-10"
+GENERATOR = "tardiff-11"
 """Changes whenever the bytes made from the same input and options may change."""
 
 
