@@ -182,7 +182,7 @@ def _parameters(
     }
     # a tree that is deeper than the window only takes memory
     search["chain_log"] = min(search["chain_log"], window_log + 1)
-    # others take every far match, whatever its offset costs: layers of small files get a tenth to a half larger
+    # others take every far match, whatever its offset costs: layers of small files get up to half as large again
     is_looking_far = _prices(level) and not estimating
     rate_log = _far_rate_log(window_log)
     far = {"ldm_min_match": _FAR_MATCH, "ldm_hash_rate_log": rate_log, "ldm_hash_log": window_log - rate_log}
