@@ -3,6 +3,7 @@
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from ..layouts.builder import LayoutBuilder, tar_of
 from .test_s3_faults import headers_of
 
 _NOISE = random.Random(3).randbytes(200_000)
+_STEP = 0.01  # seconds: a lock is held for longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +108,13 @@ def stopped_publisher(site: Site, config: str) -> Iterator["subprocess.Popen[str
     """One that has the lock, and does nothing until it is told to go on."""
     process = site.start("-c", config, "publish")
     try:
-        while not site.is_held():
-            assert process.poll() is None, process.communicate()
         process.send_signal(signal.SIGSTOP)
-        assert site.is_held()
+        # by small steps: at its own pace the run can be over before anybody has seen the lock
+        while not site.is_held():
+            process.send_signal(signal.SIGCONT)
+            time.sleep(_STEP)
+            process.send_signal(signal.SIGSTOP)
+            assert process.poll() is None, process.communicate()
         yield process
     finally:
         process.kill()
