@@ -145,7 +145,7 @@ PAIRS = (
         name="made-unrelated",
         about="10,000 files out, 10,000 others in",
         make=synthetic.unrelated_files,
-        bound=Bound(size=1, wall=1, memory=3 / 2),
+        bound=Bound(size=1, wall=1, memory=1),
     ),
     Pair(
         name="made-renamed",
