@@ -1,35 +1,23 @@
 """deltapress: publish OCI image layouts as a static registry tree, with verified tar-diff deltas.
 
-The verbs, in the order of the data; `press` calls them.
-
-    config      deltapress.toml -> a frozen Config
-    observe     read each layout (layout/), check what is new in it (check), say what was seen
-    versions    pure: what was seen + what is remembered -> the series of versions
-    retention   pure: which images are kept
-    plan        pure: the series + the policy -> which deltas are wanted, and which must be made
-    diff        run the jobs: extract, encode, prove each delta by applying it (proof)
-    assemble    pure: images + deltas -> the Tree of keys, digests, headers, phases
-    publish     write a Tree to a Target, phase by phase
-    prune       mark -> PrunePlan -> execute; whether the clock can be trusted with that is in clocks (pure)
-    press/      the whole run, under the target's lock
-    verify/     read a published tree as its clients do
-    repair      what the storage has lost or spoiled: found, and decided what becomes of it
-    rebuild     a lost ledger, from the tree
-    reconcile   a listing of the target beside the ledger; both use shapes: what a key is, told without a ledger
-    report      result values -> text and JSON
-    serve       a tree over HTTP, for trying things
-
-The nouns.
+The rooms, the way of the data upside down: each imports only what stands below it, as a test says.
 
     cli/        the only user of argv, environ, stdout, the clock and exit codes; one file a command
-    ledger/     what the publisher remembers: one document in the target
-    layout/     OCI image layouts on disk
-    oci/        digests, descriptors, manifests, references, keys of the static tree
-    tardiff/    the tar-diff format: encoder, decoder, tar reader, source matching
+    report      result values -> text and JSON
+    serve       a tree over HTTP, for trying things
+    verify/     read a published tree as its clients do
+    publish/    the run, under the target's lock: its ordered steps, writing, pruning, repairing
+    tree/       what is published: ledger + deltas -> keys, bytes, headers; and a published tree read back
+    deltas/     which deltas are wanted; extract, encode, prove
+    history/    what the publisher remembers, and what it sees in the layouts
+    config/     deltapress.toml -> a frozen Config
+    layout/     OCI image layouts on disk: read, and checked
     targets/    where a tree is written: the contract, memory, directory, S3
-    flatpak, savings, pages     parts of the tree: flatpak's index, what clients save, pages and server files
-    content, layers, compression, published     bytes that are somewhere, and how they are read
-    errors, hashing, limits, progress, machine, quantities, text, tables, templates     what everybody needs
+    tardiff/    the tar-diff format: encoder, decoder, tar reader, source matching
+    keys        the grammar of the tree's keys, and the headers that each is served with
+    content     bytes that are somewhere, and how they are read
+    compression, quantities, parallel, limits, progress, text, errors     what everybody needs
+    oci/        digests, descriptors, manifests, references
 """
 
 __version__ = "0.1.0"

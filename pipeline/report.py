@@ -12,14 +12,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from .ledger.records import DeltaKey
+from .deltas.plan import Wanted
+from .deltas.savings import Saving
+from .history.records import DeltaKey
 from .oci.digest import Digest
-from .plan import Wanted
-from .press import Outcome
-from .prune import PrunePlan, Tombstone
+from .publish import Outcome
+from .publish.prune import PrunePlan, Tombstone
+from .publish.reconcile import Reconciliation
 from .quantities import format_size
-from .reconcile import Reconciliation
-from .savings import Saving
 from .text import one_line
 from .verify import Verification
 

@@ -28,8 +28,7 @@ from werkzeug.wrappers import Request, Response
 from werkzeug.wsgi import wrap_file
 
 from .errors import DeltapressError
-from .oci.digest import Digest
-from .oci.keys import (
+from .keys import (
     FLATPAK_INDEX_KEY,
     HTML,
     IMMUTABLE,
@@ -44,6 +43,7 @@ from .oci.keys import (
     Key,
     parse_key,
 )
+from .oci.digest import Digest
 from .oci.manifest import MAX_MANIFEST_SIZE, parse_document
 from .oci.media_types import OCI_INDEX
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import zstandard
 
-from pipeline.oci.keys import Headers, Key
+from pipeline.keys import Headers, Key
 from pipeline.tardiff.decoder import apply
 from pipeline.tardiff.tree import extract
 from pipeline.targets.base import Target

@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline import press
+from pipeline import publish as press
 from pipeline.config import Config, parse_config
 from pipeline.content import Content
+from pipeline.keys import LEDGER_KEY, Headers, Key
 from pipeline.oci.digest import Digest
-from pipeline.oci.keys import LEDGER_KEY, Headers, Key
 from pipeline.progress import Silent
-from pipeline.reconcile import Reconciliation
+from pipeline.publish.reconcile import Reconciliation
 from pipeline.targets.base import Held, Stored, Target
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.check import check_images
 from pipeline.cli import main
 from pipeline.config import read_config
 from pipeline.layout import read_layout
+from pipeline.layout.check import check_images
 from pipeline.limits import Limits
 
 from .layouts.builder import LayoutBuilder, tar_of

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.oci.keys import HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING
+from pipeline.keys import HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING
 from pipeline.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from pipeline.serve import ServeError, serve
 

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.errors import ExitCode
-from pipeline.oci.keys import access_file_key, sidecar_key
+from pipeline.keys import access_file_key, sidecar_key
 from pipeline.text import one_line, printable
 
 from .layouts.builder import REF_NAME, Json, LayoutBuilder, on

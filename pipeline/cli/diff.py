@@ -11,11 +11,10 @@ from typing import BinaryIO
 
 from ..compression import CompressionError, OutputTooLargeError, decompressed
 from ..content import CHUNK, hashed
+from ..deltas.prove import WrongLayerError, prove
 from ..errors import DeltapressError, ExitCode
 from ..limits import Limits
-from ..machine import give_back_freed_memory, usable_memory
 from ..oci.digest import DiffID
-from ..proof import WrongLayerError, prove
 from ..quantities import parse_size
 from ..tardiff.decoder import DeltaError
 from ..tardiff.encoder import EFFORTS, EncoderOptions, encode
@@ -24,6 +23,7 @@ from ..tardiff.tar import TarError
 from ..tardiff.tree import SourceTree, extract
 from .console import Console
 from .files import InputFileError, open_input, whole_output
+from .machine import give_back_freed_memory, usable_memory
 from .options import Subparsers, add_jobs, checked, factor
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import DeltapressError, ExitCode
-from ..templates import read_template
+from ..tree.templates import read_template
 from .console import Console, OutputError
 from .options import Subparsers, add_config
 

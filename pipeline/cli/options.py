@@ -56,7 +56,7 @@ def add_verbose(parser: argparse.ArgumentParser, *, default: object = argparse.S
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
-    from ..machine import usable_processors  # here, because `patch`, which should start quickly, has no such option
+    from .machine import usable_processors  # here, because `patch`, which should start quickly, has no such option
 
     parser.add_argument(
         "-j", "--jobs", type=count, metavar="N", default=usable_processors(), help="threads (default: all processors)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..compression import Writable
 from ..errors import DeltapressError, ExitCode
-from ..hashing import HashingThread
+from ..parallel import HashingThread
 from ..quantities import parse_size
 from ..tardiff.decoder import DeltaError, apply
 from .console import Console

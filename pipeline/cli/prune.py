@@ -2,7 +2,8 @@
 
 import argparse
 
-from .. import press, report
+from .. import publish as press
+from .. import report
 from ..errors import ExitCode
 from .console import Console
 from .options import Subparsers, add_config, add_force, add_json, add_wait

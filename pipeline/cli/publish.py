@@ -2,10 +2,11 @@
 
 import argparse
 
-from .. import press, report
+from .. import publish as press
+from .. import report
 from ..errors import ExitCode
-from ..machine import give_back_freed_memory
 from .console import Console
+from .machine import give_back_freed_memory
 from .options import Subparsers, add_config, add_force, add_jobs, add_json, add_wait
 from .results import show_outcome
 from .settings import configuration, settings, target_of

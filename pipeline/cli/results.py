@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import ExitCode
-from ..press import Outcome
+from ..publish import Outcome
 from ..report import failures, outcome_json, to_json
 from .console import Console
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..config import Config, read_config
-from ..machine import usable_memory
-from ..press import Settings
+from ..publish import Settings
 from ..targets.base import Target
 from ..targets.open import open_target
+from .machine import usable_memory
 
 
 def configuration(arguments: argparse.Namespace) -> Config:

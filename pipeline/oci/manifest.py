@@ -12,15 +12,7 @@ from typing import Final
 from .descriptor import Descriptor, Platform
 from .digest import DiffID, Digest
 from .fields import FieldError, Fields, parse_json_object
-from .media_types import (
-    FOREIGN_LAYERS,
-    IMAGE_CONFIGS,
-    INDEXES,
-    MANIFESTS,
-    OCI_INDEX,
-    OCI_MANIFEST,
-    TAR_LAYERS,
-)
+from .media_types import FOREIGN_LAYERS, IMAGE_CONFIGS, INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, TAR_LAYERS
 
 MAX_MANIFEST_SIZE: Final = 4 * 1024 * 1024
 MAX_CONFIG_SIZE: Final = 4 * 1024 * 1024

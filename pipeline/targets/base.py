@@ -20,8 +20,8 @@ from typing import BinaryIO, Final, Protocol
 
 from ..content import Content
 from ..errors import DeltapressError, ExitCode
+from ..keys import PRIVATE, Headers, Key
 from ..oci.digest import Digest
-from ..oci.keys import PRIVATE, Headers, Key
 from .holder import Holder
 
 # Where a target keeps its lock, and how the names of unfinished files begin. Neither is a key.

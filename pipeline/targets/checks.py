@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..content import CHUNK, Content
+from ..keys import PING_FOLDER_KEY, Key
 from ..oci.digest import Digest
-from ..oci.keys import PING_FOLDER_KEY, Key
 from .base import LOCK_KEY, TEMPORARY_PREFIX, ContentChangedError, TargetError
 
 MAX_KEY: Final = 1024  # bytes; the limit of S3 (user guide, "Object key naming guidelines")

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self, cast
 
 from ..content import CHUNK, Content
+from ..keys import IMMUTABLE, Headers, Key
 from ..oci.digest import Digest
-from ..oci.keys import IMMUTABLE, Headers, Key
 from .base import LOCK_KEY, TEMPORARY_PREFIX, Held, KeyMissingError, LostUpdateError, Stored, TargetError
 from .checks import MAX_KEY, check_key, is_key, verified
 from .flock import last_holder, locked

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import BinaryIO
 
 from ..content import Content
+from ..keys import IMMUTABLE, Headers, Key
 from ..oci.digest import Digest
-from ..oci.keys import IMMUTABLE, Headers, Key
 from .base import Held, KeyMissingError, LockHeldError, LostUpdateError, Stored
 from .checks import check_object_key, verified
 from .holder import Holder

@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import BinaryIO, Final, Literal, cast
 
 from ..content import Content
+from ..keys import Headers, Key
 from ..oci.digest import Digest
-from ..oci.keys import Headers, Key
 from .base import ContentChangedError, Held, Stored, Target, TargetError
 
 Method = Literal["open", "stat", "put", "delete", "keys"]

@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
+from ..deltas.layers import LayerSource
+from ..deltas.prove import prove
 from ..errors import DeltapressError
-from ..layers import LayerSource
-from ..ledger.document import Ledger
-from ..ledger.records import LayerRecord
+from ..history.ledger import Ledger
+from ..history.records import LayerRecord
+from ..keys import Key
 from ..oci.digest import DiffID
-from ..oci.keys import Key
 from ..progress import Progress
-from ..proof import prove
 from ..targets.base import Target
 from .findings import Findings, ListedDelta, Problem
 

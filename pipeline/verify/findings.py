@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..ledger.records import DeltaKey, LayerRecord
+from ..history.records import DeltaKey, LayerRecord
+from ..keys import Key
 from ..oci.digest import DiffID
-from ..oci.keys import Key
 from ..text import one_line
 
 _MAX_PROBLEM: Final = 1000  # characters

@@ -3,21 +3,21 @@
 from collections.abc import Iterator
 from typing import Final
 
-from ..assemble import FROM, TARGET, TO
 from ..content import chunks
+from ..history.records import DeltaKey
+from ..history.scan import record_of
+from ..keys import TYPED, Key, blob_key, delta_index_key, manifest_key, referrers_key, tags_key, typed_key
 from ..layout.images import Holder, Reader
 from ..layout.storage import LayoutError
-from ..ledger.records import DeltaKey
-from ..observe import record_of
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest, DigestError
 from ..oci.fields import FieldError, Fields, parse_json_object
-from ..oci.keys import TYPED, Key, blob_key, delta_index_key, manifest_key, referrers_key, tags_key, typed_key
 from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, Manifest, parse_document, successors
 from ..oci.media_types import OCI_INDEX, TAR_DIFF
 from ..oci.reference import is_reserved_tag
-from ..published import PublishedRepository, PublishedStorage
 from ..targets.base import KeyMissingError, Target, TargetError, read_bytes
+from ..tree.contents import FROM, TARGET, TO
+from ..tree.published import PublishedRepository, PublishedStorage
 from .findings import Findings, ListedDelta
 
 MAX_LISTING: Final = 64 * 1024 * 1024

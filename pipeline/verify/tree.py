@@ -6,19 +6,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..content import Content
+from ..deltas.layers import LayerSource
 from ..errors import ExitCode
-from ..layers import LayerSource
-from ..ledger.document import Ledger, LedgerError
-from ..ledger.records import LayerRecord
-from ..ledger.store import LedgerStore
+from ..history.ledger import Ledger, LedgerError
+from ..history.records import LayerRecord
+from ..history.store import LedgerStore
+from ..keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, parse_key
 from ..limits import Limits
 from ..oci.fields import FieldError, Fields, parse_json_object
-from ..oci.keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, parse_key
 from ..progress import Progress
-from ..publish import StoredContent
-from ..published import PublishedRepository, by_repository
-from ..repair import find_damage
+from ..publish.repair import find_damage
 from ..targets.base import Target, TargetError, read_bytes
+from ..targets.stored import StoredContent
+from ..tree.published import PublishedRepository, by_repository
 from .deltas import check_deltas
 from .findings import Findings, Problem
 from .repository import MAX_LISTING, RepositoryCheck

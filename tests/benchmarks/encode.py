@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pipeline.cli.machine import usable_memory, usable_processors
 from pipeline.compression import decompressed
 from pipeline.limits import Limits
-from pipeline.machine import usable_memory, usable_processors
 from pipeline.tardiff.encoder import EncoderOptions, encode
 from pipeline.tardiff.pool import Pool
 from pipeline.tardiff.tree import extract

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.machine import usable_memory, usable_processors
+from pipeline.cli.machine import usable_memory, usable_processors
 
 from .contest import Outcome, Tools, contest, read_outcomes, write_outcomes
 from .corpus import FOLDER, chosen

@@ -8,7 +8,7 @@ import pytest
 from pipeline.cli import main
 from pipeline.config import Config, Policy, parse_config, read_config
 from pipeline.errors import ExitCode
-from pipeline.templates import read_template
+from pipeline.tree.templates import read_template
 
 
 @pytest.fixture

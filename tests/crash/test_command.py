@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ExitCode
-from pipeline.oci.keys import Key
+from pipeline.keys import Key
 from pipeline.targets.directory import DirectoryTarget
 
 from ..cli.command import environment, run, start

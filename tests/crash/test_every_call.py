@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 
 from pipeline.errors import ExitCode
-from pipeline.ledger.store import LedgerStore
-from pipeline.oci.keys import Key
+from pipeline.history.store import LedgerStore
+from pipeline.keys import Key
 from pipeline.targets.wrappers import FAILURE_MODES
 
 from ..client import deltas_of, problems, sha256, unproven

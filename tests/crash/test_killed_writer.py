@@ -8,8 +8,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline.keys import Key
 from pipeline.oci.digest import Digest
-from pipeline.oci.keys import Key
 from pipeline.targets.directory import DirectoryTarget
 
 from ..targets.processes import PRELUDE, ROOT

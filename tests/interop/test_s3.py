@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.oci.keys import server_key
+from pipeline.keys import server_key
 
 from . import flatpaks, images, published, s3_servers, servers
 from .clients import ClientError, Flatpak, Podman, Skopeo, short_home

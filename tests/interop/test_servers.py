@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.oci.keys import HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING, manifest_key, typed_key
+from pipeline.keys import HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING, manifest_key, typed_key
 from pipeline.oci.media_types import OCI_INDEX
 
 from ..layouts.builder import Json, LayoutBuilder, blob_path, on, sha256, tar_of

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.check import check_images
 from pipeline.layout import Layout, LayoutError, read_layout
+from pipeline.layout.check import check_images
 from pipeline.limits import Limits
 
 from ..conftest import require_tool

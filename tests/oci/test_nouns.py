@@ -9,14 +9,7 @@ import pytest
 from pipeline.oci.descriptor import Descriptor, Platform
 from pipeline.oci.digest import DiffID, Digest, DigestError
 from pipeline.oci.fields import FieldError, Fields, parse_json_object
-from pipeline.oci.manifest import (
-    MAX_MANIFEST_SIZE,
-    Index,
-    Manifest,
-    parse_document,
-    parse_image_config,
-    successors,
-)
+from pipeline.oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, parse_image_config, successors
 from pipeline.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from pipeline.oci.reference import NameGrammarError, check_repository, is_reserved_tag, is_tag
 

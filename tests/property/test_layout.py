@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.check import check_images
 from pipeline.layout import Layout, LayoutError, read_layout
+from pipeline.layout.check import check_images
 from pipeline.limits import Limits
 from pipeline.oci.digest import Digest
 

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from pipeline.content import BytesContent
 from pipeline.oci.digest import Digest
-from pipeline.oci.keys import IMMUTABLE, MUTABLE, Headers, Key
+from pipeline.keys import IMMUTABLE, MUTABLE, Headers, Key
 from pipeline.targets.base import TargetError
 from pipeline.targets.directory import DirectoryTarget
 

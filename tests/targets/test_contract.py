@@ -11,8 +11,8 @@ from typing import BinaryIO
 import pytest
 
 from pipeline.content import BytesContent, Content, FileContent
+from pipeline.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, PING_FOLDER_KEY, PING_KEY, Headers, Key
 from pipeline.oci.digest import Digest
-from pipeline.oci.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, PING_FOLDER_KEY, PING_KEY, Headers, Key
 from pipeline.targets.base import (
     LOCK_KEY,
     ContentChangedError,

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, cast
 import pytest
 
 from pipeline.content import BytesContent
+from pipeline.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, Headers, Key
 from pipeline.oci.digest import Digest
-from pipeline.oci.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, Headers, Key
 from pipeline.oci.media_types import OCI_INDEX
 from pipeline.targets.base import ContentChangedError, KeyMissingError, LostUpdateError, TargetError, read_bytes
 from pipeline.targets.s3.conditions import ANSWER_KEY, Conditions

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from pipeline.keys import IMMUTABLE, LEDGER_KEY, OCTET_STREAM, Headers, Key
 from pipeline.oci.digest import Digest
-from pipeline.oci.keys import IMMUTABLE, LEDGER_KEY, OCTET_STREAM, Headers, Key
-from pipeline.press import Outcome
+from pipeline.publish import Outcome
 from pipeline.targets.base import LOCK_KEY, LostUpdateError, TargetError, read_bytes
 from pipeline.targets.s3.lease import Times
 from pipeline.targets.s3.options import MIN_PART

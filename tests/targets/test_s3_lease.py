@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.oci.keys import Key
+from pipeline.keys import Key
 from pipeline.targets.base import LOCK_KEY, LockHeldError, TargetError
 from pipeline.targets.s3.lease import LockLostError, Times
 from pipeline.targets.s3.target import S3Target

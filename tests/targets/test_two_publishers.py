@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pipeline.errors import ExitCode
-from pipeline.oci.keys import Headers, Key
+from pipeline.keys import Headers, Key
 from pipeline.targets.base import LOCK_KEY, Target
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.s3.target import S3Target

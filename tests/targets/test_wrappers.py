@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.content import BytesContent, chunks
+from pipeline.keys import MUTABLE, OCTET_STREAM, Headers, Key
 from pipeline.oci.digest import Digest
-from pipeline.oci.keys import MUTABLE, OCTET_STREAM, Headers, Key
 from pipeline.targets.base import Target, TargetError, read_bytes
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget

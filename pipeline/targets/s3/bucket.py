@@ -23,7 +23,7 @@ from botocore.loaders import create_loader
 from botocore.response import StreamingBody
 from urllib3.exceptions import HTTPError  # of TLS, in the middle of a body: botocore lets it pass
 
-from ...oci.keys import Key
+from ...keys import Key
 from ..base import KeyMissingError, TargetError
 from ..checks import MAX_KEY
 from .faults import ConditionError, UnsupportedError, answered, name_of, reason_of

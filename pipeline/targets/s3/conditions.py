@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from ...oci.keys import JSON, MUTABLE, PRIVATE, Key
+from ...keys import JSON, MUTABLE, PRIVATE, Key
 from ..base import TEMPORARY_PREFIX, KeyMissingError, TargetError
 from .bucket import ABSENT, Bucket, ObjectHeaders, Version
 from .faults import ConditionError, UnsupportedError

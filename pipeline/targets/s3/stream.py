@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from typing import Final
 
-from ...oci.keys import Key
+from ...keys import Key
 from ..base import TargetError
 from .bucket import Body, BrokenStreamError
 from .faults import ConditionError

@@ -22,8 +22,8 @@ from itertools import count
 from typing import BinaryIO, Final, cast
 
 from ...content import CHUNK, Content
+from ...keys import IMMUTABLE, Headers, Key
 from ...oci.digest import Digest
-from ...oci.keys import IMMUTABLE, Headers, Key
 from ..base import Held, KeyMissingError, LostUpdateError, Stored, TargetError
 from ..checks import check_object_key, is_object_key, verified
 from .bucket import ABSENT, Body, Bucket, Info, ObjectHeaders, Part, Upload, Version, open_session

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.content import BytesContent
+from pipeline.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, Headers
 from pipeline.oci.digest import Digest
-from pipeline.oci.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, Headers
 from pipeline.targets.base import LOCK_KEY, ContentChangedError, KeyMissingError, LockHeldError, TargetError
 from pipeline.targets.directory import DirectoryTarget
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.oci.keys import Key
+from pipeline.keys import Key
 from pipeline.targets.base import LOCK_KEY, TargetError
 from pipeline.targets.directory import DirectoryTarget
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.content import chunks
-from pipeline.oci.keys import IMMUTABLE, MUTABLE
+from pipeline.keys import IMMUTABLE, MUTABLE
 from pipeline.targets.directory import DirectoryTarget
 
 from .tree import BLOB, COPY, NOW, TAG, files, put

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.oci.keys import MUTABLE
+from pipeline.keys import MUTABLE
 from pipeline.targets.directory import DirectoryTarget
 
 from .tree import BLOB, COPY, TAG, files, put

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.content import BytesContent
+from pipeline.keys import IMMUTABLE, OCTET_STREAM, Headers, Key
 from pipeline.oci.digest import Digest
-from pipeline.oci.keys import IMMUTABLE, OCTET_STREAM, Headers, Key
 from pipeline.targets.directory import DirectoryTarget
 
 NOW = datetime(2025, 6, 1, 2, 30, tzinfo=UTC)

@@ -1,0 +1,21 @@
+"""What the user configures: `deltapress.toml` -> a frozen `Config`.
+
+values   the configuration as values
+read     from the file to the values, with all mistakes at once
+toml     typed reading of TOML that goes on after a mistake
+"""
+
+from .read import ConfigError, parse_config, read_config
+from .values import Config, Effort, Order, Policy, Repository, SeriesRule
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Effort",
+    "Order",
+    "Policy",
+    "Repository",
+    "SeriesRule",
+    "parse_config",
+    "read_config",
+]

@@ -1,0 +1,306 @@
+"""`deltapress.toml` -> a frozen `Config`.
+
+Rule 1. All mistakes of a file are reported at once, each with its key path; a `Config` in hand has none.
+Rule 2. An unknown key is a mistake: a mistyped `kepp` must not quietly mean the default.
+Rule 3. Only the text is judged here. Whether a layout exists and what is in it turns out when it is read, because one
+        bad layout must not keep the other repositories from being published.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+import tomli
+
+from ..errors import DeltapressError, ExitCode
+from ..limits import Limits
+from ..oci.digest import Digest, DigestError
+from ..oci.reference import check_repository, is_reserved_tag, is_tag
+from ..quantities import QuantityError, parse_duration, parse_size
+from ..targets.s3.options import ACL, MAX_PART, MIN_PART, Addressing, Encryption, S3Options
+from .toml import Mistake, Table, UnfitError
+from .values import DEFAULT_EFFORT, Config, Effort, Order, Policy, Repository, SeriesRule
+
+_POLICY: Final = ("versions", "max_ratio", "grace", "keep", "keep_tags", "keep_for", "order")
+_ELSEWHERE: Final = {
+    "url": "[target]",
+    **dict.fromkeys((field.name for field in fields(S3Options)), "[target.s3]"),
+    **dict.fromkeys((*_POLICY, "max_delete", "effort"), "[policy]"),
+    **dict.fromkeys(("memory", "layer", "ratio"), "[limits]"),
+    **dict.fromkeys(("name", "layout", "tags", "rename", "pins", "series"), "[[repository]]"),
+    "match": "[[repository.series]]",
+}
+# The folders and the file of a repository, and of the tree itself, in which no other repository may live.
+_RESERVED_PARTS: Final = frozenset({"blobs", "manifests", "referrers", "tags"})
+_RESERVED_ROOT: Final = "index.html"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# no user and no path: a password would end up in messages, and a bucket at the root is what clients need
+_ENDPOINT: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?/?")
+_OUR_CACHING: Final = frozenset({"public", "private", "no-store", "no-cache", "max-age", "immutable", "no-transform"})
+_PERCENT: Final = re.compile(r"(\d{1,3})%", re.ASCII)
+
+
+class ConfigError(DeltapressError):
+    """The configuration cannot be used. `mistakes` are all that were found, in the order of reading."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+
+    def __init__(self, path: Path, mistakes: Sequence[Mistake]) -> None:
+        self.path, self.mistakes = path, tuple(mistakes)
+        if len(mistakes) == 1:
+            super().__init__(f"{path}: {mistakes[0]}")
+        else:
+            lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+            super().__init__(f"{path}: {len(mistakes)} mistakes, nothing was done{lines}")
+
+
+def read_config(path: Path) -> Config:
+    """Read the file at `path`.
+
+    Raises:
+        ConfigError: carrying all mistakes.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError as error:
+        problem = "there is no such file; `deltapress init` writes one to start from, `-c FILE` names another"
+        raise ConfigError(path, [Mistake("", problem)]) from error
+    except OSError as error:
+        raise ConfigError(path, [Mistake("", f"cannot be read ({error.strerror})")]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, [Mistake("", f"is not UTF-8 (byte {error.start}), as TOML must be")]) from error
+    return parse_config(text, path=path)
+
+
+def parse_config(text: str, *, path: Path) -> Config:
+    """Read the TOML in `text`; `path` is where it came from, for messages and for what is relative to it.
+
+    Raises:
+        ConfigError: carrying all mistakes.
+    """
+    try:
+        document = tomli.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, and integers of thousands of digits
+        raise ConfigError(path, [Mistake("", f"is not TOML: {error}")]) from error
+    mistakes: list[Mistake] = []
+    config = _read(Table(document, "", mistakes), path.absolute())
+    if mistakes:
+        raise ConfigError(path, mistakes)
+    return config
+
+
+def _read(root: Table, path: Path) -> Config:
+    target = root.table("target")
+    url = target.parsed("url", "", _text, required=True)
+    if target.has("s3") and url and not url.startswith("s3://"):
+        target.complain("s3", "is for a bucket, and `url` does not begin with s3://")
+    s3 = _read_s3(target.table("s3"))
+    target.close(_ELSEWHERE)
+
+    defaults = root.table("policy")
+    policy = _read_policy(defaults, Policy())
+    max_delete = defaults.share("max_delete", 0.5, zero=True)
+    effort = defaults.parsed("effort", DEFAULT_EFFORT, _effort)
+    defaults.close(_ELSEWHERE)
+
+    limits = _read_limits(root.table("limits"))
+
+    tables = root.tables("repository")
+    if not root.has("repository"):
+        root.complain("repository", "is missing; add a [[repository]] with `name` and `layout`")
+    repositories = tuple(_read_repository(table, policy, path.parent) for table in tables)
+    _check_names([(table, repository.name) for table, repository in zip(tables, repositories, strict=True)])
+    root.close(_ELSEWHERE)
+    return Config(
+        path=path,
+        target_url=url,
+        s3=s3,
+        policy=policy,
+        max_delete=max_delete,
+        effort=effort,
+        limits=limits,
+        repositories=repositories,
+    )
+
+
+def _read_s3(table: Table) -> S3Options:
+    default = S3Options()
+    options = S3Options(
+        endpoint=table.parsed("endpoint", default.endpoint, _endpoint),
+        region=table.parsed("region", default.region, _text),
+        profile=table.parsed("profile", default.profile, _text),
+        addressing=table.parsed("addressing", default.addressing, lambda text: _choice(text, Addressing)),
+        storage_class=table.parsed("storage_class", default.storage_class, _text),
+        sse=table.parsed("sse", default.sse, lambda text: _choice(text, Encryption)),
+        sse_kms_key=table.parsed("sse_kms_key", default.sse_kms_key, _text),
+        acl=table.parsed("acl", default.acl, lambda text: _choice(text, ACL)),
+        cache_control=table.parsed("cache_control", default.cache_control, _cache_control),
+        concurrency=table.integer("concurrency", default.concurrency, minimum=1, maximum=256),
+        multipart_threshold=table.parsed("multipart_threshold", default.multipart_threshold, _part_size),
+        connect_timeout=table.parsed("connect_timeout", default.connect_timeout, _timeout),
+        read_timeout=table.parsed("read_timeout", default.read_timeout, _timeout),
+        attempts=table.integer("attempts", default.attempts, minimum=1, maximum=20),
+    )
+    if options.sse_kms_key is not None and options.sse in {None, "AES256"}:
+        table.complain("sse_kms_key", 'is a key of KMS; set `sse = "aws:kms"` too')
+    table.close(_ELSEWHERE)
+    return options
+
+
+def _read_policy(table: Table, base: Policy) -> Policy:
+    """The keys of `table` over `base`. Leaves the table open: it has other keys too."""
+    before = len(table.mistakes)
+    policy = Policy(
+        versions=table.integer("versions", base.versions, minimum=0, maximum=1000),
+        max_ratio=table.share("max_ratio", base.max_ratio),
+        grace=table.parsed("grace", base.grace, parse_duration),
+        keep=table.integer("keep", base.keep, minimum=1, maximum=1_000_000),
+        keep_tags=table.parsed_list("keep_tags", base.keep_tags, _text, empty=True),
+        keep_for=table.parsed("keep_for", base.keep_for, parse_duration),
+        order=table.parsed("order", base.order, _order),
+    )
+    # what is wrong in [policy] itself has been reported there, and is not repeated for every repository
+    if len(table.mistakes) == before and policy.keep <= policy.versions and base.keep > base.versions:
+        table.complain(
+            "keep" if table.has("keep") else "versions",
+            f"`keep` is {policy.keep} and `versions` is {policy.versions}; the sources of deltas are kept images, "
+            f"so `keep` must be at least {policy.versions + 1}",
+        )
+    return policy
+
+
+def _read_limits(table: Table) -> Limits:
+    default = Limits()
+    memory, share = table.parsed("memory", (default.memory, default.memory_share), _memory)
+    layer = table.parsed("layer", default.layer, parse_size)
+    ratio = table.integer("ratio", default.ratio, minimum=1, maximum=1_000_000)
+    table.close(_ELSEWHERE)
+    return Limits(memory=memory, memory_share=share, layer=layer, ratio=ratio)
+
+
+def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
+    repository = Repository(
+        name=table.parsed("name", "", check_repository, required=True),
+        layout=folder / table.parsed("layout", "", _text, required=True),
+        tags=table.parsed_list("tags", ("*",), _text),
+        rename=table.parsed_map("rename", _tag),
+        pins=table.parsed_list("pins", (), _pin),
+        policy=_read_policy(table, policy),
+        series=_read_series(table),
+    )
+    table.close(_ELSEWHERE)
+    return repository
+
+
+def _read_series(repository: Table) -> tuple[SeriesRule, ...]:
+    first: dict[str, int] = {}
+    for index, table in enumerate(repository.tables("series")):
+        match = table.parsed("match", "", _text, required=True)
+        if match and first.setdefault(match, index) != index:
+            table.complain("match", f"is {match!r}, as series[{first[match]}].match is")
+        table.close(_ELSEWHERE)
+    return tuple(SeriesRule(match=match) for match in first)
+
+
+def _check_names(named: Sequence[tuple[Table, str]]) -> None:
+    """Complain about names that stand twice, or whose files would lie among those of another repository."""
+    first: dict[str, Table] = {}
+    for table, name in named:
+        if name in first:
+            table.complain("name", f"is {name!r}, as {first[name].path_of('name')} is; each repository has its own")
+        elif name:
+            first[name] = table
+    for name, table in first.items():
+        parts = name.split("/")
+        if parts[0] == _RESERVED_ROOT:
+            table.complain("name", f"is {name!r}, but v2/{_RESERVED_ROOT} is a file of the tree; choose another name")
+        for end in range(1, len(parts)):
+            outer = "/".join(parts[:end])
+            if outer in first and parts[end] in _RESERVED_PARTS:
+                table.complain(
+                    "name", f"is {name!r}, but {parts[end]}/ is a folder of repository {outer!r}; rename one"
+                )
+
+
+def _text(text: str) -> str:
+    if not text or _CONTROL.search(text):
+        raise UnfitError(f"is {text[:80]!r}, a text without control characters is wanted")
+    return text
+
+
+def _tag(text: str) -> str:
+    if not is_tag(text):
+        raise UnfitError(f"is {text[:80]!r}, no legal tag: at most 128 letters, digits, '.', '_', '-', none first")
+    if is_reserved_tag(text):
+        raise UnfitError(f"is {text[:80]!r}, a tag that is reserved for listings")
+    return text
+
+
+def _pin(text: str) -> str:
+    if is_tag(text) and not is_reserved_tag(text):
+        return text
+    try:
+        return str(Digest.parse(text))
+    except DigestError as error:
+        raise UnfitError(f"is {text[:80]!r}, neither a tag nor a digest such as sha256:… with 64 digits") from error
+
+
+def _order(text: str) -> Order:
+    return cast(Order, _choice(text, Order))
+
+
+def _choice(text: str, literal: Any) -> Any:
+    """`text`, if it is one of those of a Literal type."""
+    choices = get_args(literal)
+    if text not in choices:
+        raise UnfitError(f"is {text[:40]!r}, {' or '.join(map(repr, choices))} is wanted")
+    return text
+
+
+def _endpoint(text: str) -> str:
+    if not _ENDPOINT.fullmatch(text):  # not repeated: it may hold a password
+        raise UnfitError("is no endpoint: a URL of scheme, host and port alone is wanted, as in http://127.0.0.1:9000")
+    return text
+
+
+def _cache_control(text: str) -> str:
+    for directive in text.split(","):
+        name = directive.partition("=")[0].strip().lower()
+        if name in _OUR_CACHING or not name.isascii() or not name.replace("-", "").isalnum():
+            raise UnfitError(f"holds {name[:40]!r}; what deltapress sets itself cannot be set, as s-maxage=60 can")
+    return _text(text)
+
+
+def _part_size(text: str) -> int:
+    size = parse_size(text)
+    if not MIN_PART <= size <= MAX_PART:
+        raise UnfitError(f"is {text!r}, from 5MiB to 5GiB is possible")
+    return size
+
+
+def _timeout(text: str) -> int:
+    seconds = int(parse_duration(text).total_seconds())
+    if not 1 <= seconds <= 3600:
+        raise UnfitError(f"is {text!r}, from 1s to 1h is possible")
+    return seconds
+
+
+def _effort(text: str) -> Effort:
+    for effort in get_args(Effort):
+        if text == effort:
+            return cast(Effort, effort)
+    raise UnfitError(f"is {text[:40]!r}, {' or '.join(map(repr, get_args(Effort)))} is wanted")
+
+
+def _memory(text: str) -> tuple[int | None, float]:
+    """Bytes, or a share of the machine's: the two forms of `Limits`."""
+    if match := _PERCENT.fullmatch(text):
+        if 1 <= int(match[1]) <= 100:
+            return None, int(match[1]) / 100
+        raise UnfitError(f"is {text!r}, from 1% to 100% is possible")
+    try:
+        return parse_size(text), Limits().memory_share
+    except QuantityError as error:
+        raise QuantityError(text, 'a size such as "8GiB", or a share of the machine\'s such as "50%",') from error

@@ -1,0 +1,71 @@
+"""The configuration as values. One in hand has no mistakes: only `read` makes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Literal
+
+from ..limits import Limits
+from ..targets.s3.options import S3Options
+
+Order = Literal["images-first", "deltas-first"]
+Effort = Literal["fast", "default", "max"]
+
+DEFAULT_EFFORT: Final[Effort] = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What is made and kept. `max_ratio` is the largest share of the compressed layer that a listed delta may have.
+
+    `keep` is a number of versions, `keep_tags` are globs of tags, `keep_for` is the time since an image was replaced.
+    """
+
+    versions: int = 3
+    max_ratio: float = 0.9
+    grace: timedelta = timedelta(days=7)
+    keep: int = 10
+    keep_tags: tuple[str, ...] = ()
+    keep_for: timedelta = timedelta(0)
+    order: Order = "images-first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesRule:
+    """The tags that the glob `match` fits are one line of versions."""
+
+    match: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """One repository and where its images come from. `layout` is absolute; `rename` leads from refs to tags.
+
+    `pins` are digests and tags of images that stay published whatever the policy says.
+    """
+
+    name: str
+    layout: Path
+    tags: tuple[str, ...] = ("*",)
+    rename: Mapping[str, str] = field(default_factory=dict)
+    pins: tuple[str, ...] = ()
+    series: tuple[SeriesRule, ...] = ()
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole configuration. `path` is absolute, and a relative `target_url` is relative to its folder.
+
+    `s3` matters where `target_url` is that of a bucket.
+    """
+
+    path: Path
+    target_url: str
+    s3: S3Options = field(default_factory=S3Options)
+    policy: Policy = field(default_factory=Policy)
+    max_delete: float = 0.5
+    effort: Effort = DEFAULT_EFFORT
+    limits: Limits = field(default_factory=Limits)
+    repositories: tuple[Repository, ...]

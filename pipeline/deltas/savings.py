@@ -1,0 +1,72 @@
+"""Pure: what a client saves that updates from one published version to the latest."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from ..history.ledger import Ledger
+from ..history.records import RepositoryRecord
+from ..oci.descriptor import Platform
+from ..oci.digest import Digest
+from .plan import Wanted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """An update of one platform's image. Sizes in bytes: `whole` is what a client without deltas downloads of layers,
+    `with_deltas` what one with deltas does. `deltas` of the `layers` that changed have one."""
+
+    repository: str
+    series: str
+    platform: Platform
+    source: Digest
+    target: Digest
+    source_tags: tuple[str, ...]
+    target_tags: tuple[str, ...]
+    layers: int
+    deltas: int
+    whole: int
+    with_deltas: int
+
+    @property
+    def share(self) -> float:
+        """With deltas to whole: 0.03 means that 97 % are saved."""
+        return self.with_deltas / self.whole if self.whole else 1.0
+
+
+def savings(ledger: Ledger, wanted: Sequence[Wanted]) -> Iterator[Saving]:
+    """One for each pair of images that wants deltas, in the order of the plan."""
+    names = {name: _names(record) for name, record in ledger.repositories.items()}
+    for (repository, series, source, target), group in groupby(
+        wanted, key=lambda want: (want.repository, want.series, want.source, want.target)
+    ):
+        wants = list(group)
+        sizes = [(want.layer.size, _delta_size(want, ledger)) for want in wants]
+        yield Saving(
+            repository=repository,
+            series=series,
+            platform=wants[0].platform,
+            source=source,
+            target=target,
+            source_tags=names[repository].get(source, ()),
+            target_tags=names[repository].get(target, ()),
+            layers=len(wants),
+            deltas=sum(delta is not None for _, delta in sizes),
+            whole=sum(layer for layer, _ in sizes),
+            with_deltas=sum(layer if delta is None else delta for layer, delta in sizes),
+        )
+
+
+def _delta_size(want: Wanted, ledger: Ledger) -> int | None:
+    record = ledger.deltas.get(want.key)
+    return record.size if record is not None and want.accepts(record) else None
+
+
+def _names(record: RepositoryRecord) -> Mapping[Digest, tuple[str, ...]]:
+    """The tags that lead to each image manifest, directly or through an index."""
+    found: dict[Digest, tuple[str, ...]] = {}
+    for tag, known in record.tags.items():
+        if known.image in record.images:
+            for platform in record.images[known.image].platforms:
+                found[platform.manifest] = (*found.get(platform.manifest, ()), tag)
+    return found

@@ -1,0 +1,16 @@
+"""What the publisher remembers, and what it sees in the layouts.
+
+    scan        read a layout, check what is new in it, say what was seen
+    versions    pure: what was seen + what is remembered -> the series of versions
+    retention   pure: which images are kept
+    ledger      the memory as one value and one JSON document; records: its parts; store: where it lies
+
+The ledger is the one document in which the publisher remembers what it did. There is no other state.
+
+Rule 1. It says what was seen (the moves of each tag, the images), what was made (the deltas, or why not), which keys
+        were written, and since when each key is referenced by nothing.
+Rule 2. A key is *pending* from before it is written or deleted until after: whatever happens in between, the ledger
+        never claims bytes that may not be there, and never forgets bytes that may be.
+Rule 3. It is written only when it changed; times in it are those of events, never of runs.
+Rule 4. Only keys that it knows are ever deleted.
+"""

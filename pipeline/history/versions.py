@@ -1,0 +1,142 @@
+"""Pure: what the layouts hold now + what the ledger remembers -> the history, and the series of versions in it.
+
+A *version* is one distinct image. A *series* is an ordered list of versions with a latest one, into which deltas lead.
+
+Rule 1. A tag that has ever moved is a series of its own: the images that it pointed to, in that order. So `stable` and
+        `nightly` do not disturb each other.
+Rule 2. All tags of a scope that never moved are one series: by semantic version if every one parses as one, else by the
+        time of creation if every image states it, else in the order in which they were first seen.
+Rule 3. The scopes of a repository are its `series` rules, each with the tags that match it and no earlier rule, and one
+        for the tags that match none.
+Rule 4. The latest is what the series points to now: a roll-back makes an old image the latest again, and so does the
+        removal of the newest tag from its layout. What came after it counts as before it: clients have it.
+Rule 5. A tag that its layout has lost stays a version: a layout that holds only today's image has a history all the
+        same.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+import semver
+
+from ..oci.digest import Digest
+from ..oci.reference import is_reserved_tag
+from .records import ImageRecord, Move, RepositoryRecord, TagRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one layout holds at this run: where each tag points, and the images, artifacts included."""
+
+    tags: Mapping[str, Digest]
+    images: Mapping[Digest, ImageRecord]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Distinct images, oldest first; the last is the latest. `name` is the tag, or the glob of the scope.
+
+    `since` says for each version when it was first seen where it stands; the one before it was the latest until then.
+    """
+
+    name: str
+    versions: tuple[Digest, ...]
+    since: tuple[datetime, ...]
+
+    @property
+    def latest(self) -> Digest:
+        return self.versions[-1]
+
+
+def advance(record: RepositoryRecord, seen: Observation, *, now: datetime) -> RepositoryRecord:
+    """The record after this run has seen its layout; the same value when nothing moved."""
+    tags = dict(record.tags)
+    for tag, image in seen.tags.items():
+        known = tags.get(tag)
+        if known is None:
+            tags[tag] = TagRecord(moves=(Move(image=image, since=now),))
+        elif known.image != image:
+            tags[tag] = TagRecord(moves=(*known.moves, Move(image=image, since=now)))
+        elif known.lost is not None:
+            tags[tag] = replace(known, lost=None)
+    for tag, known in record.tags.items():
+        if tag not in seen.tags and known.lost is None:
+            tags[tag] = replace(known, lost=now)
+    images = {**record.images, **seen.images}
+    return replace(record, tags=tags, images=images) if tags != record.tags or images != record.images else record
+
+
+def series_of(record: RepositoryRecord, scopes: Sequence[str] = ()) -> tuple[Series, ...]:
+    """All series of a repository, in the order of its scopes and then of its tags. `scopes` are globs of tags."""
+    members: dict[str, list[str]] = {scope: [] for scope in (*scopes, "*")}
+    for tag, known in record.tags.items():
+        if not is_reserved_tag(tag) and known.image in record.images:
+            members[next(scope for scope in members if fnmatchcase(tag, scope))].append(tag)
+    found: list[Series] = []
+    for scope, tags in members.items():
+        still = [tag for tag in tags if not record.tags[tag].has_moved]
+        if still:
+            ordered = _in_order(still, record)
+            now = [tag for tag in ordered if record.tags[tag].lost is None][-1:]
+            found.append(_series(scope, (record.tags[tag].moves[-1] for tag in ordered + now)))
+        found.extend(
+            _series(tag, (move for move in record.tags[tag].moves if move.image in record.images))
+            for tag in tags
+            if record.tags[tag].has_moved
+        )
+    return tuple(found)
+
+
+def forget(record: RepositoryRecord, there: Set[Digest]) -> RepositoryRecord:
+    """Leave out each image of which a document or a blob is not `there`; its tags point to what they pointed to
+    before."""
+    images = {
+        digest: image
+        for digest, image in record.images.items()
+        if all(part.digest in there for part in (*image.documents, *image.blobs))
+    }
+    if len(images) == len(record.images):
+        return record
+    lost = record.images.keys() - images.keys()
+    tags = {}
+    for tag, known in record.tags.items():
+        moves: list[Move] = []
+        for move in known.moves:
+            if move.image not in lost and not (moves and moves[-1].image == move.image):
+                moves.append(move)
+        if moves:
+            tags[tag] = replace(known, moves=tuple(moves))
+    return replace(record, tags=tags, images=images)
+
+
+def _in_order(tags: Sequence[str], record: RepositoryRecord) -> list[str]:
+    """Sorting is stable throughout: what a rule does not tell apart stays in the order in which it was first seen."""
+    numbers = {tag: _semantic_version(tag) for tag in tags}
+    parsed = {tag: number for tag, number in numbers.items() if number is not None}
+    if len(parsed) == len(tags):
+        return sorted(tags, key=parsed.__getitem__)
+    created = {tag: record.images[record.tags[tag].image].created for tag in tags}
+    times = {tag: time for tag, time in created.items() if time is not None}
+    if len(times) == len(tags):
+        return sorted(tags, key=times.__getitem__)
+    return list(tags)
+
+
+def _semantic_version(tag: str) -> semver.Version | None:
+    """`1.2.3`, `v1.2.3`, `1.2` and `1`, with pre-release and build parts; a tag writes `+` as `_`."""
+    text = tag.removeprefix("v").replace("_", "+", 1)
+    try:
+        return semver.Version.parse(text, optional_minor_and_patch=True)
+    except ValueError:
+        return None
+
+
+def _series(name: str, moves: Iterable[Move]) -> Series:
+    """Each image once, where it came last."""
+    found: dict[Digest, datetime] = {}
+    for move in moves:
+        found.pop(move.image, None)
+        found[move.image] = move.since
+    return Series(name=name, versions=tuple(found), since=tuple(found.values()))

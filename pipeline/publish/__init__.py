@@ -1,0 +1,24 @@
+"""The whole run: layouts -> history -> plan -> deltas -> tree -> target, under the target's lock.
+
+    job         publish, dry run, prune, reconcile
+    begin       the ledger, after every layout that can be read was seen
+    write       write a Tree to a Target, phase by phase
+    prune       mark -> PrunePlan -> execute; whether the clock can be trusted with that is in clocks (pure)
+    repair      what the storage has lost or spoiled: found, and decided what becomes of it
+    rebuild     a lost ledger, from the tree
+    reconcile   a listing of the target beside the ledger; both use shapes: what a key is, told without a ledger
+    outcome     how a run is to be carried out, and what came of it
+
+Rule 1. One bad repository does not keep the others from being published, but in a run with one nothing is deleted.
+Rule 2. By default an image does not wait for its deltas: images and tags are written, then deltas are made, then
+        listed. With the order `deltas-first` a repository's tags are written last.
+Rule 3. A proven delta is stored and remembered at once: a run that dies later does not make it again.
+Rule 4. A run in which nothing changed writes nothing, the ledger included.
+Rule 5. What a run that died left unfinished, and no layout has any more, is forgotten: it must not keep the next image
+        from being published.
+"""
+
+from .job import dry_run, prune, reconcile, run
+from .outcome import Outcome, Settings
+
+__all__ = ["Outcome", "Settings", "dry_run", "prune", "reconcile", "run"]

@@ -1,0 +1,66 @@
+"""How a run is to be carried out, and what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from ..deltas.make import Failed, Made
+from ..deltas.plan import DeltaPlan
+from ..deltas.savings import Saving
+from ..errors import DeltapressError, ExitCode
+from ..history.ledger import Ledger
+from ..tree.contents import Entry
+from .prune import PrunePlan
+from .repair import Repair
+from .write import Written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a run is to be carried out. `jobs` threads and `memory` bytes for making deltas; `wait` seconds for the
+    lock; `repair` doubts every key that the ledger knows."""
+
+    now: datetime
+    jobs: int
+    memory: int
+    prune: bool = True
+    force: bool = False
+    repair: bool = False
+    wait: float = 0.0
+    temporary: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a run did, or, when `is_dry`, would do.
+
+    `failed` maps a repository to what is wrong with it; `made` are the delta jobs that ended, without their bytes;
+    `writes` is for a dry run; `prune_problem` says why nothing was deleted, when something could have been. `repairs`
+    are what a repair found and did, `lost` a line for each image that it could not put back.
+    """
+
+    is_dry: bool = False
+    ledger: Ledger
+    plan: DeltaPlan
+    repositories: tuple[str, ...]
+    failed: Mapping[str, DeltapressError] = field(default_factory=dict)
+    made: tuple[Made, ...] = ()
+    delta_failures: tuple[Failed, ...] = ()
+    writes: tuple[Entry, ...] = ()
+    written: Written = field(default_factory=Written)
+    savings: tuple[Saving, ...] = ()
+    prune: PrunePlan = field(default_factory=PrunePlan)
+    is_pruned: bool = False
+    prune_problem: str | None = None
+    repairs: tuple[Repair, ...] = ()
+    lost: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        if self.failed and len(self.failed) == len(self.repositories):
+            return ExitCode.BAD_INPUT
+        if self.failed or self.delta_failures or self.prune_problem or self.lost:
+            return ExitCode.PARTLY_DONE
+        return ExitCode.SUCCESS

@@ -1,0 +1,98 @@
+"""A lost or damaged ledger, rebuilt from the tree.
+
+Rule 1. What cannot be told from the tree is doubted, never guessed: keys that change are pending, so that they are
+        written again; deltas are made and proven again.
+Rule 2. The history of a tag is lost, but for the common case: where a repository has one tag, its untagged images are
+        taken for earlier versions of that tag, in the order in which they were created.
+Rule 3. Keys that are not of the shapes which a publisher writes (`shapes`) are somebody else's, and stay unknown.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from ..history.ledger import Ledger
+from ..history.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagRecord
+from ..history.scan import record_of
+from ..keys import Key, Phase, parse_key
+from ..layout.images import Holder, Reader
+from ..layout.storage import LayoutError
+from ..oci.digest import Digest
+from ..oci.fields import FieldError
+from ..oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, successors
+from ..oci.media_types import DELTA_CONFIG
+from ..oci.reference import is_reserved_tag
+from ..targets.base import Target, TooLargeError, read_bytes
+from ..tree.published import PublishedRepository, PublishedStorage, by_repository
+from .shapes import document_ranks, phase_of
+
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+
+def rebuild(target: Target, *, now: datetime) -> Ledger:
+    """The ledger of what `target` holds. Broken images are left out; their keys are known all the same.
+
+    Raises TargetError.
+    """
+    keys = list(target.keys())
+    ranks = document_ranks(target, keys)
+    return Ledger(
+        repositories={
+            name: _repository(target, found, now=now) for name, found in by_repository(keys).items() if found.tags_list
+        },
+        keys={key: record for key in keys if (record := _key_record(target, key, ranks.get(key, 0))) is not None},
+    )
+
+
+def _repository(target: Target, found: PublishedRepository, *, now: datetime) -> RepositoryRecord:
+    reader = Reader(PublishedStorage(target=target, repository=found.name))
+    images: dict[Digest, ImageRecord] = {}
+    inner: set[Digest] = set()
+    for digest, key in found.manifests.items():
+        try:
+            document = parse_document(read_bytes(target, key, limit=MAX_MANIFEST_SIZE), "", digest)
+            if isinstance(document, Manifest) and document.config.media_type == DELTA_CONFIG:
+                continue
+            image = record_of(reader.image(document.descriptor(), holder=Holder.of(document, tag=None, platform=None)))
+        except (FieldError, LayoutError, TooLargeError):
+            continue
+        if isinstance(document, Index):
+            inner.update(child.digest for child in successors(document).documents)
+        images[digest] = image
+    tags = {
+        tag: TagRecord(moves=(Move(image=root, since=now),))
+        for tag, key in found.tags.items()
+        if not is_reserved_tag(tag) and (root := _root(target, key)) in images
+    }
+    if len(tags) == 1:
+        [(tag, known)] = tags.items()
+        untagged = [
+            image
+            for digest, image in images.items()
+            if digest not in inner and digest != known.image and image.subject is None
+        ]
+        untagged.sort(key=lambda image: (image.created or _EPOCH, image.digest))
+        tags[tag] = TagRecord(moves=(*(Move(image=image.digest, since=now) for image in untagged), *known.moves))
+    held = {digest: image for digest, image in images.items() if digest not in inner or digest in _roots(tags)}
+    return RepositoryRecord(tags=tags, images=held)
+
+
+def _roots(tags: dict[str, TagRecord]) -> set[Digest]:
+    return {known.image for known in tags.values()}
+
+
+def _root(target: Target, key: Key) -> Digest | None:
+    try:
+        return Digest.of(read_bytes(target, key, limit=MAX_MANIFEST_SIZE))
+    except TooLargeError:
+        return None
+
+
+def _key_record(target: Target, key: Key, rank: int) -> KeyRecord | None:
+    """None for a key that no publisher writes."""
+    phase, parsed = phase_of(key), parse_key(key)
+    if phase is None:
+        return None
+    if parsed is not None and parsed.digest is not None and phase <= Phase.MANIFESTS:
+        stored = target.stat(key)
+        return KeyRecord(digest=parsed.digest, size=stored.size if stored else 0, order=(int(phase), rank))
+    return KeyRecord(digest=Digest.of(b""), size=0, order=(int(phase), rank), is_pending=True)

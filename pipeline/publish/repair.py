@@ -1,0 +1,165 @@
+"""What the storage has lost or spoiled behind our back, and what must not be visible because of it.
+
+Rule 1. Every key is doubted: it is read to its end, and its size and digest are compared with those that were written.
+Rule 2. Only keys that the ledger knows are looked at, and only what is certainly missing or different is damage: a
+        storage that fails is an error, never a reason to un-list anything.
+Rule 3. Damaged content is deleted before it is written again. Its name is its digest, so no reader misses it, and a
+        target may take an object that it wrote once for whole.
+Rule 4. What leads to bytes that nobody has goes at once and not after the grace period: nobody could use it.
+Rule 5. Where a large share of the images would have to go, a mistake is likelier than a loss (a volume that is not
+        mounted, a half-done copy of the tree): then nothing is changed unless a person says so.
+"""
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ..content import chunks
+from ..errors import DeltapressError, ExitCode
+from ..history.ledger import Ledger
+from ..history.records import KeyRecord
+from ..keys import TYPED, Key, ParsedKey, blob_key, manifest_key, parse_key, sidecar_key, typed_key
+from ..oci.fields import FieldError
+from ..oci.manifest import MAX_MANIFEST_SIZE, parse_document, successors
+from ..oci.media_types import OCI_INDEX
+from ..oci.reference import is_reserved_tag
+from ..parallel import threads
+from ..progress import Progress
+from ..targets.base import KeyMissingError, Target, read_bytes
+
+MAX_LISTING: Final = 64 * 1024 * 1024
+MISSING: Final = "is missing, and the ledger says that it was written"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """What was wrong with a key, and what was done about it."""
+
+    key: Key
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.problem}; {self.remedy}"
+
+
+class TooMuchLostError(DeltapressError):
+    """A repair would un-list so large a share of the images that the storage as a whole is likely to be at fault."""
+
+    exit_code = ExitCode.TARGET_FAILED
+
+
+def is_content(key: Key, record: KeyRecord) -> bool:
+    """True for a key that is named for the digest of its bytes, so that it holds them or must not be there."""
+    return key.endswith(f"/{record.digest}")
+
+
+def find_damage(target: Target, records: Mapping[Key, KeyRecord], *, progress: Progress) -> dict[Key, str]:
+    """Read all of `records` and say what is wrong with each key that is not as it was written.
+
+    Of pending keys nothing is certain: they are damaged only where they hold other bytes than their name says.
+    Raises TargetError when the storage fails.
+    """
+    doubted = {key: record for key, record in records.items() if not record.is_pending or is_content(key, record)}
+    found: dict[Key, str] = {}
+    with progress.task("check", len(doubted)) as task, threads(target.concurrency) as each:
+        problems = each(lambda key: _problem(target, key, doubted[key]), doubted)
+        for key, problem in zip(doubted, problems, strict=True):
+            if problem is not None:
+                found[key] = problem
+            task.advance()
+    return found
+
+
+def check_losses(damage: int, *, lost: int, images: int, max_delete: float) -> None:
+    """Raises TooMuchLostError when more than the share `max_delete` of the published `images` is `lost`.
+
+    Lost are those that neither a layout nor another key can give back; `damage` counts the damaged keys.
+    """
+    if lost > max_delete * images:
+        raise TooMuchLostError(
+            f"repair would un-list {lost:,} of {images:,} images, more than max_delete = {max_delete:g} allows, since "
+            f"{damage:,} files are missing or damaged; nothing was changed. Look whether all of the storage is there, "
+            "and the lost images in the layouts; if they are really lost, run publish with --repair --force"
+        )
+
+
+def remove_spoiled(target: Target, damage: Iterable[Key], records: Mapping[Key, KeyRecord]) -> None:
+    """Delete the damaged content.
+
+    The ledger is not saved for that: if it still claims what is gone, the next repair finds it missing. Raises
+    TargetError.
+    """
+    with threads(target.concurrency) as each:
+        for _ in each(target.delete, [key for key in damage if is_content(key, records[key])]):
+            pass
+
+
+def broken_keys(ledger: Ledger, wanted: Container[Key], target: Target) -> dict[Key, str]:
+    """The manifests, tags and listings that lead to something which is not stored, with what that is.
+
+    Those that are `wanted` were made from what is stored and are not read. Raises TargetError.
+    """
+    broken: dict[Key, str] = {}
+
+    def is_stored(key: Key) -> bool:
+        record = ledger.keys.get(key)
+        if record is None or key in broken:
+            return False
+        return not record.is_pending or (is_content(key, record) and target.stat(key) is not None)
+
+    repositories: set[str] = set()
+    for key, record in sorted(ledger.keys.items(), key=lambda item: item[1].order):
+        parsed = parse_key(key)
+        if parsed is None or key in wanted or parsed.kind == "blobs" or (record.is_pending and not target.stat(key)):
+            continue
+        if parsed.kind == "tags":
+            lost = "a tag that is gone" if parsed.repository in repositories else None
+        else:
+            lost = _lost_successor(target, key, parsed, is_stored)
+        if lost is None:
+            continue
+        broken[key] = f"leads to {lost}"
+        repositories.add(parsed.repository)
+        if parsed.kind == "manifests":
+            beside = [typed_key(parsed.repository, parsed.name, media_type) for media_type in TYPED]
+            beside.append(sidecar_key(parsed.repository, parsed.name))
+            broken |= {other: broken[key] for other in beside if other in ledger.keys and other not in wanted}
+    return broken
+
+
+def _lost_successor(target: Target, key: Key, parsed: ParsedKey, is_stored: Callable[[Key], bool]) -> str | None:
+    """What a stored document leads to and is not stored, in words."""
+    raw = read_bytes(target, key, limit=MAX_LISTING if parsed.digest is None else MAX_MANIFEST_SIZE)
+    try:
+        document = parse_document(raw, OCI_INDEX if parsed.kind == "referrers" else "")
+    except FieldError as error:
+        return f"nothing that can be read ({error})"
+    edges = successors(document)
+    children = [child.digest for child in edges.documents]
+    if parsed.kind == "manifests" and parsed.digest is None and not is_reserved_tag(parsed.name):
+        children.append(document.digest)
+    for child in children:
+        if not is_stored(manifest_key(parsed.repository, child)):
+            return f"the manifest {child}, which is missing"
+    for blob in edges.blobs:
+        if not is_stored(blob_key(parsed.repository, blob.digest)):
+            return f"the blob {blob.digest}, which is missing"
+    return None
+
+
+def _problem(target: Target, key: Key, record: KeyRecord) -> str | None:
+    hasher = record.digest.new_hasher()
+    size = 0
+    try:
+        with target.open(key) as stream:
+            for data in chunks(stream):
+                hasher.update(data)
+                size += len(data)
+    except KeyMissingError:
+        return None if record.is_pending else MISSING
+    if hasher.hexdigest() == record.digest.hex:
+        return None
+    if size != record.size:
+        return f"is damaged: it has {size:,} bytes, {record.size:,} were written"
+    return f"is damaged: its {size:,} bytes have another digest"

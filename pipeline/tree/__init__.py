@@ -1,0 +1,8 @@
+"""What is published: the tree of keys, bytes and headers, made of the ledger; and a published tree read back.
+
+contents    pure: images + deltas -> the Tree of keys, digests, headers, phases
+flatpak     pure: the index that flatpak reads
+pages       pages for people, configurations for web servers
+templates   the files of `templates/`, rendered
+published   a tree that is there: its keys, and its repositories as if they were layouts
+"""

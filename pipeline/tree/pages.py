@@ -1,0 +1,90 @@
+"""The rendered files of a tree: the index page, and the configurations of the web servers.
+
+Rule 1. Names, tags and labels are untrusted text: the page's template is escaped throughout.
+Rule 2. The page says nothing of the time of a run: it changes when what is published changes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Final
+
+from ..deltas.savings import Saving
+from ..history.ledger import Ledger
+from ..history.records import PlatformRecord, RepositoryRecord
+from ..keys import IMMUTABLE, MUTABLE, PAGE_KEY, PING, TYPED, Key, server_key
+from ..oci.digest import Digest
+from ..oci.media_types import OCI_INDEX
+from ..oci.reference import is_reserved_tag
+from ..quantities import format_size
+from .templates import render
+
+_SERVER_FILES: Final = {
+    Key(".htaccess"): "servers/htaccess.j2",
+    server_key("nginx.conf"): "servers/nginx.conf.j2",
+    server_key("apache.conf"): "servers/apache.conf.j2",
+    server_key("Caddyfile"): "servers/Caddyfile.j2",
+    server_key("README"): "servers/README.j2",
+}
+_BUCKET_FILES: Final = {server_key("nginx-s3.conf"): "servers/nginx-s3.conf.j2"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRow:
+    """A tag as the page shows it. `size` is what a client without deltas downloads for a platform, in bytes."""
+
+    tag: str
+    digest: Digest
+    platforms: tuple[tuple[str, int], ...]
+    is_flatpak: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryRow:
+    name: str
+    tags: tuple[TagRow, ...]
+    savings: tuple[Saving, ...]
+
+
+def page_files(ledger: Ledger, found: Sequence[Saving]) -> dict[Key, bytes]:
+    """The index page: repositories, tags, digests, sizes, what each delta saves, how to pull."""
+    rows = [
+        RepositoryRow(
+            name=name,
+            tags=tuple(_tags(record)),
+            savings=tuple(saving for saving in found if saving.repository == name),
+        )
+        for name, record in sorted(ledger.repositories.items())
+    ]
+    page = render("index.html.j2", {"repositories": rows, "size": format_size})
+    return {PAGE_KEY: page.encode()}
+
+
+def server_files(*, stores_headers: bool) -> dict[Key, bytes]:
+    """What an administrator copies to a web server, and what Apache reads from the tree by itself.
+
+    A bucket, which stores headers, needs none; for it there is one of a server that stands before it.
+    """
+    variables = {
+        "types": [SimpleNamespace(ext=folder, media_type=media_type) for media_type, folder in TYPED.items()],
+        "headers": SimpleNamespace(immutable=IMMUTABLE, mutable=MUTABLE, ping=PING),
+        "referrers_type": OCI_INDEX,
+    }
+    files = _BUCKET_FILES if stores_headers else _SERVER_FILES
+    return {key: render(template, variables).encode() for key, template in files.items()}
+
+
+def _tags(record: RepositoryRecord) -> Iterator[TagRow]:
+    for tag, known in sorted(record.tags.items()):
+        image = record.images.get(known.image)
+        if image is not None and not is_reserved_tag(tag):
+            yield TagRow(
+                tag=tag,
+                digest=known.image,
+                platforms=tuple((str(platform.platform), platform.size) for platform in image.platforms),
+                is_flatpak=any(map(_is_flatpak, image.platforms)),
+            )
+
+
+def _is_flatpak(platform: PlatformRecord) -> bool:
+    return platform.is_flatpak

@@ -1,0 +1,309 @@
+"""Which deltas are wanted and which must be made, from values alone."""
+
+import gzip
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from pipeline.config import Policy
+from pipeline.deltas.plan import DeltaPlan, Rules, Wanted, plan_deltas
+from pipeline.history.ledger import Ledger
+from pipeline.history.records import DeltaKey, DeltaRecord, ImageRecord, LayerRecord, PlatformRecord, RepositoryRecord
+from pipeline.history.versions import Observation, advance
+from pipeline.oci.descriptor import Descriptor, Platform
+from pipeline.oci.digest import DiffID, Digest
+from pipeline.oci.media_types import OCI_INDEX, OCI_MANIFEST
+from pipeline.tardiff.outline import Outline, outline
+
+from ..tars import file, tar
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+AMD, ARM = Platform(os="linux", architecture="amd64"), Platform(os="linux", architecture="arm64")
+FLATPAK = {"org.flatpak.ref": "app/org.test.Hello/x86_64/stable", "org.flatpak.metadata": "[Application]"}
+
+
+def diff_id(name: str) -> DiffID:
+    return DiffID.of(name.encode())
+
+
+def layer(name: str, size: int = 1000) -> LayerRecord:
+    return LayerRecord(
+        diff_id=diff_id(name), digest=Digest.of(gzip.compress(name.encode(), mtime=0)), size=size, media_type="tar"
+    )
+
+
+def platform_image(
+    *layers: str, platform: Platform = AMD, labels: Mapping[str, str] | None = None, size: int = 1000
+) -> PlatformRecord:
+    manifest = Digest.of(f"{platform} {layers} {labels}".encode())
+    records = tuple(layer(name, size) for name in layers)
+    return PlatformRecord(platform=platform, manifest=manifest, layers=records, labels=labels or {})
+
+
+def image(*platforms: PlatformRecord) -> ImageRecord:
+    """An index of these; a lone one stands for itself."""
+    documents = [Descriptor(media_type=OCI_MANIFEST, digest=entry.manifest, size=1) for entry in platforms]
+    if len(platforms) != 1:
+        joined = "+".join(str(entry.manifest) for entry in platforms)
+        documents.append(Descriptor(media_type=OCI_INDEX, digest=Digest.of(joined.encode()), size=1))
+    return ImageRecord(documents=tuple(documents), blobs=(), platforms=platforms)
+
+
+def simple(*layers: str, size: int = 1000) -> ImageRecord:
+    return image(platform_image(*layers, size=size))
+
+
+def moved(*images: ImageRecord, tag: str = "latest", record: RepositoryRecord | None = None) -> RepositoryRecord:
+    """A repository in which a tag moved from image to image."""
+    record = record or RepositoryRecord()
+    for entry in images:
+        tags = {name: known.image for name, known in record.tags.items()} | {tag: entry.digest}
+        record = advance(record, Observation(tags=tags, images={entry.digest: entry}), now=NOW)
+    return record
+
+
+def plan(
+    record: RepositoryRecord | Mapping[str, RepositoryRecord],
+    *deltas: DeltaRecord,
+    outlines: Mapping[DiffID, Outline] | None = None,
+    scopes: tuple[str, ...] = (),
+    policy: Policy | None = None,
+) -> DeltaPlan:
+    repositories = {"app": record} if isinstance(record, RepositoryRecord) else record
+    ledger = Ledger(repositories=repositories, deltas={delta.key: delta for delta in deltas}, outlines=outlines or {})
+    rules = Rules(policy=policy or Policy(), scopes=scopes)
+    return plan_deltas(ledger, dict.fromkeys(repositories, rules), generator="g1", options="o1")
+
+
+def pairs(found: DeltaPlan) -> list[tuple[DiffID, DiffID]]:
+    return [(want.key.from_diff_id, want.key.to_diff_id) for want in found.wanted]
+
+
+def pair(old: str, new: str) -> tuple[DiffID, DiffID]:
+    return diff_id(old), diff_id(new)
+
+
+def made(old: str, new: str, *, size: int = 100, generator: str = "g1", stored: bool = True) -> DeltaRecord:
+    return DeltaRecord(
+        key=DeltaKey(from_diff_id=diff_id(old), to_diff_id=diff_id(new)),
+        generator=generator,
+        options="o1",
+        size=size,
+        digest=Digest.of(b"delta") if stored else None,
+        refused=None if stored else "too large",
+    )
+
+
+@pytest.mark.parametrize(("versions", "sources"), [(1, "C"), (2, "CB"), (9, "CBA"), (0, "")])
+def test_deltas_lead_into_the_latest_from_the_versions_before_it(versions: int, sources: str) -> None:
+    found = plan(moved(*(simple(name) for name in "ABCD")), policy=Policy(versions=versions))
+    assert pairs(found) == [pair(source, "D") for source in sources]
+    assert {job.key for job in found.jobs} == {want.key for want in found.wanted}
+    assert bool(found.skipped) == (versions == 0)
+
+
+def test_each_platform_has_its_own() -> None:
+    def both(amd: str, arm: str) -> ImageRecord:
+        return image(platform_image(amd), platform_image(arm, platform=ARM))
+
+    found = plan(moved(both("a1", "b1"), both("a2", "b2"), both("a3", "b3")), policy=Policy(versions=2))
+    assert [(want.platform, want.key.from_diff_id, want.key.to_diff_id) for want in found.wanted] == [
+        (AMD, *pair("a2", "a3")),
+        (AMD, *pair("a1", "a3")),
+        (ARM, *pair("b2", "b3")),
+        (ARM, *pair("b1", "b3")),
+    ]
+    assert {want.target for want in found.wanted} == {
+        platform_image("a3").manifest,
+        platform_image("b3", platform=ARM).manifest,
+    }
+
+
+def test_versions_are_counted_for_each_platform() -> None:
+    """`arm64` changes rarely: its last two versions count, however many of the index lie between."""
+
+    def both(amd: str, arm: str) -> ImageRecord:
+        return image(platform_image(amd), platform_image(arm, platform=ARM))
+
+    nights = [both("a1", "b1"), both("a2", "b2"), both("a3", "b3"), both("a4", "b3"), both("a5", "b3")]
+    found = plan(moved(*nights), policy=Policy(versions=2))
+    assert pairs(found) == [pair("a4", "a5"), pair("a3", "a5"), pair("b2", "b3"), pair("b1", "b3")]
+
+
+def test_a_platform_without_a_version_before_it_is_skipped_with_the_reason() -> None:
+    found = plan(moved(simple("a1"), image(platform_image("a2"), platform_image("b1", platform=ARM))))
+    assert pairs(found) == [pair("a1", "a2")]
+    [skipped] = found.skipped
+    assert (skipped.repository, skipped.series, skipped.platform) == ("app", "latest", ARM)
+    assert "platform" in skipped.reason
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [(moved(simple("A")), "no version before"), (moved(simple("A"), image()), "no tar layers")],
+)
+def test_what_is_skipped_says_why(record: RepositoryRecord, reason: str) -> None:
+    found = plan(record)
+    assert (found.wanted, found.jobs) == ((), ())
+    assert reason in found.skipped[0].reason
+
+
+def test_a_version_without_layers_is_no_source() -> None:
+    assert pairs(plan(moved(simple("A"), image(), simple("B")), policy=Policy(versions=1))) == [pair("A", "B")]
+
+
+def test_layers_that_both_images_have_need_no_delta() -> None:
+    assert pairs(plan(moved(simple("base", "app1"), simple("base", "app2")))) == [pair("app1", "app2")]
+    assert pairs(plan(moved(simple("base", "app1"), simple("base")))) == []
+
+
+def test_without_outlines_the_layer_as_deep_below_the_top_is_the_source() -> None:
+    found = plan(moved(simple("base1", "lib1", "app1"), simple("base2", "extra", "lib2", "app2")))
+    assert set(pairs(found)) == {
+        pair("app1", "app2"),
+        pair("lib1", "lib2"),
+        pair("base1", "extra"),
+        pair("base1", "base2"),
+    }
+
+
+def test_outlines_find_the_best_source_layer() -> None:
+    """From [base, app] to [base', extra, app'], where base' and extra share what is in base and app the other way."""
+
+    def outlined(*names: str) -> Outline:
+        return outline(io.BytesIO(tar(*(file(name, name.encode() * 100) for name in names))))
+
+    outlines = {
+        diff_id("base1"): outlined("lib/c", "lib/ssl"),
+        diff_id("app1"): outlined("app/main", "app/data"),
+        diff_id("base2"): outlined("usr/lib/c", "lib/new"),
+        diff_id("extra"): outlined("app/data", "lib/ssl", "opt/app/main"),
+        diff_id("app2"): outlined("lib/ssl"),
+    }
+    found = plan(moved(simple("base1", "app1"), simple("base2", "extra", "app2")), outlines=outlines)
+    assert set(pairs(found)) == {pair("base1", "base2"), pair("app1", "extra"), pair("base1", "app2")}
+
+
+def test_the_same_pair_is_made_once() -> None:
+    record = moved(simple("A"), simple("B"), tag="stable")
+    record = moved(simple("C"), simple("A"), simple("B"), tag="nightly", record=record)
+    found = plan({"app": record, "mirror": record})
+    assert pairs(found).count(pair("A", "B")) == 4
+    assert [job.key for job in found.jobs].count(made("A", "B").key) == 1
+    assert len(found.jobs) == 2
+
+
+def test_a_job_may_be_as_large_as_any_image_would_list() -> None:
+    record = moved(simple("A"), simple("B", size=1000))
+    found = plan_deltas(
+        Ledger(repositories={"a": record, "b": record}),
+        {"a": Rules(policy=Policy(max_ratio=0.2)), "b": Rules(policy=Policy(max_ratio=0.5))},
+        generator="g1",
+        options="o1",
+    )
+    assert [job.max_size for job in found.jobs] == [500]
+    assert [want.max_size for want in found.wanted] == [200, 500]
+
+
+def test_a_delta_is_always_smaller_than_its_layer() -> None:
+    [want] = plan(moved(simple("A"), simple("B", size=1000)), policy=Policy(max_ratio=1.0)).wanted
+    assert want.max_size == 999
+    assert want.accepts(made("A", "B", size=999))
+    assert not want.accepts(made("A", "B", size=1000))
+    assert not want.accepts(made("A", "B", size=10, stored=False))
+
+
+def _must_make(delta: DeltaRecord, max_ratio: float = 0.9) -> bool:
+    return bool(plan(moved(simple("A"), simple("B")), delta, policy=Policy(max_ratio=max_ratio)).jobs)
+
+
+def test_what_was_made_is_not_made_again() -> None:
+    assert not _must_make(made("A", "B"))
+    assert not _must_make(made("A", "B", size=950))
+    assert not _must_make(made("A", "B", size=950, stored=False))
+    assert not _must_make(made("A", "B", size=0, stored=False))
+
+
+def test_a_refusal_ends_when_the_policy_allows_more() -> None:
+    refused = made("A", "B", size=950, stored=False)
+    assert _must_make(refused, max_ratio=0.95)
+    assert not _must_make(refused, max_ratio=0.94)
+
+
+def test_another_encoder_or_other_options_make_it_again() -> None:
+    assert _must_make(made("A", "B", generator="g0"))
+    assert _must_make(replace(made("A", "B"), options="o0"))
+    assert _must_make(made("A", "B", generator="g0", size=0, stored=False))
+
+
+def test_jobs_are_largest_first() -> None:
+    small, middle, large = (
+        moved(simple(f"old{size}", size=size), simple(f"new{size}", size=size)) for size in (1, 5, 9)
+    )
+    found = plan({"a": middle, "b": small, "c": large})
+    assert [job.layer.size for job in found.jobs] == [9, 5, 1]
+    assert [want.repository for want in found.wanted] == ["a", "b", "c"]
+    assert [job.sources for job in found.jobs] == [(layer(f"old{size}", size),) for size in (9, 5, 1)]
+
+
+def test_a_repository_without_rules_is_left_alone() -> None:
+    ledger = Ledger(repositories={"app": moved(simple("A"), simple("B"))})
+    found = plan_deltas(ledger, {}, generator="g1", options="o1")
+    assert (found.wanted, found.jobs, found.skipped) == ((), (), ())
+
+
+def _flatpak(*layers: str) -> ImageRecord:
+    return image(platform_image(*layers, labels=FLATPAK))
+
+
+def _keys(wanted: tuple[Wanted, ...]) -> list[tuple[DiffID, DiffID, tuple[DiffID, ...]]]:
+    return [(want.key.from_diff_id, want.key.to_diff_id, want.key.below) for want in wanted]
+
+
+def test_a_flatpak_of_one_layer_is_like_any_other() -> None:
+    assert _keys(plan(moved(_flatpak("A"), _flatpak("B"))).wanted) == [(*pair("A", "B"), ())]
+    assert plan(moved(_flatpak("A"), image(platform_image("A", labels={**FLATPAK, "new": "label"})))).wanted == ()
+
+
+def test_a_flatpak_of_several_layers_leads_from_the_old_last_one_to_each() -> None:
+    found = plan(moved(_flatpak("base", "app1"), _flatpak("base", "app2")))
+    below = (diff_id("base"),)
+    assert _keys(found.wanted) == [(*pair("app1", "base"), below), (*pair("app1", "app2"), below)]
+    assert [job.sources for job in found.jobs] == [(layer("base"), layer("app1"))] * 2
+
+
+def test_from_one_layer_to_several_and_back() -> None:
+    found = plan(moved(_flatpak("A"), _flatpak("A", "B")))
+    assert _keys(found.wanted) == [(*pair("A", "A"), ()), (*pair("A", "B"), ())]
+    found = plan(moved(_flatpak("A", "B"), _flatpak("A")))
+    assert _keys(found.wanted) == [(*pair("B", "A"), (diff_id("A"),))]
+
+
+def test_a_last_layer_on_two_chains_is_a_source_alone() -> None:
+    """A client has the last layer on either chain: only its own files are certain."""
+    found = plan(
+        moved(_flatpak("old", "app1"), _flatpak("base", "app1"), _flatpak("base", "app2")), policy=Policy(versions=2)
+    )
+    assert set(_keys(found.wanted)) == {(*pair("app1", "base"), ()), (*pair("app1", "app2"), ())}
+    assert len(found.jobs) == 2
+
+
+def test_scopes_have_their_own_latest() -> None:
+    record = RepositoryRecord()
+    images = {tag: simple(tag) for tag in ("1.0", "1.1", "2.0", "2.1")}
+    record = advance(
+        record,
+        Observation(
+            tags={tag: entry.digest for tag, entry in images.items()},
+            images={entry.digest: entry for entry in images.values()},
+        ),
+        now=NOW,
+    )
+    assert pairs(plan(record, policy=Policy(versions=1))) == [pair("2.0", "2.1")]
+    assert pairs(plan(record, policy=Policy(versions=1), scopes=("1.*", "2.*"))) == [
+        pair("1.0", "1.1"),
+        pair("2.0", "2.1"),
+    ]

@@ -1,0 +1,120 @@
+"""Which images stay published, from values alone."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipeline.config import Policy
+from pipeline.history.records import ImageRecord, RepositoryRecord
+from pipeline.history.retention import pinned_images, retain
+from pipeline.history.versions import advance
+
+from .test_versions import day, digest, history, image, names, seen
+
+
+def kept_by(
+    record: RepositoryRecord, scopes: Sequence[str] = (), *, at: int = 100, pins: Sequence[str] = (), **policy: Any
+) -> RepositoryRecord:
+    return retain(record, scopes, policy=Policy(**policy), pins=pins, now=day(at))
+
+
+def letters(record: RepositoryRecord) -> str:
+    return "".join(letter for letter in "ABCDEFGH" if digest(letter) in record.images)
+
+
+def test_keep_counts_versions_of_each_series_and_tags_hold_theirs() -> None:
+    record = history(*({"latest": letter} for letter in "ABCDE"))
+    kept = kept_by(record, keep=3)
+    assert set(kept.images) == {digest(letter) for letter in "CDE"}
+    assert names(kept) == {"latest": ["C", "D", "E"]}
+    assert kept_by(kept, keep=3) is kept
+    never_moved = history({"1.0": "A", "2.0": "B", "3.0": "C"})
+    assert kept_by(never_moved, keep=1) is never_moved
+
+
+def test_a_lost_tag_goes_with_its_image() -> None:
+    record = history({"1.0": "A", "2.0": "B", "3.0": "C"}, {"3.0": "C"})
+    kept = kept_by(record, keep=2)
+    assert set(kept.tags) == {"2.0", "3.0"}
+    assert set(kept.images) == {digest("B"), digest("C")}
+
+
+def test_a_moved_tag_stays_a_series_when_one_image_is_left() -> None:
+    record = kept_by(history({"latest": "A", "1.0": "C"}, {"latest": "B", "1.0": "C"}), keep=1)
+    assert names(record) == {"latest": ["B"], "*": ["C"]}
+    again = advance(record, seen({"latest": "D", "1.0": "C"}), now=day(3))
+    assert names(kept_by(again, keep=2)) == {"latest": ["B", "D"], "*": ["C"]}
+
+
+def test_what_is_left_out_is_left_out_at_once() -> None:
+    """Without the lost `edge` the others are semantic versions, and another one is the newest."""
+    record = history({"2.0": "A", "edge": "B", "1.1": "C", "latest": "A"}, {"latest": "A"})
+    kept = kept_by(record, ["latest"], keep=1)
+    assert set(kept.images) == {digest("A")}
+    assert kept_by(kept, ["latest"], keep=1) is kept
+
+
+def test_attached_artifacts_live_as_long_as_their_subject() -> None:
+    record = RepositoryRecord()
+    artifacts = image("D", subject="A"), image("E", subject="D"), image("F", subject="B"), image("G", subject="nothing")
+    record = advance(record, seen({"latest": "A"}, *artifacts), now=day(0))
+    record = advance(record, seen({"latest": "B"}), now=day(1))
+    assert set(kept_by(record, keep=2).images) == {digest(letter) for letter in "ABDEF"}
+    assert set(kept_by(record, keep=1).images) == {digest(letter) for letter in "BF"}
+
+
+def test_a_lost_tag_that_matches_is_held_with_its_image() -> None:
+    record = history({"v1.0": "A", "rc-1": "B", "v2.0": "C"}, {"v3.0": "D"})
+    kept = kept_by(record, keep=1, keep_tags=("v*", "stable"))
+    assert letters(kept) == "ACD"
+    assert set(kept.tags) == {"v1.0", "v2.0", "v3.0"}
+    assert letters(kept_by(kept, keep=1)) == "D"
+
+
+def test_a_moving_tag_that_matches_holds_its_image_of_today_alone() -> None:
+    record = history({"edge": "A", "x": "H"}, {"edge": "B", "x": "H"}, {"edge": "C", "x": "H"}, {"x": "H"})
+    assert letters(kept_by(record, keep=1, keep_tags=("edge",))) == "CH"
+
+
+@pytest.mark.parametrize(
+    ("at", "days", "left"), [(4, 4, "ABCD"), (4, 3, "BCD"), (5, 3, "CD"), (6, 3, "D"), (3, 0, "D")]
+)
+def test_an_image_stays_for_a_time_after_it_was_replaced(at: int, days: int, left: str) -> None:
+    """A was replaced at day 1, B at day 2, C at day 3; what counts is how long ago that is."""
+    record = history({"latest": "A"}, {"latest": "B"}, {"latest": "C"}, {"latest": "D"})
+    assert letters(kept_by(record, keep=1, keep_for=timedelta(days=days), at=at)) == left
+
+
+def test_the_time_begins_when_the_last_of_its_holders_is_gone() -> None:
+    """1.0 was replaced by 2.0 at day 1, and its layout had it until day 3; after a roll-back B was the latest again."""
+    record = history({"1.0": "A"}, {"1.0": "A", "2.0": "B"}, {"1.0": "A", "2.0": "B"}, {"2.0": "B"})
+    assert letters(kept_by(record, keep=1, keep_for=timedelta(days=2), at=4)) == "AB"
+    assert letters(kept_by(record, keep=1, keep_for=timedelta(days=2), at=5)) == "B"
+    rolled = history({"t": "A"}, {"t": "B"}, {"t": "A"}, {"t": "C"})
+    assert letters(kept_by(rolled, keep=1, keep_for=timedelta(days=2), at=4)) == "AC"
+    assert letters(kept_by(rolled, keep=1, keep_for=timedelta(days=3), at=4)) == "ABC"
+
+
+def test_a_pin_holds_by_digest_by_tag_and_by_a_digest_within() -> None:
+    record = history({"1.0": "A", "2.0": "B", "3.0": "C"}, {"4.0": "D"})
+    assert letters(kept_by(record, keep=1, pins=[str(digest("A"))])) == "AD"
+    assert letters(kept_by(record, keep=1, pins=["2.0"])) == "BD"
+    assert letters(kept_by(record, keep=1, pins=["9.9", str(digest("nothing"))])) == "D"
+    assert pinned_images(record, "9.9") == frozenset()
+    inner = history({"1.0": index("A", "E")}, {"2.0": "B"})
+    assert set(kept_by(inner, keep=1, pins=[str(digest("E"))]).images) == {digest("A"), digest("B")}
+
+
+def index(name: str, child: str) -> ImageRecord:
+    root = image(name)
+    return replace(root, documents=(*image(child).documents, *root.documents))
+
+
+def test_what_a_pin_holds_keeps_its_signature() -> None:
+    record = advance(RepositoryRecord(), seen({"1.0": "A"}, image("E", subject="A")), now=day(0))
+    record = advance(record, seen({"2.0": "B"}), now=day(1))
+    assert letters(kept_by(record, keep=1, pins=["1.0"])) == "ABE"
+    assert letters(kept_by(record, keep=1)) == "B"
