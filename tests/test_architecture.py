@@ -38,7 +38,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "tardiff": {"errors", "compression"},
     "targets": {"errors", "keys", "content", "oci"},
     "config": {"errors", "limits", "oci", "quantities", "targets.s3.options"},
-    "layout": {"errors", "content", "compression", "limits", "oci", "tardiff.outline", "text"},
+    "layout": {"errors", "content", "compression", "limits", "oci", "tardiff.layer.outline", "text"},
     "serve": {"errors", "keys", "oci"},
 }
 
@@ -48,7 +48,7 @@ PURE: Final = {
     *("publish.clocks", "tree.contents", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
-    *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.outline")
+    *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.layer.outline")
 }
 PURE_STANDARD: Final = {
     *("bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "heapq"),
@@ -63,8 +63,8 @@ DOORS: Final[dict[str, set[str]]] = {
     "botocore": {"pipeline.targets.s3.bucket"},
     "urllib3": {"pipeline.targets.s3.bucket"},
     # to find what two files share, and to add: two functions that have nothing to do with each other, or with errors
-    "bsdiff4": {"pipeline.tardiff.matchers.bsdiff", "pipeline.tardiff.sums"},
-    "hdiffpatch": {"pipeline.tardiff.matchers.hdiff"},
+    "bsdiff4": {"pipeline.tardiff.match.matchers.bsdiff", "pipeline.tardiff.sums"},
+    "hdiffpatch": {"pipeline.tardiff.match.matchers.hdiff"},
     "jinja2": {"pipeline.tree.templates"},
     "rich": {"pipeline.cli.progress"},
     "semver": {"pipeline.history.versions"},
@@ -115,7 +115,7 @@ def is_in(name: str, places: Iterable[str]) -> bool:
 
 
 def room_of(name: str) -> str:
-    """`tardiff` of `pipeline.tardiff.matchers`; empty for `pipeline` itself."""
+    """`tardiff` of `pipeline.tardiff.match.matchers`; empty for `pipeline` itself."""
     return name.split(".")[1] if "." in name else ""
 
 

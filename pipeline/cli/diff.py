@@ -18,9 +18,9 @@ from ..oci.digest import DiffID
 from ..quantities import parse_size
 from ..tardiff.decoder import DeltaError
 from ..tardiff.encoder import EFFORTS, EncoderOptions, encode
+from ..tardiff.layer.tar import TarError
+from ..tardiff.layer.tree import SourceTree, extract
 from ..tardiff.pool import Pool
-from ..tardiff.tar import TarError
-from ..tardiff.tree import SourceTree, extract
 from .console import Console
 from .files import InputFileError, open_input, whole_output
 from .machine import give_back_freed_memory, usable_memory

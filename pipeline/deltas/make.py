@@ -26,10 +26,10 @@ from ..history.records import DeltaRecord, LayerRecord
 from ..oci.digest import Digest
 from ..progress import Progress
 from ..tardiff.encoder import GENERATOR, EncoderOptions, encode
-from ..tardiff.pairing import NewTar
+from ..tardiff.layer.tar import TarError
+from ..tardiff.layer.tree import SourceTree
+from ..tardiff.pair.pairing import NewTar
 from ..tardiff.pool import Pool
-from ..tardiff.tar import TarError
-from ..tardiff.tree import SourceTree
 from .layers import LayerSource
 from .plan import DeltaJob
 from .prove import prove

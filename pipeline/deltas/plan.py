@@ -21,7 +21,7 @@ from ..history.records import DeltaKey, DeltaRecord, LayerRecord, PlatformRecord
 from ..history.versions import Series, series_of
 from ..oci.descriptor import Platform
 from ..oci.digest import DiffID, Digest
-from ..tardiff.outline import Outline
+from ..tardiff.layer.outline import Outline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

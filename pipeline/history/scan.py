@@ -15,7 +15,7 @@ from ..limits import Limits
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest
 from ..oci.manifest import Document, Manifest
-from ..tardiff.outline import Outline
+from ..tardiff.layer.outline import Outline
 from .records import FLATPAK_LABELS, ImageRecord, LayerRecord, PlatformRecord
 from .versions import Observation
 

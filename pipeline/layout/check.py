@@ -16,7 +16,7 @@ from ..limits import Limits
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest, Hasher
 from ..oci.manifest import successors
-from ..tardiff.outline import Outline, outline
+from ..tardiff.layer.outline import Outline, outline
 from . import Image, Layout, LayoutError
 from .images import REBUILD, Holder, find_blob
 from .storage import COPY_AGAIN

@@ -27,7 +27,7 @@ from .format import MAGIC, MAX_PART, DeltaError, MalformedDeltaError, Op, normal
 from .sums import sum_of
 
 if TYPE_CHECKING:
-    from .tree import SourceTree
+    from .layer.tree import SourceTree
 
 __all__ = ["DeltaError", "MalformedDeltaError", "OutputSizeError", "SourceError", "apply"]
 

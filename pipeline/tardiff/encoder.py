@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..compression import Strength, Writable
-from .drafts import Drafts
 from .format import MAGIC
-from .matchers import Matcher
-from .matchers.bsdiff import Bsdiff
-from .matchers.hdiff import Hdiff
-from .matching import matched
-from .pairing import NewTar, Pairing
+from .layer.tree import SourceTree
+from .match.matchers import Matcher
+from .match.matchers.bsdiff import Bsdiff
+from .match.matchers.hdiff import Hdiff
+from .match.matching import matched
+from .match.remembered import Remembering
+from .pair.pairing import NewTar, Pairing
 from .pool import Pool
-from .remembered import Remembering
-from .tree import SourceTree
+from .write.drafts import Drafts
 
 GENERATOR = "tardiff-11"
 """Changes whenever the bytes made from the same input and options may change."""

@@ -12,8 +12,8 @@ from pipeline.cli.machine import usable_memory, usable_processors
 from pipeline.compression import decompressed
 from pipeline.limits import Limits
 from pipeline.tardiff.encoder import EncoderOptions, encode
+from pipeline.tardiff.layer.tree import extract
 from pipeline.tardiff.pool import Pool
-from pipeline.tardiff.tree import extract
 
 _LIMIT = 1 << 36
 

@@ -20,12 +20,12 @@ from pipeline.history.records import DeltaKey, LayerRecord
 from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.progress import Silent
-from pipeline.tardiff import pairing
 from pipeline.tardiff.encoder import GENERATOR, EncoderOptions
+from pipeline.tardiff.layer.regions import Bytes, Region, array_of
+from pipeline.tardiff.layer.tar import TarReader
+from pipeline.tardiff.pair import pairing
+from pipeline.tardiff.pair.sources import Sketch, sketch
 from pipeline.tardiff.pool import Pool
-from pipeline.tardiff.regions import Bytes, Region, array_of
-from pipeline.tardiff.sources import Sketch, sketch
-from pipeline.tardiff.tar import TarReader
 from pipeline.targets.base import KeyMissingError
 
 from ..layouts.builder import compressed, tar_of

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.tardiff.decoder import apply
 from pipeline.tardiff.encoder import EncoderOptions, encode
+from pipeline.tardiff.layer.tree import extract
 from pipeline.tardiff.pool import Pool
-from pipeline.tardiff.tree import extract
 from tests import tars
 from tests.conftest import require_tool
 from tests.tardiff.lab import lay_out

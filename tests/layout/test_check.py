@@ -14,7 +14,7 @@ from pipeline.layout import LayoutError, read_layout
 from pipeline.layout.check import check_images
 from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest
-from pipeline.tardiff.outline import Outline
+from pipeline.tardiff.layer.outline import Outline
 
 from ..layouts.builder import OCI, LayoutBuilder, blob_path, compressed, json_bytes, on, sha256, tar_of
 

@@ -14,15 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.compression import CompressionError, decompressed
-from pipeline.tardiff import encoder, runs
-from pipeline.tardiff.cover import checked
+from pipeline.tardiff import encoder
 from pipeline.tardiff.decoder import DeltaError, apply
 from pipeline.tardiff.encoder import EncoderOptions, encode
 from pipeline.tardiff.format import MAGIC, OpWriter
-from pipeline.tardiff.matchers import CoverArray
+from pipeline.tardiff.layer.tar import TarError, TarReader
+from pipeline.tardiff.layer.tree import SourceTree, extract
+from pipeline.tardiff.match.cover import checked
+from pipeline.tardiff.match.matchers import CoverArray
 from pipeline.tardiff.pool import Pool
-from pipeline.tardiff.tar import TarError, TarReader
-from pipeline.tardiff.tree import SourceTree, extract
+from pipeline.tardiff.write import runs
 from tests import tars
 from tests.tardiff.lab import assert_common_subset, lay_out
 from tests.tars import Member, tar

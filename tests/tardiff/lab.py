@@ -10,8 +10,8 @@ from pipeline.tardiff.decoder import apply
 from pipeline.tardiff.encoder import Encoded, EncoderOptions, encode
 from pipeline.tardiff.format import MAGIC, MAX_ADD_DATA, Op
 from pipeline.tardiff.format import operations as read_operations
+from pipeline.tardiff.layer.tree import SourceTree, extract
 from pipeline.tardiff.pool import Pool
-from pipeline.tardiff.tree import SourceTree, extract
 
 MAX_BYTES = 1 << 30
 FAST = EncoderOptions(effort="fast")

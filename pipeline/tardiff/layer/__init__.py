@@ -1,0 +1,1 @@
+"""The two ends of a delta: tars, read; old ones, extracted as clients do; the bytes of their files."""

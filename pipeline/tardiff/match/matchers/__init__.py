@@ -1,0 +1,29 @@
+"""What two files have in common: one library a file, all behind `Matcher`.
+
+Rule 1. A matcher answers with a cover and knows nothing of operations, files or compression.
+Rule 2. What it answers is checked (`cover`) before it is used; it can be wrong, but it cannot do harm.
+Rule 3. The same two inputs give the same cover, whatever runs beside it.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+CoverArray = NDArray[np.int64]
+"""Shape (n, 3): old offset, new offset, length in bytes. New ranges ascend and do not overlap; bytes inside may
+differ."""
+
+NO_COVER: CoverArray = np.empty((0, 3), np.int64)
+
+
+class Matcher(Protocol):
+    """Finds what `new` has in common with `old`. Stateless; called from any thread."""
+
+    def cover(self, old: bytes, new: bytes) -> CoverArray:
+        """Ranges of `new` that are worth making from `old`."""
+        ...
+
+    def memory(self, old: int, new: int) -> int:
+        """Upper bound of the bytes allocated by `cover` for inputs of these sizes, the inputs included."""
+        ...

@@ -1,0 +1,1 @@
+"""Which old file serves which new one."""

@@ -1,0 +1,1 @@
+"""What is shared, as operations of the stream."""
