@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 from uuid import uuid4
@@ -26,9 +26,10 @@ from ..history.records import DeltaRecord, LayerRecord
 from ..oci.digest import Digest
 from ..progress import Progress
 from ..tardiff.encoder import GENERATOR, EncoderOptions, encode
+from ..tardiff.knowledge import Knowledge
+from ..tardiff.layer.new_tar import NewTar
 from ..tardiff.layer.tar import TarError
 from ..tardiff.layer.tree import SourceTree
-from ..tardiff.pair.pairing import NewTar
 from ..tardiff.pool import Pool
 from .layers import LayerSource
 from .plan import DeltaJob
@@ -63,12 +64,13 @@ Result = Made | Failed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What all jobs of a run share; `directory` is for temporary files."""
+    """What all jobs of a run share; `directory` is for temporary files, `knowledge` what one delta leaves to others."""
 
     layers: LayerSource
     directory: Path
     pool: Pool
     options: EncoderOptions
+    knowledge: Knowledge = field(default_factory=Knowledge)
 
 
 def make_deltas(jobs: Sequence[DeltaJob], workshop: Workshop, *, progress: Progress) -> Iterator[Result]:
@@ -123,7 +125,7 @@ def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> M
     with _temporary(workshop) as path:
         _check_not_stopped(workshop)
         with path.open("wb") as out:
-            encoded = encode(tree, tar, out, options=workshop.options, pool=workshop.pool)
+            encoded = encode(tree, tar, out, options=workshop.options, pool=workshop.pool, knowledge=workshop.knowledge)
         if encoded.size > job.max_size:
             path.unlink()
             reason = f"{encoded.size:,} bytes are more than the policy allows for a layer of {job.layer.size:,} bytes"

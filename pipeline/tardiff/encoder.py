@@ -12,13 +12,15 @@ from pathlib import Path
 
 from ..compression import Strength, Writable
 from .format import MAGIC
+from .knowledge import Knowledge
+from .layer.new_tar import NewTar
 from .layer.tree import SourceTree
 from .match.matchers import Matcher
 from .match.matchers.bsdiff import Bsdiff
 from .match.matchers.hdiff import Hdiff
 from .match.matching import matched
 from .match.remembered import Remembering
-from .pair.pairing import NewTar, Pairing
+from .pair.pairing import Pairing
 from .pool import Pool
 from .write.drafts import Drafts
 
@@ -75,20 +77,30 @@ class Encoded:
     literal: int
 
 
-def encode(sources: SourceTree, to: Path | NewTar, out: Writable, *, options: EncoderOptions, pool: Pool) -> Encoded:
+def encode(
+    sources: SourceTree,
+    to: Path | NewTar,
+    out: Writable,
+    *,
+    options: EncoderOptions,
+    pool: Pool,
+    knowledge: Knowledge | None = None,
+) -> Encoded:
     """Write the delta that makes the uncompressed tar `to` from `sources`.
 
-    Deltas that are made from one `SourceTree`, or make one `NewTar`, share what is found of its files, whether they are
-    made after each other or at the same time. The bytes depend on the content of both and on `options`, not on the pool
-    nor on what was known before. Not to be called in a task of `pool`. Temporary files are made beside `to`; they are
-    as large as what is not copied.
+    Deltas that are made from one `SourceTree`, or make one `NewTar`, share in `knowledge` what is found of its files,
+    whether they are made after each other or at the same time; a delta that is made alone needs none. The bytes depend
+    on the content of both and on `options`, not on the pool nor on what was known before. Not to be called in a task of
+    `pool`. Temporary files are made beside `to`; they are as large as what is not copied.
     """
     tar = to if isinstance(to, NewTar) else NewTar.at(to)
     effort = _EFFORTS[options.effort]
     matchers: Sequence[Matcher] = [matcher() for matcher in effort.matchers]
-    if tar is to:  # which others may make, too
-        matchers = [Remembering(matcher, tar.covers) for matcher in matchers]
-    pairs = Pairing(sources, tar, pool).pairs()
+    if knowledge is None:
+        knowledge = Knowledge()
+    else:
+        matchers = [Remembering(matcher, knowledge.covers(tar)) for matcher in matchers]
+    pairs = Pairing(sources, tar, pool, of_tree=knowledge.of_tree(sources), of_new=knowledge.of_tar(tar)).pairs()
     with Drafts(effort.gaps, len(matchers), tar.path.parent) as drafts:
         at = 0
         with closing(matched(pairs, sources, tar, matchers=matchers, pool=pool)) as found:

@@ -21,6 +21,7 @@ from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.progress import Silent
 from pipeline.tardiff.encoder import GENERATOR, EncoderOptions
+from pipeline.tardiff.layer import new_tar
 from pipeline.tardiff.layer.regions import Bytes, Region, array_of
 from pipeline.tardiff.layer.tar import TarReader
 from pipeline.tardiff.pair import pairing
@@ -137,7 +138,7 @@ def test_each_layer_is_listed_hashed_and_sampled_once(
         asked["sampled", array_of(data).tobytes()] += 1
         return sketch(data)
 
-    monkeypatch.setattr(pairing, "TarReader", counting_reader)
+    monkeypatch.setattr(new_tar, "TarReader", counting_reader)
     monkeypatch.setattr(pairing, "_digest", counting_digest)
     monkeypatch.setattr(pairing, "sketch", counting_sketch)
     layers = Layers()

@@ -17,13 +17,13 @@ from pipeline.compression import CompressionError, decompressed
 from pipeline.tardiff import encoder
 from pipeline.tardiff.decoder import DeltaError, apply
 from pipeline.tardiff.encoder import EncoderOptions, encode
-from pipeline.tardiff.format import MAGIC, OpWriter
+from pipeline.tardiff.format import MAGIC
 from pipeline.tardiff.layer.tar import TarError, TarReader
 from pipeline.tardiff.layer.tree import SourceTree, extract
-from pipeline.tardiff.match.cover import checked
-from pipeline.tardiff.match.matchers import CoverArray
+from pipeline.tardiff.match.cover import CoverArray, checked
 from pipeline.tardiff.pool import Pool
 from pipeline.tardiff.write import runs
+from pipeline.tardiff.write.writer import OpWriter
 from tests import tars
 from tests.tardiff.lab import assert_common_subset, lay_out
 from tests.tars import Member, tar

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .arrays import ByteArray
+ByteArray = NDArray[np.uint8]
 
 _PIECE: Final = 1 << 20
 _WORTH_MAPPING: Final = 1 << 17  # bytes: mapping less takes longer than reading it

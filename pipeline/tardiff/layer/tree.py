@@ -6,19 +6,17 @@ layers. What that is, and what is no source, are the rules of `replay`.
 Rule 1. The tree is one file, of all contents after each other, and an index of names. A disk is not trusted with names
         that a layer brings, and making and removing thousands of small files takes longer than everything else.
 Rule 2. Whoever proves a delta reads its sources from here by their paths, as a client does from its disk.
-Rule 3. What encoders found of a source, to pair it, stays with the tree for the next delta that is made from it.
 """
 
 import os
 import weakref
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ..pair.fingerprints import Fingerprints
 from .regions import Bytes, Region, content_of
 from .replay import MAX_NODES, ExtractError, Replay, Source
 from .tar import TarReader
@@ -30,7 +28,7 @@ _BUFFER: Final = 1 << 20
 _by_path = attrgetter("path")
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True, eq=False)
 class SourceTree:
     """The sources, ordered by path. Their contents lie in a file below `directory`, which is open as `descriptor` for
     as long as this object lives. Usable from any thread."""
@@ -38,7 +36,6 @@ class SourceTree:
     directory: Path
     sources: tuple[Source, ...]
     descriptor: int
-    fingerprints: Fingerprints[Source] = field(default_factory=Fingerprints, compare=False, repr=False)
 
     def find(self, path: bytes) -> Source | None:
         """The source at `path`."""

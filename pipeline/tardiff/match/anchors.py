@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..layer.arrays import Flags, Places
 from ..layer.regions import Bytes
-from ..pair.windows import looked_up, sampled, sampling
+from ..pair.windows import Flags, Places, looked_up, sampled, sampling
+from .cover import NO_COVER, CoverArray
 from .equality import common_prefix, common_suffix, equal_bytes
-from .matchers import NO_COVER, CoverArray
 
 _SAMPLES = 1 << 20  # of each file at most, about
 _MIN_ANCHORS = 8

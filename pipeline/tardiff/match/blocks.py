@@ -24,10 +24,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..layer.arrays import Flags, Places
 from ..layer.regions import Bytes
+from ..pair.windows import Flags, Places
 from .anchors import Anchors
-from .matchers import NO_COVER, CoverArray
+from .cover import NO_COVER, CoverArray
 from .ranges import Range, Ranges
 
 BLOCK = 4 << 20

@@ -1,44 +1,19 @@
-"""What two files share, checked before it is believed.
+"""Covers: what a new file can make from an old one, range by range.
 
-Rule 1. A cover that leaves here is valid: ranges lie inside both files, ascend in new, and do not overlap there. An
-        answer of a matcher that is not so is no cover at all.
-Rule 2. What is equal at both ends is found here. It is cheap, and leaves a matcher only what has changed, with a little
-        of what is around it.
-Rule 3. A matcher sees one block of new at a time (`blocks`). Nothing is refused for its size.
+Rule. A cover that has been checked is valid: its rows lie inside both files, ascend in new, and do not overlap there.
+      An answer of a matcher that is not so is no cover at all.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..layer.regions import Bytes
-from .blocks import CONTEXT, Block, blocks
-from .equality import common_prefix, common_suffix
-from .matchers import NO_COVER, CoverArray, Matcher
+CoverArray = NDArray[np.int64]
+"""Shape (n, 3), a row for each range: old offset, new offset, length in bytes. New ranges ascend and do not overlap;
+bytes inside may differ."""
 
-_SMALLEST = 16  # fewer bytes than this cost less as they are than as operations
-_WORTH_CONTEXT = 1 << 12  # bytes that have changed: fewer are mostly text, and matched as well without
-
-
-def divided(old: Bytes, new: Bytes) -> tuple[CoverArray, Sequence[Block]]:
-    """What `new` is known to share with `old`, and the blocks of the rest, which are to be matched."""
-    prefix = common_prefix(old, new)
-    suffix = common_suffix(old[prefix:], new[prefix:])
-    if min(len(old), len(new)) - prefix - suffix >= _WORTH_CONTEXT:
-        prefix, suffix = max(0, prefix - CONTEXT), max(0, suffix - CONTEXT)
-    old_end, new_end = len(old) - suffix, len(new) - suffix
-    known, found = blocks(old[prefix:old_end], new[prefix:new_end])
-    shift = np.array((prefix, prefix, 0))
-    known = np.concatenate((_row(0, 0, prefix), known + shift, _row(old_end, new_end, suffix)))
-    return known, [block.shifted(prefix) for block in found]
-
-
-def match(matcher: Matcher, old: Bytes, new: Bytes, block: Block) -> CoverArray:
-    """The cover of `block`, in places of `old` and `new`."""
-    if min(block.new.size, block.old.size) < _SMALLEST:
-        return NO_COVER
-    cover = matcher.cover(block.old.joined(old), block.new.joined(new))
-    return block.placed(checked(cover, block.old.size, block.new.size))
+NO_COVER: CoverArray = np.empty((0, 3), np.int64)
 
 
 def whole(parts: Sequence[CoverArray]) -> CoverArray:
@@ -76,7 +51,3 @@ def checked(cover: CoverArray, old_size: int, new_size: int) -> CoverArray:
     if (new[1:] < (new + length)[:-1]).any():
         return NO_COVER
     return cover
-
-
-def _row(old: int, new: int, length: int) -> CoverArray:
-    return np.array([(old, new, length)], np.int64) if length else NO_COVER

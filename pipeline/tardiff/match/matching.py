@@ -13,14 +13,15 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..layer.arrays import ByteArray
-from ..layer.regions import Bytes, array_of
+from ..layer.new_tar import NewTar
+from ..layer.regions import ByteArray, Bytes, array_of
 from ..layer.tree import SourceTree
-from ..pair.pairing import NewTar, Pair
+from ..pair.pairing import Pair
 from ..pool import Pool
 from .blocks import Block, dividing_memory, is_small
-from .cover import clipped, divided, match, whole
-from .matchers import NO_COVER, CoverArray, Matcher
+from .cover import NO_COVER, CoverArray, clipped, whole
+from .division import divided, match
+from .matchers import Matcher
 from .ranges import Range
 
 Covers = Sequence[CoverArray]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..layer.regions import Bytes, array_of
-from .matchers import CoverArray
+from .cover import CoverArray
 
 Range = tuple[int, int]
 """Where it starts and where it stops."""

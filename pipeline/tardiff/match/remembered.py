@@ -12,7 +12,8 @@ Rule 3. What is kept has a bound. What does not fit is found again.
 import hashlib
 import threading
 
-from .matchers import CoverArray, Matcher
+from .cover import CoverArray
+from .matchers import Matcher
 
 _MOST_KEPT = 16 << 20  # bytes: the covers of about 300 MB of rebuilt programs
 _ENTRY = 300  # bytes that one takes beside its numbers

@@ -11,19 +11,15 @@ Rule 3. Nothing is asked twice. The deltas that make one tar, or are made from o
 """
 
 import hashlib
-import os
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from operator import eq
-from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
-from ..layer.regions import Bytes, Region, content_of
-from ..layer.tar import Kind, TarError, TarReader, names_of
+from ..layer.new_tar import NewFile, NewTar
+from ..layer.regions import Region
 from ..layer.tree import Source, SourceTree
-from ..match.remembered import CoverMemory
 from ..pool import Pool
 from .fingerprints import Fingerprints, Known
 from .sections import SAMPLES, SectionIndex, section_size
@@ -36,57 +32,12 @@ _MOST = 0.6  # of a file: with so much in one source others are not looked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewFile:
-    """A regular file of the new tar: its normalised path, and where its data lies."""
-
-    path: bytes
-    start: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """A new file or a part of one, the source that it is made from, and whether they are identical."""
 
     file: NewFile
     source: Source
     is_identical: bool
-
-
-class NewTar:
-    """The new tar, of which only what is asked for is mapped or held, and what all deltas that make it share.
-
-    `path` is its file, `files` are its regular files. Usable from any thread; the file is open for as long as this
-    object lives.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        """The tar in a file that was just opened, by its name. `stream` is not needed afterwards."""
-        self.path = Path(stream.name)
-        self.files = tuple(_regular_files(TarReader(stream)))
-        self.fingerprints: Fingerprints[NewFile] = Fingerprints()
-        self.covers = CoverMemory()
-        self._descriptor = os.dup(stream.fileno())
-        weakref.finalize(self, os.close, self._descriptor)
-        self.size = os.fstat(self._descriptor).st_size
-
-    @classmethod
-    def at(cls, path: Path) -> "NewTar":
-        """The tar in the file `path`."""
-        with path.open("rb") as stream:
-            return cls(stream)
-
-    def region(self, file: NewFile) -> Region:
-        """Where the content of `file` lies."""
-        return Region(self._descriptor, file.start, file.size)
-
-    def content(self, file: NewFile) -> Bytes:
-        """The content of `file`."""
-        return content_of(self.region(file))
-
-    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes of the range."""
-        return Region(self._descriptor, start, stop - start).pieces()
 
 
 T = TypeVar("T", NewFile, Source)
@@ -96,10 +47,21 @@ R = TypeVar("R")
 class Pairing:
     """Pairs files of `new` with sources of `tree`."""
 
-    def __init__(self, tree: SourceTree, new: NewTar, pool: Pool) -> None:
+    def __init__(
+        self,
+        tree: SourceTree,
+        new: NewTar,
+        pool: Pool,
+        *,
+        of_tree: Fingerprints[Source],
+        of_new: Fingerprints[NewFile],
+    ) -> None:
+        """`of_tree` and `of_new` are what is known of the files of both, and grow."""
         self._tree = tree
         self._new = new
         self._pool = pool
+        self._of_tree = of_tree
+        self._of_new = of_new
         self._sources = [source for source in tree.sources if source.size >= _WORTH_OPENING]
         self._names = NameIndex(self._sources)
         self._twins: dict[Source, NewFile] = {}  # identical to the source
@@ -214,20 +176,20 @@ class Pairing:
         return [found[source] for source in sources]
 
     def _old_digests(self, sources: Sequence[Source]) -> list[bytes]:
-        return self._once(sources, self._tree.fingerprints.digests, lambda source: _digest(self._tree.region(source)))
+        return self._once(sources, self._of_tree.digests, lambda source: _digest(self._tree.region(source)))
 
     def _new_digests(self, files: Sequence[NewFile]) -> list[bytes]:
         return self._once(
             files,
-            self._new.fingerprints.digests,
+            self._of_new.digests,
             lambda file: _digest(self._new.region(file)),
         )
 
     def _old_sketches(self, sources: Sequence[Source]) -> list[Sketch]:
-        return self._once(sources, self._tree.fingerprints.sketches, lambda source: sketch(self._tree.content(source)))
+        return self._once(sources, self._of_tree.sketches, lambda source: sketch(self._tree.content(source)))
 
     def _new_sketches(self, files: Sequence[NewFile]) -> list[Sketch]:
-        return self._once(files, self._new.fingerprints.sketches, lambda file: sketch(self._new.content(file)))
+        return self._once(files, self._of_new.sketches, lambda file: sketch(self._new.content(file)))
 
     def _once(self, items: Sequence[T], known: Known[T, R], function: Callable[[T], R]) -> list[R]:
         """`function` of each item, called for those of which it is not `known`."""
@@ -251,21 +213,6 @@ class Pairing:
         if source is None or source.size != file.size:
             return None
         return source if all(map(eq, self._tree.region(source).pieces(), self._new.region(file).pieces())) else None
-
-
-def _regular_files(reader: TarReader) -> list[NewFile]:
-    """The regular files up to the first entry that cannot be read."""
-    files = []
-    try:
-        for entry in reader:
-            if entry.kind is Kind.FILE and entry.size:
-                file = NewFile(path=b"/".join(names_of(entry.path)), start=entry.data, size=entry.size)
-                files.append(file)
-    except TarError as error:
-        # the layer is made bit for bit whatever it is; a file that the end of the stream cut off is none
-        while files and files[-1].start + files[-1].size > error.offset:
-            files.pop()
-    return files
 
 
 def _without(files: Sequence[NewFile], *pairs: Sequence[Pair]) -> list[NewFile]:

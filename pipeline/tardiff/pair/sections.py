@@ -15,9 +15,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..layer.arrays import Places
 from ..layer.tree import Source
-from .windows import Hashes, looked_up
+from .windows import Hashes, Places, looked_up
 
 SAMPLES = 1 << 21
 """Of all sources together, or of a file that is to be divided: at most about so many."""

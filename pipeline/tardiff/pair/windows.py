@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layer.arrays import Flags, Places
 from ..layer.regions import Bytes, array_of
 
 Hashes = NDArray[np.uint64]
+Flags = NDArray[np.bool_]
+Places = NDArray[np.int64]
+"""Where windows begin in a file."""
 
 _WINDOW = 16
 _MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))

@@ -26,11 +26,11 @@ from types import TracebackType
 from typing import IO, Self
 
 from ...compression import Strength, Writable, ZstdFrameWriter, zstd_memory
-from ..format import OpWriter
-from ..layer.arrays import ByteArray
-from ..match.matchers import CoverArray
+from ..layer.regions import ByteArray
+from ..match.cover import CoverArray
 from ..pool import Pool
 from .runs import differences, write_differences
+from .writer import OpWriter
 
 _PRICE = 0.04  # bytes that one operation must save: each takes a client some microseconds
 _LEAST_SAVED = 18  # bytes of a draft, before compression, by each operation that it has more than a coarser one

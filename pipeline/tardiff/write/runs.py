@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..format import Op, OpWriter
-from ..layer.arrays import ByteArray
-from ..match.cover import clipped
-from ..match.matchers import CoverArray
+from ..format import Op
+from ..layer.regions import ByteArray
+from ..match.cover import CoverArray, clipped
+from .writer import OpWriter
 
 PIECE = 1 << 18
 _FEW = 16  # covers that a loop writes faster than numpy starts

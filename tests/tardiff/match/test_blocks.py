@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.tardiff.layer.arrays import ByteArray
+from pipeline.tardiff.layer.regions import ByteArray
 from pipeline.tardiff.match.blocks import BLOCK, MOST_OLD, Block, blocks, dividing_memory, is_small
 from pipeline.tardiff.match.ranges import Ranges
 

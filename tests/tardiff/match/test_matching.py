@@ -7,11 +7,12 @@ from contextlib import closing, contextmanager
 
 import numpy as np
 
+from pipeline.tardiff.layer.new_tar import NewFile, NewTar
 from pipeline.tardiff.layer.tree import SourceTree
 from pipeline.tardiff.match.blocks import BLOCK
-from pipeline.tardiff.match.matchers import CoverArray
+from pipeline.tardiff.match.cover import CoverArray
 from pipeline.tardiff.match.matching import matched
-from pipeline.tardiff.pair.pairing import NewFile, NewTar, Pair
+from pipeline.tardiff.pair.pairing import Pair
 from pipeline.tardiff.pool import Pool
 from tests.tars import file, tar
 
@@ -85,8 +86,7 @@ def pairs_in(lab: Lab) -> Iterator[tuple[list[Pair], SourceTree, NewTar]]:
         )
         for number, (size, source) in enumerate(zip(SIZES, tree.sources, strict=True))
     ]
-    with path.open("rb") as stream:
-        yield pairs, tree, NewTar(stream)
+    yield pairs, tree, NewTar.at(path)
 
 
 def test_matches_come_in_order_with_their_contents(lab: Lab) -> None:
@@ -132,9 +132,8 @@ def test_a_large_file_that_has_only_grown_is_known_without_a_matcher(lab: Lab) -
     path.write_bytes(content + b"more")
     grown = Pair(file=NewFile(path=b"f", start=0, size=len(content) + 4), source=tree.sources[0], is_identical=False)
     with (
-        path.open("rb") as stream,
         Pool(workers=1, memory=1 << 30) as pool,
-        closing(matched([grown], tree, NewTar(stream), matchers=[Slow()], pool=pool)) as found,
+        closing(matched([grown], tree, NewTar.at(path), matchers=[Slow()], pool=pool)) as found,
     ):
         _, matches = next(found)
         assert matches is not None

@@ -8,11 +8,12 @@ import pytest
 
 from pipeline.tardiff import encoder
 from pipeline.tardiff.encoder import encode
+from pipeline.tardiff.knowledge import Knowledge
+from pipeline.tardiff.layer.new_tar import NewTar
 from pipeline.tardiff.match import remembered
-from pipeline.tardiff.match.matchers import CoverArray
+from pipeline.tardiff.match.cover import CoverArray
 from pipeline.tardiff.match.matchers.hdiff import Hdiff
 from pipeline.tardiff.match.remembered import CoverMemory, Remembering
-from pipeline.tardiff.pair.pairing import NewTar
 from pipeline.tardiff.pool import Pool
 from tests.tardiff.lab import FAST, Lab
 from tests.tars import file, tar
@@ -56,13 +57,13 @@ def deltas(lab: Lab) -> list[bytes]:
     """Those of three old versions, one after the other."""
     path = lab.directory / "new.tar"
     path.write_bytes(NEW)
-    new = NewTar.at(path)
+    new, knowledge = NewTar.at(path), Knowledge()
     made = []
     with Pool(workers=2, memory=1 << 30) as pool:
         for version in range(3):
             out = lab.directory / f"{version}.delta"
             with out.open("wb") as stream:
-                encode(lab.tree(old(version)), new, stream, options=FAST, pool=pool)
+                encode(lab.tree(old(version)), new, stream, options=FAST, pool=pool, knowledge=knowledge)
             made.append(out.read_bytes())
     return made
 

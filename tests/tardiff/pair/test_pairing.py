@@ -1,9 +1,11 @@
 """What is asked about files, and how often: deltas that share a tar or a tree share the answers."""
 
+import gc
 import hashlib
 import io
 import random
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -11,11 +13,12 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 import pytest
 
 from pipeline.tardiff.encoder import encode
+from pipeline.tardiff.knowledge import Knowledge
+from pipeline.tardiff.layer.new_tar import NewTar
 from pipeline.tardiff.layer.regions import Bytes, Region, array_of
 from pipeline.tardiff.layer.tree import SourceTree
 from pipeline.tardiff.pair import pairing
 from pipeline.tardiff.pair.fingerprints import Known
-from pipeline.tardiff.pair.pairing import NewTar
 from pipeline.tardiff.pair.sources import Sketch, sketch
 from pipeline.tardiff.pool import Pool
 from tests.tars import file, tar
@@ -87,17 +90,17 @@ def new_tar(lab: Lab, content: bytes = NEW) -> NewTar:
     return NewTar.at(path)
 
 
-def delta(tree: SourceTree, new: NewTar, pool: Pool) -> bytes:
+def delta(tree: SourceTree, new: NewTar, pool: Pool, knowledge: Knowledge | None = None) -> bytes:
     out = io.BytesIO()
-    encode(tree, new, out, options=FAST, pool=pool)
+    encode(tree, new, out, options=FAST, pool=pool, knowledge=knowledge)
     return out.getvalue()
 
 
 def test_the_files_of_one_tar_are_hashed_and_sampled_once(lab: Lab, asked: Asked) -> None:
-    new = new_tar(lab)
+    new, knowledge = new_tar(lab), Knowledge()
     with Pool(workers=2, memory=1 << 30) as pool:
         for version in range(3):
-            delta(lab.tree(old(version)), new, pool)
+            delta(lab.tree(old(version)), new, pool, knowledge)
     # the one that is the same is a source of all three trees, too
     assert {path: asked.hashed[content] for path, content in NEW_FILES.items()} == dict.fromkeys(NEW_FILES, 1)
     assert {path: asked.sampled[content] for path, content in NEW_FILES.items()} == dict.fromkeys(NEW_FILES, 1)
@@ -106,18 +109,18 @@ def test_the_files_of_one_tar_are_hashed_and_sampled_once(lab: Lab, asked: Asked
 
 
 def test_the_files_of_one_tree_are_hashed_and_sampled_once(lab: Lab, asked: Asked) -> None:
-    tree = lab.tree(old(0))
+    tree, knowledge = lab.tree(old(0)), Knowledge()
     with Pool(workers=2, memory=1 << 30) as pool:
         for number in range(3):
-            delta(tree, new_tar(lab, new_files(more=noise(100 + number))), pool)
+            delta(tree, new_tar(lab, new_files(more=noise(100 + number))), pool, knowledge)
     assert [asked.hashed[noise(seed)] for seed in (1, 2, 1000)] == [1, 1, 1]
     assert [asked.sampled[noise(seed)] for seed in (1, 2, 1000)] == [1, 1, 1]
 
 
 def test_deltas_made_at_the_same_time_ask_no_more(lab: Lab, asked: Asked) -> None:
-    new, trees = new_tar(lab), [lab.tree(old(version)) for version in range(6)]
+    new, trees, knowledge = new_tar(lab), [lab.tree(old(version)) for version in range(6)], Knowledge()
     with Pool(workers=2, memory=1 << 30) as pool, ThreadPoolExecutor(6) as coordinators:
-        list(coordinators.map(lambda tree: delta(tree, new, pool), trees))
+        list(coordinators.map(lambda tree: delta(tree, new, pool, knowledge), trees))
     assert {path: asked.hashed[content] for path, content in NEW_FILES.items()} == dict.fromkeys(NEW_FILES, 1)
     assert {path: asked.sampled[content] for path, content in NEW_FILES.items()} == dict.fromkeys(NEW_FILES, 1)
 
@@ -137,8 +140,28 @@ def test_what_was_known_before_does_not_change_a_delta(lab: Lab) -> None:
     pairs = [(number, at) for number in range(3) for at in range(3)]
     with Pool(workers=2, memory=1 << 30) as pool:
         alone = [delta(lab.tree(old(number)), new_tar(lab, tars[at]), pool) for number, at in pairs]
-        shared = [new_tar(lab, content) for content in tars]
-        assert [delta(trees[number], shared[at], pool) for number, at in pairs] == alone
+        shared, knowledge = [new_tar(lab, content) for content in tars], Knowledge()
+        assert [delta(trees[number], shared[at], pool, knowledge) for number, at in pairs] == alone
+
+
+def test_trees_and_tars_keep_nothing_themselves(lab: Lab, asked: Asked) -> None:
+    tree, new = lab.tree(old(0)), new_tar(lab)
+    with Pool(workers=2, memory=1 << 30) as pool:
+        for knowledge in (None, None, Knowledge(), Knowledge()):
+            delta(tree, new, pool, knowledge)
+    assert asked.hashed[noise(1)] == asked.sampled[noise(1)] == 4
+    assert asked.hashed[NEW_FILES["strange"]] == asked.sampled[NEW_FILES["strange"]] == 4
+
+
+def test_what_is_known_of_a_tree_or_a_tar_goes_with_it(lab: Lab) -> None:
+    tree, new, knowledge = lab.tree(old(0)), new_tar(lab), Knowledge()
+    with Pool(workers=2, memory=1 << 30) as pool:
+        delta(tree, new, pool, knowledge)
+    known = [weakref.ref(value) for value in (knowledge.of_tree(tree), knowledge.of_tar(new), knowledge.covers(new))]
+    assert all(known_yet() is not None for known_yet in known)
+    del tree, new
+    gc.collect()
+    assert [known_yet() for known_yet in known] == [None, None, None]
 
 
 def test_a_tar_that_is_shared_outlives_its_name(lab: Lab) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.tardiff.layer.arrays import ByteArray
+from pipeline.tardiff.layer.regions import ByteArray
 from pipeline.tardiff.layer.tree import Source
 from pipeline.tardiff.pair.sections import SAMPLES, Section, SectionIndex, section_size
 from pipeline.tardiff.pair.windows import sampled, sampling

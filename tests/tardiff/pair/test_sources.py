@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from pipeline.tardiff.layer.arrays import ByteArray
+from pipeline.tardiff.layer.regions import ByteArray
 from pipeline.tardiff.layer.tree import Source
 from pipeline.tardiff.pair.sources import ContentIndex, DigestIndex, NameIndex, shared, sketch
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from pipeline.compression import Strength, ZstdFrameWriter, zstd_frame
-from pipeline.tardiff.format import OpWriter
-from pipeline.tardiff.layer.arrays import ByteArray
+from pipeline.tardiff.layer.regions import ByteArray
 from pipeline.tardiff.pool import Pool
 from pipeline.tardiff.write import drafts
 from pipeline.tardiff.write.drafts import Drafts
 from pipeline.tardiff.write.runs import PIECE, Differences, write_differences
+from pipeline.tardiff.write.writer import OpWriter
 
 QUICK, STRONG = Strength(1), Strength(19, one_pass=True)
 GAPS = (2, 1024)

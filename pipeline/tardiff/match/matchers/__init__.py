@@ -7,14 +7,7 @@ Rule 3. The same two inputs give the same cover, whatever runs beside it.
 
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-CoverArray = NDArray[np.int64]
-"""Shape (n, 3): old offset, new offset, length in bytes. New ranges ascend and do not overlap; bytes inside may
-differ."""
-
-NO_COVER: CoverArray = np.empty((0, 3), np.int64)
+from ..cover import CoverArray
 
 
 class Matcher(Protocol):

@@ -8,7 +8,7 @@ import bsdiff4.core
 import numpy as np
 from numpy.typing import NDArray
 
-from . import CoverArray
+from ..cover import CoverArray
 
 _SIGN = np.uint64(1 << 63)
 _BLOCK = 512  # a run of two such blocks always holds an aligned one

@@ -9,7 +9,7 @@ big-endian in groups of seven bits; the first number of a cover has its sign in 
 
 import numpy as np
 
-from . import NO_COVER, CoverArray
+from ..cover import NO_COVER, CoverArray
 
 _MAGIC = b"HDIFF13&"
 _NUMBERS = 11  # in the head; of those behind the fifth only the place matters
