@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..compression import Strength, Writable
+from ..efforts import DEFAULT_EFFORT, EFFORTS, Effort
 from .format import MAGIC
 from .knowledge import Knowledge
 from .layer.new_tar import NewTar
@@ -30,7 +31,7 @@ GENERATOR = "tardiff-11"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Effort:
-    """`gaps` are the ways in which operations are cut (see `runs`); for the two strengths see `Drafts.finish`."""
+    """`gaps` are the ways to cut operations (see `differences`); for the two strengths see `Drafts.finish`."""
 
     matchers: tuple[type[Matcher], ...]
     gaps: tuple[int, ...]
@@ -41,20 +42,18 @@ class _Effort:
 _QUICK = Strength(9)
 _GOOD = Strength(19, one_pass=True)
 
-_EFFORTS = {
+_EFFORTS: dict[Effort, _Effort] = {
     "fast": _Effort(matchers=(Hdiff,), gaps=(1024,), trial=_QUICK, final=_QUICK),
     "default": _Effort(matchers=(Hdiff,), gaps=(2, 1024), trial=_QUICK, final=_GOOD),
     "max": _Effort(matchers=(Hdiff, Bsdiff), gaps=(2, 64, 1024), trial=_GOOD, final=Strength(22)),
 }
-EFFORTS = tuple(_EFFORTS)
-"""fast, default and max."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderOptions:
     """How hard to try: one of `EFFORTS`."""
 
-    effort: str = "default"
+    effort: Effort = DEFAULT_EFFORT
 
     def __post_init__(self) -> None:
         if self.effort not in EFFORTS:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from pipeline.efforts import EFFORTS, Effort
 from pipeline.tardiff.decoder import apply
 from pipeline.tardiff.encoder import EncoderOptions, encode
 from pipeline.tardiff.layer.tree import extract
@@ -65,9 +66,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("effort", ["fast", "default", "max"])
+@pytest.mark.parametrize("effort", EFFORTS)
 @pytest.mark.parametrize("name", CASES)
-def test_the_reference_applies_our_deltas(tmp_path: Path, name: str, effort: str) -> None:
+def test_the_reference_applies_our_deltas(tmp_path: Path, name: str, effort: Effort) -> None:
     patch = require_tool("tar-patch")
     old, new = CASES[name]
     (tmp_path / "tree").mkdir()
