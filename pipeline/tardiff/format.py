@@ -19,7 +19,7 @@ MAGIC = b"tardf1\n\0"
 MAX_PATH = 4096
 MAX_ADD_DATA = 100 << 20
 """What decoders accept in one AddData, bytes."""
-MAX_PART = 1 << 17
+MAX_PIECE = 1 << 17
 """The bytes of a payload that are held at once when it is read."""
 
 _SHORT = [bytes((value,)) for value in range(0x80)]
@@ -78,10 +78,10 @@ def normalised(path: bytes) -> bytes | None:
     return path
 
 
-def operations(pieces: Iterator[bytes], *, part: int = MAX_PART) -> Iterator[tuple[int, int, bytes]]:
+def operations(pieces: Iterator[bytes], *, most: int = MAX_PIECE) -> Iterator[tuple[int, int, bytes]]:
     """The operations of a decompressed stream: code, size, and the payload of Data, AddData and Open.
 
-    A payload of more than `part` bytes comes in parts of that size, as if there were several operations of its kind.
+    A payload of more than `most` bytes comes in pieces of that size, as if there were several operations of its kind.
 
     Raises (while iterating):
         MalformedDeltaError: an unknown code, a size beyond 64 bits, a path or an AddData beyond what decoders accept,
@@ -92,7 +92,7 @@ def operations(pieces: Iterator[bytes], *, part: int = MAX_PART) -> Iterator[tup
     _, open_, copy, add_data, seek = map(int, Op)
     has_no_payload = frozenset((copy, seek))
     buffer, at, length = b"", 0, 0
-    small = min(part, MAX_PATH)
+    small = min(most, MAX_PATH)
     before = 0  # bytes of the stream in front of the buffer
     while True:
         start = at
@@ -136,7 +136,7 @@ def operations(pieces: Iterator[bytes], *, part: int = MAX_PART) -> Iterator[tup
         if code == open_ and size > MAX_PATH:
             raise MalformedDeltaError(f"a path of {size:,} bytes is refused", offset=before + start)
         while size:
-            count = min(size, part)
+            count = min(size, most)
             if at + count > length:
                 before += at
                 buffer, at = _gathered(pieces, buffer[at:], count, before), 0
@@ -156,11 +156,11 @@ def _next(pieces: Iterator[bytes], offset: int) -> bytes:
 
 def _gathered(pieces: Iterator[bytes], head: bytes, size: int, offset: int) -> bytes:
     """`head` and as many pieces as make at least `size` bytes; `offset` is where `head` begins."""
-    parts, have = [head], len(head)
+    gathered, have = [head], len(head)
     while have < size:
         piece = _next(pieces, offset + have)
         if not piece:
             raise MalformedDeltaError("ends inside the data of an operation", offset=offset)
-        parts.append(piece)
+        gathered.append(piece)
         have += len(piece)
-    return b"".join(parts)
+    return b"".join(gathered)

@@ -78,7 +78,7 @@ def operations(delta: bytes) -> list[tuple[Op, int, bytes]]:
     """Code, size and payload of each operation."""
     assert delta.startswith(MAGIC)
     stream = zstd_frame(io.BytesIO(delta[len(MAGIC) :]))
-    return [(Op(code), size, payload) for code, size, payload in read_operations(stream, part=MAX_ADD_DATA)]
+    return [(Op(code), size, payload) for code, size, payload in read_operations(stream, most=MAX_ADD_DATA)]
 
 
 def assert_common_subset(delta: bytes) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.tardiff.format import (
-    MAX_PART,
+    MAX_PIECE,
     MalformedDeltaError,
     Op,
     normalised,
@@ -12,8 +12,8 @@ from pipeline.tardiff.format import (
 )
 
 
-def read(*pieces: bytes, part: int = MAX_PART) -> list[tuple[Op, int, bytes]]:
-    return [(Op(code), size, payload) for code, size, payload in operations(iter(pieces), part=part)]
+def read(*pieces: bytes, most: int = MAX_PIECE) -> list[tuple[Op, int, bytes]]:
+    return [(Op(code), size, payload) for code, size, payload in operations(iter(pieces), most=most)]
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 300, 1 << 35, (1 << 64) - 1])
@@ -43,8 +43,8 @@ def test_operations_may_cross_pieces() -> None:
 def test_large_payloads_come_in_parts() -> None:
     stream = b"\x00\x05hello\x02\x07\x03\x04wxyz"
     expected = [(0, 2, b"he"), (0, 2, b"ll"), (0, 1, b"o"), (2, 7, b""), (3, 2, b"wx"), (3, 2, b"yz")]
-    assert read(stream, part=2) == expected
-    assert read(*[bytes([byte]) for byte in stream], part=2) == expected
+    assert read(stream, most=2) == expected
+    assert read(*[bytes([byte]) for byte in stream], most=2) == expected
 
 
 @pytest.mark.parametrize(

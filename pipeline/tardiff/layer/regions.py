@@ -19,7 +19,7 @@ _WORTH_MAPPING: Final = 1 << 17  # bytes: mapping less takes longer than reading
 
 
 class Region:
-    """A part of a file, which holds nothing of it: whoever needs some bytes slices it, and asks the slice for them."""
+    """A range of a file, which holds nothing of it: whoever needs some bytes slices it, and asks the slice for them."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
         self._descriptor = descriptor
@@ -29,8 +29,8 @@ class Region:
     def __len__(self) -> int:
         return self._size
 
-    def __getitem__(self, part: slice) -> "Region":
-        start, stop, _ = part.indices(self._size)
+    def __getitem__(self, where: slice) -> "Region":
+        start, stop, _ = where.indices(self._size)
         return Region(self._descriptor, self._start + start, max(0, stop - start))
 
     def array(self) -> ByteArray:
@@ -50,7 +50,7 @@ class Region:
 
 
 Bytes: TypeAlias = ByteArray | Region
-"""A file, or a part of one, in memory or not. Slices of both are as cheap."""
+"""A file, or a range of one, in memory or not. Slices of both are as cheap."""
 
 
 def content_of(region: Region) -> Bytes:

@@ -1,21 +1,20 @@
-"""A large file in blocks, each with the parts of old that it resembles.
+"""A large file in blocks, each with the ranges of old that it resembles.
 
 A matcher that sorts all of a large old file needs memory by its size and more time for each byte of it, and finds
-look-alikes far off that cost a seek each. Blocks of a few megabytes against their own parts of old give smaller deltas
+look-alikes far off that cost a seek each. Blocks of a few megabytes against their own ranges of old give smaller deltas
 sooner, and several processors can share one file.
 
-Rule 1. Blocks hold, in order, all of new but the inner part of known stretches (`anchors`), each as ranges that are
-        joined for the matcher. Where little is known nothing is left out: it would cost half a percent, and save next
-        to nothing.
+Rule 1. Blocks hold, in order, all of new but the inside of known stretches (`anchors`), each as ranges that are joined
+        for the matcher. Where little is known nothing is left out: deltas would be larger for next to no time.
 Rule 2. No block has more than `BLOCK` bytes of new nor `MOST_OLD` bytes of old: what matching needs does not depend on
         the size of a file. What windows alone vote for is no more than twice as long as new, so that a small file is
         not matched with all of a large source.
-Rule 3. Which parts of old: what lies as far off as the anchors in a chunk of new say, or those before it and behind it,
-        for tables of addresses can change in every window; then the chunks of old in which most anchors stand, with the
-        neighbours of each, in which boundaries may lie.
+Rule 3. Which ranges of old: what lies as far off as the anchors in a chunk of new say, or those before it and behind
+        it, for tables of addresses can change in every window; then the chunks of old in which most anchors stand, with
+        the neighbours of each, in which boundaries may lie.
 Rule 4. A window that stands in several places tells nothing about where a range comes from. It has a vote only where
         nearly all are such, as in a file that holds things twice.
-Rule 5. A file without anchors is new, and its blocks have no part of old.
+Rule 5. A file without anchors is new, and its blocks have none of old.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +36,7 @@ CONTEXT = 256
 """Bytes of what is known that a matcher sees: from there it goes on into a table in which every entry has changed."""
 
 _SMALL = 1 << 19  # bytes: dividing less takes as long as matching
-_DIVIDING_MEMORY = 80 << 20  # a few arrays of as many numbers as there are samples: of noise, 68 MiB
+_DIVIDING_MEMORY = 80 << 20  # a few arrays of as many numbers as there are samples
 _CELLS_IN_CHUNK = 16
 _SAMPLES_IN_CHUNK = 1024
 _MIN_VOTES = 8  # in a chunk, unless none has so many
@@ -82,8 +81,8 @@ def blocks(old: Bytes, new: Bytes) -> tuple[CoverArray, Sequence[Block]]:
     if known[:, 2].sum() < _WORTH_LEAVING_OUT * len(new):
         known = known[:0]
     known = known + np.array((CONTEXT, CONTEXT, -2 * CONTEXT))
-    parts = _Parts(anchors, len(old), len(new))
-    return known, [Block(new=Ranges(ranges), old=parts.of(ranges)) for ranges in _divided(known, len(new))]
+    resembled = _Resembled(anchors, len(old), len(new))
+    return known, [Block(new=Ranges(ranges), old=resembled.by(ranges)) for ranges in _divided(known, len(new))]
 
 
 def _most_old(new: int) -> int:
@@ -111,8 +110,8 @@ def _divided(known: CoverArray, size: int) -> Iterator[tuple[Range, ...]]:
         yield tuple(block)
 
 
-class _Parts:
-    """Which parts of old go with ranges of new."""
+class _Resembled:
+    """Which ranges of old go with ranges of new."""
 
     def __init__(self, anchors: Anchors, old_size: int, new_size: int) -> None:
         self._anchors = anchors
@@ -121,17 +120,17 @@ class _Parts:
         self._cell = self._chunk // _CELLS_IN_CHUNK
         self._before, self._behind = self._aligned(-(-new_size // self._chunk))
 
-    def of(self, ranges: Sequence[Range]) -> Ranges:
-        """The parts of old for `ranges` of new."""
+    def by(self, ranges: Sequence[Range]) -> Ranges:
+        """The ranges of old for `ranges` of new."""
         taken: Flags = np.zeros(-(-self._old_size // self._cell), np.bool_)
         self._take(taken, self._expected(ranges), MOST_OLD)
         self._take(taken, self._voted(ranges), _most_old(sum(stop - start for start, stop in ranges)))
         edges = np.flatnonzero(np.diff(taken, prepend=False, append=False)) * self._cell
         return Ranges(tuple((start, min(stop, self._old_size)) for start, stop in edges.reshape(-1, 2).tolist()))
 
-    def _take(self, taken: Flags, parts: Iterator[slice], most: int) -> None:
-        """Add `parts`, each a slice of cells, to those `taken` until there would be more than `most` bytes."""
-        for cells in parts:
+    def _take(self, taken: Flags, slices: Iterator[slice], most: int) -> None:
+        """Add `slices` of cells to those `taken` until there would be more than `most` bytes."""
+        for cells in slices:
             before = taken[cells].copy()
             taken[cells] = True
             if np.count_nonzero(taken) * self._cell > most:

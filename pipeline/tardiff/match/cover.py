@@ -16,9 +16,9 @@ bytes inside may differ."""
 NO_COVER: CoverArray = np.empty((0, 3), np.int64)
 
 
-def whole(parts: Sequence[CoverArray]) -> CoverArray:
-    """Covers of different parts of one file as one; rows that go on in each other are joined."""
-    cover = np.concatenate(parts)
+def whole(covers: Sequence[CoverArray]) -> CoverArray:
+    """Covers of different ranges of one file as one; rows that go on in each other are joined."""
+    cover = np.concatenate(covers)
     cover = cover[np.argsort(cover[:, 1], kind="stable")]
     goes_on = (cover[1:, :2] == cover[:-1, :2] + cover[:-1, 2:]).all(axis=1)
     if not goes_on.any():

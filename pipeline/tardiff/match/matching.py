@@ -29,12 +29,12 @@ Covers = Sequence[CoverArray]
 
 _AHEAD = 64  # pairs
 _TINY = 8 << 10  # bytes
-_PART = 4 << 20  # bytes of a new file, and what they are made from, that are mapped at a time
+_PIECE = 4 << 20  # bytes of a new file, and what they are made from, that are mapped at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """An old file, a part of the new one, and the covers of that part by the old file."""
+    """An old file, a piece of the new one, and the covers of that piece by the old file."""
 
     old: ByteArray
     new: ByteArray
@@ -42,7 +42,7 @@ class Match:
 
 
 Matches = Iterable[Match]
-"""The parts of a new file, in order."""
+"""The pieces of a new file, in order."""
 
 
 def matched(
@@ -127,12 +127,12 @@ class _Matching:
         return _Division(known=known, parts=list(pairwise(edges)), found=found or [[NO_COVER] * len(self._matchers)])
 
     def matches(self, pair: Pair, division: "_Division") -> Iterator[Match]:
-        """The parts of `pair`, each as soon as it is known."""
+        """The pieces of `pair`, each as soon as its part is known."""
         old, new = self.contents(pair)
         for number, (start, stop) in enumerate(division.parts):
             covers = division.covers(number)
-            for at in range(start, stop, _PART):
-                end = min(at + _PART, stop)
+            for at in range(start, stop, _PIECE):
+                end = min(at + _PIECE, stop)
                 yield Match(
                     old=array_of(old), new=array_of(new[at:end]), covers=[clipped(cover, at, end) for cover in covers]
                 )
@@ -191,4 +191,4 @@ class _FoundInParts(_Found):
             wait([self._division])
             if self._division.exception() is None:
                 found = self._division.result().found
-                wait([part for part in found if isinstance(part, Future) and not part.cancel()])
+                wait([covers for covers in found if isinstance(covers, Future) and not covers.cancel()])

@@ -1,8 +1,7 @@
 """Covers that were found, kept for the other deltas that make the same tar.
 
 Old versions of an image hold mostly the same files: one that only the newest version changed is matched with the same
-old file for every delta. Of three deltas of a distribution's root, made two at a time, that took a sixth of the time at
-`default`, and up to a quarter at `fast`.
+old file for every delta.
 
 Rule 1. A cover depends on the two contents alone, so they are the key, by their digest.
 Rule 2. Who asks while somebody else is still searching searches too: a task waits for no other.
@@ -15,7 +14,7 @@ import threading
 from .cover import CoverArray
 from .matchers import Matcher
 
-_MOST_KEPT = 16 << 20  # bytes: the covers of about 300 MB of rebuilt programs
+_MOST_KEPT = 16 << 20  # bytes
 _ENTRY = 300  # bytes that one takes beside its numbers
 
 

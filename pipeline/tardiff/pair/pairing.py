@@ -33,7 +33,7 @@ _MOST = 0.6  # of a file: with so much in one source others are not looked for
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A new file or a part of one, the source that it is made from, and whether they are identical."""
+    """A new file or a section of one, the source that it is made from, and whether they are identical."""
 
     file: NewFile
     source: Source
@@ -80,9 +80,9 @@ class Pairing:
         named, settled = self._named(changed, sketches)
         similar = self._similar(_without(changed, named), sketches)
         own = {pair.file: pair.source for pair in (*named, *similar)}
-        parts = self._parts([file for file in changed if file not in settled], own)
-        whole = [pair for pair in (*named, *similar) if pair.file not in parts]
-        found = [*unchanged, *moved, *whole, *(pair for pairs in parts.values() for pair in pairs)]
+        sections = self._sections([file for file in changed if file not in settled], own)
+        whole = [pair for pair in (*named, *similar) if pair.file not in sections]
+        found = [*unchanged, *moved, *whole, *(pair for pairs in sections.values() for pair in pairs)]
         return sorted(found, key=lambda pair: pair.file.start)
 
     def _unchanged(self, files: Sequence[NewFile]) -> list[Pair]:
@@ -131,8 +131,8 @@ class Pairing:
         found = ((file, index.similar(sketches[file])) for file in files)
         return [Pair(file=file, source=source, is_identical=False) for file, source in found if source is not None]
 
-    def _parts(self, files: Sequence[NewFile], own: Mapping[NewFile, Source]) -> dict[NewFile, list[Pair]]:
-        """The files that are better made from several sources than from their `own`, each as the pairs of its parts."""
+    def _sections(self, files: Sequence[NewFile], own: Mapping[NewFile, Source]) -> dict[NewFile, list[Pair]]:
+        """The files that are better made from several sources than from their `own`: a pair for each section."""
         largest = max((file.size for file in files), default=0)
         one_in = sampling(max(largest, sum(source.size for source in self._sources)), SAMPLES)
         least = section_size(one_in)

@@ -42,14 +42,14 @@ class Section:
 
 
 class SectionIndex:
-    """Finds the sources of the parts of a file. `hashes` are those of the windows of each source, one in `one_in`."""
+    """Finds the sections of a file. `hashes` are those of the windows of each source, one in `one_in`."""
 
     def __init__(self, sources: Sequence[Source], hashes: Sequence[Hashes], one_in: int) -> None:
         self._sources = sources
         self._numbers: dict[Source | None, int] = {source: number for number, source in enumerate(sources)}
         self._size = section_size(one_in)
         together = np.concatenate([*hashes, np.empty(0, np.uint64)])
-        owners = np.repeat(np.arange(len(hashes)), [len(part) for part in hashes])
+        owners = np.repeat(np.arange(len(hashes)), [len(own) for own in hashes])
         order = np.argsort(together, kind="stable")
         together, owners = together[order], owners[order]
         is_first = np.append(True, together[1:] != together[:-1])[: len(together)]

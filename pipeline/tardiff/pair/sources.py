@@ -35,14 +35,14 @@ _DIGITS = re.compile(rb"\d+")
 
 
 def sketch(data: Bytes) -> Sketch:
-    """Sample `data` by content: equal parts give equal hashes wherever they stand."""
+    """Sample `data` by content: equal bytes give equal hashes wherever they stand."""
     found: Sketch = np.empty(0, np.uint64)
     for _, hashes in sampled_pieces(data, _ONE_IN):
         if len(found) == _SKETCH_SIZE:
             hashes = hashes[hashes < found[-1]]
         if len(hashes):
             found = _distinct(np.concatenate((found, hashes)))[:_SKETCH_SIZE]
-    return found.copy()  # what was cut off would be kept with a part of it
+    return found.copy()  # what was cut off would be kept with the rest
 
 
 def _distinct(hashes: Sketch) -> Sketch:
@@ -56,7 +56,7 @@ def _distinct(hashes: Sketch) -> Sketch:
 
 def shared(old: Sketch, new: Sketch) -> float:
     """The share of `new` that is in `old`, estimated from where both are complete: 0.0 to 1.0."""
-    ends = [part[-1] for part in (old, new) if len(part) == _SKETCH_SIZE]
+    ends = [hashes[-1] for hashes in (old, new) if len(hashes) == _SKETCH_SIZE]
     if ends:
         old, new = old[old <= min(ends)], new[new <= min(ends)]
     return len(np.intersect1d(old, new, assume_unique=True)) / len(new) if len(new) else 0.0
@@ -131,7 +131,7 @@ class ContentIndex:
         self._sources = sources
         self._sketches = list(sketches)
         hashes = np.concatenate([*self._sketches, np.empty(0, np.uint64)])
-        owners = np.repeat(np.arange(len(self._sketches)), [len(part) for part in self._sketches])
+        owners = np.repeat(np.arange(len(self._sketches)), [len(own) for own in self._sketches])
         order = np.argsort(hashes, kind="stable")
         self._hashes = hashes[order]
         self._owners = owners[order]
@@ -141,10 +141,10 @@ class ContentIndex:
         first = np.searchsorted(self._hashes, new, "left")
         last = np.searchsorted(self._hashes, new, "right")
         rare = (last > first) & (last - first <= _TOO_COMMON)
-        runs = [self._owners[start:stop] for start, stop in zip(first[rare], last[rare], strict=True)]
-        if not runs:
+        sharing = [self._owners[start:stop] for start, stop in zip(first[rare], last[rare], strict=True)]
+        if not sharing:
             return None
-        owners, counts = np.unique(np.concatenate(runs), return_counts=True)
+        owners, counts = np.unique(np.concatenate(sharing), return_counts=True)
         best = int(owners[counts.argmax()])
         return self._sources[best] if shared(self._sketches[best], new) >= _MIN_SHARED else None
 

@@ -1,1 +1,1 @@
-"""What is shared, as operations of the stream."""
+"""Covers written as operations, in the order of the new tar."""

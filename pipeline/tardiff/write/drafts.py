@@ -2,15 +2,13 @@
 
 Where a file differs from its source in many places, equal bytes between two changes can be zeros inside an AddData or a
 Copy of their own; and two matchers find different covers. Which compresses better depends on the layer, and cannot be
-told from a part of it: mixed, the ways spoil each other's statistics. So whole streams are written, tried at a quick
+told from some of it: mixed, the ways spoil each other's statistics. So whole streams are written, tried at a quick
 level, and compared.
 
 Rule 1. An operation has a price. Every client pays for each with a read and a write, so more of them must save bytes.
 Rule 2. A draft that is cut finer is given up where changes are dense, as early as that is clear. An operation costs a
-        byte or two, and so does skipping a run of zeros. Of twenty real layers, cut at 2 and at 1024 equal bytes, three
-        were 4 to 10 % smaller with the finer cut: those in which an operation saved more than 20 bytes before
-        compression. Most others were larger with it, and none more than 1.8 % smaller, which is less than the price of
-        ten to seventy times the operations. Where it saves next to nothing before compression, it does so behind it.
+        byte or two, and so does skipping a run of zeros: where a finer cut saves next to nothing before compression, it
+        does so behind it.
 Rule 3. Operations wait in temporary files, not in memory, and the window of the compressor is fitted to their size.
 """
 
@@ -29,7 +27,7 @@ from ...compression import Strength, Writable, ZstdFrameWriter, zstd_memory
 from ..layer.regions import ByteArray
 from ..match.cover import CoverArray
 from ..pool import Pool
-from .runs import differences, write_differences
+from .differences import differences, write_differences
 from .writer import OpWriter
 
 _PRICE = 0.04  # bytes that one operation must save: each takes a client some microseconds
@@ -38,7 +36,7 @@ _LEAST_SHARE = 1 / 16  # of the coarser draft, to be worth a trial
 _CLEAR = 1 << 17  # operations: with fewer the rest of the layer can still decide otherwise
 _INCOMPRESSIBLE = 0.95  # of its size: more strength would only take long over it
 _PIECE = 1 << 20
-_SAMPLE, _SAMPLES = 1 << 16, 16  # bytes of one, and how many of a draft at most
+_PROBE, _PROBES = 1 << 16, 16  # bytes of one, and how many of a draft at most
 
 
 @dataclass(slots=True)
@@ -50,7 +48,7 @@ class _Draft:
 
 
 class Drafts:
-    """Takes what a delta is made of, and writes it once for each of `gaps` (see `runs`) and each of `matchers` covers.
+    """Takes what a delta is made of, and writes it once for each gap (see `differences`) and each matcher's covers.
 
     Temporary files are made in `directory`. To be used as a context manager.
     """
@@ -105,8 +103,8 @@ class Drafts:
             wait(tasks)
             _, number = min((task.result(), number) for number, task in enumerate(tasks))
             best = self._drafts[number]
-        sampling = pool.submit(zstd_memory(trial, _SAMPLES * _SAMPLE), _is_incompressible, best, trial)
-        strength = trial if sampling.result() else final
+        probing = pool.submit(zstd_memory(trial, _PROBES * _PROBE), _is_incompressible, best, trial)
+        strength = trial if probing.result() else final
         memory = zstd_memory(strength, best.file.tell())
         return pool.submit(memory, _compressed, best, out, strength).result(), best.writer
 
@@ -142,16 +140,16 @@ def _compressed(draft: _Draft, out: Writable, strength: Strength) -> int:
 
 
 def _is_incompressible(draft: _Draft, strength: Strength) -> bool:
-    """Whether most of it is, judged by samples."""
-    frame = ZstdFrameWriter(_Nowhere(), strength=strength, size_bound=_SAMPLES * _SAMPLE)
+    """Whether most of it is, judged by probes."""
+    frame = ZstdFrameWriter(_Nowhere(), strength=strength, size_bound=_PROBES * _PROBE)
     size = draft.file.tell()
-    sampled = 0
-    for at in range(0, size, max(_SAMPLE, -(-size // _SAMPLES))):
-        sample = os.pread(draft.file.fileno(), _SAMPLE, at)
-        frame.write(sample)
-        sampled += len(sample)
+    probed = 0
+    for at in range(0, size, max(_PROBE, -(-size // _PROBES))):
+        probe = os.pread(draft.file.fileno(), _PROBE, at)
+        frame.write(probe)
+        probed += len(probe)
     frame.finish()
-    return frame.size >= _INCOMPRESSIBLE * sampled
+    return frame.size >= _INCOMPRESSIBLE * probed
 
 
 class _Nowhere:

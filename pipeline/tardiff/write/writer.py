@@ -63,16 +63,16 @@ class OpWriter:
             self._position += len(piece)
             self.added += len(piece)
 
-    def begin_run(self, path: bytes) -> int:
-        """Open the source `path` for operations that are encoded elsewhere (`runs`); the position in it."""
+    def begin_many(self, path: bytes) -> int:
+        """Open the source `path` for operations that are encoded elsewhere (`differences`); the position in it."""
         self._flush_copy()
         self._flush_data()
         if path != self._path:
             self._open(path)
         return self._position
 
-    def end_run(self, encoded: bytes, *, ops: int, position: int, literal: int, copied: int, added: int) -> None:
-        """Write `encoded`, `ops` operations on the source of `begin_run` that leave it at `position`."""
+    def end_many(self, encoded: bytes, *, ops: int, position: int, literal: int, copied: int, added: int) -> None:
+        """Write `encoded`, `ops` operations on the source of `begin_many` that leave it at `position`."""
         self._out.write(encoded)
         self._position = position
         self.ops += ops

@@ -10,8 +10,8 @@ from pipeline.compression import Strength, ZstdFrameWriter, zstd_frame
 from pipeline.tardiff.layer.regions import ByteArray
 from pipeline.tardiff.pool import Pool
 from pipeline.tardiff.write import drafts
+from pipeline.tardiff.write.differences import PIECE, Differences, write_differences
 from pipeline.tardiff.write.drafts import Drafts
-from pipeline.tardiff.write.runs import PIECE, Differences, write_differences
 from pipeline.tardiff.write.writer import OpWriter
 
 QUICK, STRONG = Strength(1), Strength(19, one_pass=True)

@@ -12,7 +12,7 @@ def written(*calls: tuple[str, object]) -> tuple[list[tuple[Op, int, bytes]], Op
     for name, arguments in calls:
         getattr(writer, name)(*arguments if isinstance(arguments, tuple) else (arguments,))
     writer.finish()
-    found = operations(iter((out.getvalue(),)), part=MAX_ADD_DATA)
+    found = operations(iter((out.getvalue(),)), most=MAX_ADD_DATA)
     return [(Op(code), size, payload) for code, size, payload in found], writer
 
 

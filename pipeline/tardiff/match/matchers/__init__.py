@@ -14,7 +14,7 @@ class Matcher(Protocol):
     """Finds what `new` has in common with `old`. Stateless; called from any thread."""
 
     def cover(self, old: bytes, new: bytes) -> CoverArray:
-        """Ranges of `new` that are worth making from `old`."""
+        """What of `new` is worth making from `old`."""
         ...
 
     def memory(self, old: int, new: int) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..cover import CoverArray
 
 _SIGN = np.uint64(1 << 63)
-_BLOCK = 512  # a run of two such blocks always holds an aligned one
+_GROUP = 512  # bytes: a run of twice as many always holds an aligned group
 _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
 
 
@@ -19,7 +19,7 @@ class Bsdiff:
     """A `Matcher`."""
 
     def cover(self, old: bytes, new: bytes) -> CoverArray:
-        """The control triples (bytes to add, bytes to insert, bytes to skip in old) as ranges.
+        """The control triples (bytes to add, bytes to insert, bytes to skip in old) as rows.
 
         Numbers are little-endian, sign and magnitude in 64 bits; only the skip can be negative.
         """
@@ -47,21 +47,21 @@ def masked(data: bytes) -> bytes:
     on; operations are made from the true bytes, whatever a cover was found in.
     """
     array = np.frombuffer(data, np.uint8)
-    blocks = array[: len(array) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
-    constant = (blocks == blocks[:, :1]).all(axis=1)
+    groups = array[: len(array) // _GROUP * _GROUP].reshape(-1, _GROUP)
+    constant = (groups == groups[:, :1]).all(axis=1)
     if not constant.any():
         return data
     result = array.copy()
-    # a run ends where a block is not constant, or is so with another byte
-    values = np.where(constant, blocks[:, 0].astype(np.int16), -1)
+    # a run ends where a group is not constant, or is so with another byte
+    values = np.where(constant, groups[:, 0].astype(np.int16), -1)
     edges = np.flatnonzero(np.diff(values, prepend=-2, append=-2))
     for first, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         if constant[first]:
-            value = array[first * _BLOCK]
-            before = array[max(0, (first - 1) * _BLOCK) : first * _BLOCK]
-            after = array[stop * _BLOCK : (stop + 1) * _BLOCK]
-            start = first * _BLOCK - _leading(before[::-1], value)
-            end = stop * _BLOCK + _leading(after, value)
+            value = array[first * _GROUP]
+            before = array[max(0, (first - 1) * _GROUP) : first * _GROUP]
+            after = array[stop * _GROUP : (stop + 1) * _GROUP]
+            start = first * _GROUP - _leading(before[::-1], value)
+            end = stop * _GROUP + _leading(after, value)
             result[start:end] = _noise(int(value), end - start)
     return result.tobytes()
 

@@ -1,10 +1,10 @@
 """hdiffpatch: suffix sorting and a cost-aware choice of matches. The one door of that package.
 
-Its uncompressed output (its format HDIFF13) begins with the list of covers, and nothing else of it is used. Numbers are
-big-endian in groups of seven bits; the first number of a cover has its sign in the bit above.
+Its uncompressed output (its format HDIFF13) begins with the rows of a cover, and nothing else of it is used. Numbers
+are big-endian in groups of seven bits; the first number of a row has its sign in the bit above.
 
-    "HDIFF13&" checksum-name "\\0"   new size, old size, number of covers, size of the covers, 0 (not compressed), ...
-    covers: old offset from the end of the cover before, gap in new behind it, length
+    "HDIFF13&" checksum-name "\\0"   new size, old size, number of rows, size of the rows, 0 (not compressed), ...
+    row: old offset from the end of the row before, what is skipped in new behind it, length
 """
 
 import numpy as np
@@ -19,11 +19,11 @@ class Hdiff:
     """A `Matcher`."""
 
     def cover(self, old: bytes, new: bytes) -> CoverArray:
-        """The covers that hdiffpatch found; none where its output is not as expected."""
+        """The cover that hdiffpatch found; none where its output is not as expected."""
         import hdiffpatch  # slow to load, and a layer of which nothing has changed does not need it
 
         try:
-            return parse_covers(hdiffpatch.diff(old, new, validate=False, big_cache_match=True), len(old), len(new))
+            return parse_cover(hdiffpatch.diff(old, new, validate=False, big_cache_match=True), len(old), len(new))
         except (hdiffpatch.HDiffPatchError, MemoryError):
             return NO_COVER
 
@@ -32,8 +32,8 @@ class Hdiff:
         return (8 if old < 1 << 31 else 13) * old + 4 * new
 
 
-def parse_covers(output: bytes, old_size: int, new_size: int) -> CoverArray:
-    """The covers in `output`, which must be for files of these sizes; none when anything is not as it should be."""
+def parse_cover(output: bytes, old_size: int, new_size: int) -> CoverArray:
+    """The cover in `output`, which must be for files of these sizes; none when anything is not as it should be."""
     end = output.find(b"\0")
     if not output.startswith(_MAGIC) or end < 0:
         return NO_COVER
@@ -42,10 +42,10 @@ def parse_covers(output: bytes, old_size: int, new_size: int) -> CoverArray:
         new_total, old_total, count, size, packed = head[:5]
         if (new_total, old_total, packed) != (new_size, old_size, 0) or 3 * count > size or at + size > len(output):
             return NO_COVER
-        covers = np.array(_covers(output[at : at + size], count), np.int64).reshape(-1, 3)
+        cover = np.array(_rows(output[at : at + size], count), np.int64).reshape(-1, 3)
     except (IndexError, OverflowError):
         return NO_COVER
-    return covers
+    return cover
 
 
 def _numbers(data: bytes, at: int, count: int) -> tuple[list[int], int]:
@@ -61,8 +61,8 @@ def _numbers(data: bytes, at: int, count: int) -> tuple[list[int], int]:
     return found, at
 
 
-def _covers(data: bytes, count: int) -> list[tuple[int, int, int]]:
-    covers = []
+def _rows(data: bytes, count: int) -> list[tuple[int, int, int]]:
+    rows = []
     at = old_end = new_end = 0
     for _ in range(count):
         byte = data[at]
@@ -73,11 +73,11 @@ def _covers(data: bytes, count: int) -> list[tuple[int, int, int]]:
             byte = data[at]
             at += 1
             value, more = value << 7 | byte & 0x7F, byte & 0x80
-        gap = 0
+        skipped = 0
         while (byte := data[at]) > 0x7F:
-            gap = gap << 7 | byte & 0x7F
+            skipped = skipped << 7 | byte & 0x7F
             at += 1
-        gap = gap << 7 | byte
+        skipped = skipped << 7 | byte
         at += 1
         length = 0
         while (byte := data[at]) > 0x7F:
@@ -86,10 +86,10 @@ def _covers(data: bytes, count: int) -> list[tuple[int, int, int]]:
         length = length << 7 | byte
         at += 1
         old_start = old_end - value if is_negative else old_end + value
-        new_start = new_end + gap
+        new_start = new_end + skipped
         if length:
-            covers.append((old_start, new_start, length))
+            rows.append((old_start, new_start, length))
         old_end, new_end = old_start + length, new_start + length
     if at != len(data):
-        raise IndexError("covers end before their size")
-    return covers
+        raise IndexError("rows end before their size")
+    return rows

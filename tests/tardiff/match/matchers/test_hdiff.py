@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.tardiff.match.cover import checked
-from pipeline.tardiff.match.matchers.hdiff import Hdiff, parse_covers
+from pipeline.tardiff.match.matchers.hdiff import Hdiff, parse_cover
 
 
 def noise(seed: int, size: int) -> bytes:
@@ -42,23 +42,23 @@ def test_a_large_offset_and_its_sign_are_read() -> None:
 
 @pytest.mark.parametrize("sizes", [(len(OLD) + 1, len(NEW)), (len(OLD), len(NEW) - 1)])
 def test_an_answer_for_other_files_is_none(sizes: tuple[int, int]) -> None:
-    assert len(parse_covers(output(), len(OLD), len(NEW))) == 3
-    assert len(parse_covers(output(), *sizes)) == 0
+    assert len(parse_cover(output(), len(OLD), len(NEW))) == 3
+    assert len(parse_cover(output(), *sizes)) == 0
 
 
 def test_a_cut_or_damaged_answer_is_none_or_a_cover() -> None:
     whole = output()
     source = random.Random(3)
     for size in range(len(whole)):
-        assert parse_covers(whole[:size], len(OLD), len(NEW)).shape[1] == 3
+        assert parse_cover(whole[:size], len(OLD), len(NEW)).shape[1] == 3
     for _ in range(2000):
         damaged = bytearray(whole)
         damaged[source.randrange(len(whole))] = source.randrange(256)
-        covers = parse_covers(bytes(damaged), len(OLD), len(NEW))
+        covers = parse_cover(bytes(damaged), len(OLD), len(NEW))
         assert covers.shape[1] == 3
         checked(covers, len(OLD), len(NEW))
 
 
 @pytest.mark.parametrize("answer", [b"", b"HDIFF13&", b"HDIFF12&\0" + bytes(20), b"HDIFF13&\0" + b"\xff" * 300])
 def test_what_is_no_such_answer_is_none(answer: bytes) -> None:
-    assert len(parse_covers(answer, 0, 0)) == 0
+    assert len(parse_cover(answer, 0, 0)) == 0

@@ -1,12 +1,12 @@
-"""Many operations at once: the covered bytes of a file, cut into operations and written as arrays.
+"""Differences of a new file from its source, cut into operations and written thousands at once, as arrays.
 
-A file that was rebuilt differs from its source in hundreds of thousands of places, and a Python statement for each
-would take longer than finding them.
+A file that was rebuilt differs in hundreds of thousands of places, and a Python statement for each would take longer
+than finding them.
 
 Rule 1. Work is done in pieces of 256 KiB of new, whose arrays stay in a processor's cache; memory does not depend on
         the size of a file.
-Rule 2. Inside a cover, a run of at least `gap` equal bytes is a Copy; what is between such runs is one AddData.
-        Whatever no cover covers is Data.
+Rule 2. Inside a row of the cover, a run of at least `gap` equal bytes is a Copy; what is between such runs is one
+        AddData. Whatever no row covers is Data.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from ..match.cover import CoverArray, clipped
 from .writer import OpWriter
 
 PIECE = 1 << 18
-_FEW = 16  # covers that a loop writes faster than numpy starts
+_FEW = 16  # rows that a loop writes faster than numpy starts
 
 Numbers = NDArray[np.int64]
 
@@ -34,7 +34,7 @@ class Differences:
 
     `cover` is relative to the piece in new and ascends; `data` holds new - old where it covers (new, where nothing that
     is covered has changed), and new elsewhere. `changed` are the places, ascending, where a covered byte differs, and
-    `owners` the numbers of their covers.
+    `owners` the numbers of their rows.
     """
 
     cover: CoverArray
@@ -59,7 +59,7 @@ def _differences(old: ByteArray, new: ByteArray, cover: CoverArray) -> Differenc
     ):
         return Differences(cover=cover, data=new, changed=_NONE, owners=_NONE)
     data = new.copy()
-    # one by one: covers are long enough for that to take a fifth of the time of gathering their bytes at once
+    # one by one: rows are long enough for that to be quicker than gathering their bytes at once
     for place, start, size in cover.tolist():
         data[start : start + size] -= old[place : place + size]
     starts = cover[:, 1]
@@ -100,29 +100,29 @@ def _write_copies(writer: OpWriter, path: bytes, piece: Differences) -> None:
 
 def _operations(piece: Differences, gap: int) -> tuple[NDArray[np.uint8], Numbers, Numbers, Numbers]:
     """Kind, place in the piece, size, and position in old of each operation, without gaps."""
-    cover_starts = piece.cover[:, 1]
-    cover_stops = cover_starts + piece.cover[:, 2]
+    row_starts = piece.cover[:, 1]
+    row_stops = row_starts + piece.cover[:, 2]
     changed, owners = piece.changed, piece.owners
     if len(changed):
         is_apart = (np.diff(changed) > gap) | (np.diff(owners) > 0)
         breaks = np.flatnonzero(is_apart)
         opening, closing = np.append(0, breaks + 1), np.append(breaks, len(changed) - 1)
         sum_starts, sum_stops = changed[opening], changed[closing] + 1
-        # equal bytes at the ends of a cover that are too few for an operation join the sum beside them
-        begins, ends = cover_starts[owners[opening]], cover_stops[owners[closing]]
+        # equal bytes at the ends of a row that are too few for an operation join the sum beside them
+        begins, ends = row_starts[owners[opening]], row_stops[owners[closing]]
         sum_starts = np.where(sum_starts - begins < gap, begins, sum_starts)
         sum_stops = np.where(ends - sum_stops < gap, ends, sum_stops)
     else:
         sum_starts = sum_stops = np.empty(0, np.int64)
     size = len(piece.data)
-    edges = np.unique(np.concatenate((cover_starts, cover_stops, sum_starts, sum_stops, [0, size])))
+    edges = np.unique(np.concatenate((row_starts, row_stops, sum_starts, sum_stops, [0, size])))
     starts, sizes = edges[:-1], np.diff(edges)
-    covers, is_covered = _holders(starts, cover_starts, cover_stops)
+    rows, is_covered = _holders(starts, row_starts, row_stops)
     _, is_sum = _holders(starts, sum_starts, sum_stops)
     kinds = np.where(is_sum, Op.ADD_DATA, np.where(is_covered, Op.COPY, Op.DATA)).astype(np.uint8)
     positions = np.where(is_covered, starts, 0)
-    if len(cover_starts):
-        positions += np.where(is_covered, (piece.cover[:, 0] - cover_starts)[covers], 0)
+    if len(row_starts):
+        positions += np.where(is_covered, (piece.cover[:, 0] - row_starts)[rows], 0)
     return kinds, starts, sizes, positions
 
 
@@ -159,7 +159,7 @@ def _write_many(
         return
     ends = positions + sizes
     before = np.empty(len(kinds), np.int64)
-    before[reading] = np.append(writer.begin_run(path), ends[reading[:-1]])
+    before[reading] = np.append(writer.begin_many(path), ends[reading[:-1]])
     seeks = reading[before[reading] != positions[reading]]
     seek_sizes = np.zeros(len(kinds), np.int64)
     seek_sizes[seeks] = 1 + _uvarint_sizes(positions[seeks])
@@ -180,7 +180,7 @@ def _write_many(
     _put_uvarints(out, offsets[seeks] + 1, positions[seeks])
     out[offsets + seek_sizes] = kinds
     _put_uvarints(out, offsets + seek_sizes + 1, sizes)
-    writer.end_run(
+    writer.end_many(
         out.tobytes(),
         ops=len(kinds) + len(seeks),
         position=int(ends[reading[-1]]),
