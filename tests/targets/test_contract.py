@@ -26,12 +26,13 @@ from pipeline.targets.base import (
 )
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget
-from pipeline.targets.s3.lease import Times
+from pipeline.targets.objects.lease import Times
 from pipeline.targets.s3.options import MIN_PART
 from pipeline.targets.s3.target import S3Target
-from pipeline.targets.wrappers import FailingTarget, RecordingTarget
 
 from ..interop import s3_servers
+from .memory_store import Place, memory_objects
+from .wrappers import FailingTarget, RecordingTarget
 
 NOW = datetime(2025, 6, 1, 2, 30, tzinfo=UTC)
 BLOB = Headers(content_type=OCTET_STREAM, cache_control=IMMUTABLE)
@@ -45,6 +46,8 @@ Opener = Callable[[], Target]
     params=[
         "memory",
         "directory",
+        "objects",
+        "careless objects",
         "recording",
         "failing",
         "moto",
@@ -58,10 +61,12 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Opene
         storage: s3_servers.Storage = request.getfixturevalue(request.param)
         options = storage.options(multipart_threshold=MIN_PART)
         return lambda: S3Target(storage.bucket, prefix, options, times=Times(pause=0.2))
-    memory = MemoryTarget()
+    memory, place, careless = MemoryTarget(), Place(), Place(enforces_conditions=False)
     openers: dict[str, Opener] = {
         "memory": lambda: MemoryTarget(memory),
         "directory": lambda: DirectoryTarget(tmp_path / "tree"),
+        "objects": lambda: memory_objects(place),
+        "careless objects": lambda: memory_objects(careless),
         "recording": lambda: RecordingTarget(MemoryTarget(memory)),
         "failing": lambda: FailingTarget(DirectoryTarget(tmp_path / "tree"), fail_at=0),
     }
@@ -256,7 +261,7 @@ def test_what_was_put_same_as_another_lives_on_its_own(target: Target) -> None:
 )
 def test_a_text_that_could_leave_the_tree_is_no_key(target: Target, key: str) -> None:
     put(target, KEY, b"data")
-    if key == PING_FOLDER_KEY and target.stores_headers:
+    if key == PING_FOLDER_KEY and target.properties.stores_headers:
         pytest.skip("a store without folders answers /v2/ with a key of this name")
     attempts: list[Callable[[], object]] = [
         lambda: put(target, key, b"data"),
@@ -272,7 +277,7 @@ def test_a_text_that_could_leave_the_tree_is_no_key(target: Target, key: str) ->
 
 
 def test_a_store_without_folders_answers_v2_itself(target: Target, prefix: str) -> None:
-    if not target.stores_headers:
+    if not target.properties.stores_headers:
         with pytest.raises(TargetError, match="cannot be a key"):
             put(target, PING_FOLDER_KEY, b"")
         return

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.keys import Key
 from pipeline.targets.base import LOCK_KEY, LockHeldError, TargetError
-from pipeline.targets.s3.lease import LockLostError, Times
+from pipeline.targets.objects.lease import LockLostError, Times
 from pipeline.targets.s3.target import S3Target
 
 from ..interop.s3_servers import Storage
@@ -59,7 +59,7 @@ def put_again_and_again(target: S3Target, *, meanwhile: Callable[[], None] = lam
 HOLDER = """
 import sys, time
 from datetime import UTC, datetime
-from pipeline.targets.s3.lease import Times
+from pipeline.targets.objects.lease import Times
 from pipeline.targets.s3.options import S3Options
 from pipeline.targets.s3.target import S3Target
 

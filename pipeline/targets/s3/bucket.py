@@ -9,9 +9,8 @@ Rule 3. ETags are opaque, and stand here without quotes: Ceph refuses the quoted
 """
 
 import email.utils
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -26,7 +25,17 @@ from urllib3.exceptions import HTTPError  # of TLS, in the middle of a body: bot
 from ...keys import Key
 from ..base import KeyMissingError, TargetError
 from ..checks import MAX_KEY
-from .faults import ConditionError, UnsupportedError, answered, name_of, reason_of
+from ..objects.store import (
+    BrokenStreamError,
+    ConditionError,
+    Guard,
+    Info,
+    ObjectHeaders,
+    Part,
+    UnsupportedError,
+    Version,
+)
+from .faults import answered, name_of, reason_of
 from .options import S3Options
 
 _BROKEN: Final = (
@@ -54,41 +63,6 @@ _TRIES: Final = 3
 _MAX_PROBLEM: Final = 200  # characters of a message of botocore
 
 
-class BrokenStreamError(TargetError):
-    """The connection ended in the middle of an object."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """What a key holds: the bytes with this ETag, or nothing where it is None."""
-
-    etag: str | None
-
-
-ABSENT: Final = Version(None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectHeaders:
-    """What an object is stored and served with. Never a Content-Encoding: `content_encoding` is somebody else's."""
-
-    content_type: str
-    cache_control: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    content_encoding: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Info:
-    """What the server says of an object. `date` is its clock at that moment, None where it does not tell."""
-
-    size: int
-    etag: str
-    modified: datetime
-    date: datetime | None
-    headers: ObjectHeaders
-
-
 class Body:
     """The rest of an object, as it comes."""
 
@@ -108,15 +82,6 @@ class Body:
 
     def close(self) -> None:
         self._stream.close()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A part of an upload that the server has."""
-
-    number: int
-    etag: str
-    checksum: str | None = None
 
 
 def open_session(options: S3Options) -> Session:
@@ -141,7 +106,7 @@ class Bucket:
         options: S3Options,
         session: Session,
         *,
-        guard: Callable[[], None] | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.url = f"s3://{name}/{prefix}".rstrip("/")
         self.clock: datetime | None = None

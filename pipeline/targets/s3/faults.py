@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from ..base import KeyMissingError, TargetError
+from ..objects.store import ConditionError, UnsupportedError
 
 _MAX_MESSAGE: Final = 160
 # long words of which a digit, a sign of base64 or of a query is part; the shortest key of AWS has 16 characters
@@ -19,17 +20,6 @@ _REFUSED: Final = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "Inv
 _BUSY: Final = frozenset({"SlowDown", "ServiceUnavailable", "503", "Throttling", "RequestLimitExceeded", "429"})
 _FULL: Final = frozenset({"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507"})
 _KEPT: Final = "what is complete was kept"
-
-
-class ConditionError(TargetError):
-    """The key did not hold what the write was to replace."""
-
-    def __init__(self, key: str | None) -> None:
-        super().__init__("was changed by somebody else at the same time", key=key)
-
-
-class UnsupportedError(TargetError):
-    """The server does not know what was asked of it (status 501)."""
 
 
 def answered(code: str, status: int, message: str, *, key: str | None, url: str) -> TargetError:
