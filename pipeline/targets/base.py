@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Final, Protocol
 
-from ..content import Content
+from ..content import CHUNK, Content
 from ..errors import DeltapressError, ExitCode
 from ..keys import PRIVATE, Headers, Key
 from ..oci.digest import Digest
@@ -193,8 +193,11 @@ def read_bytes(target: ReadableTarget, key: Key, *, limit: int) -> bytes:
         TooLargeError: it has more than `limit` bytes.
         TargetError: the storage failed.
     """
+    data = bytearray()
     with target.open(key) as stream:
-        data = stream.read(limit + 1)
+        # in pieces: a stream may set aside all that it is asked for, which the limit is far above
+        while len(data) <= limit and (piece := stream.read(min(CHUNK, limit + 1 - len(data)))):
+            data += piece
     if len(data) > limit:
         raise TooLargeError(key, limit)
-    return data
+    return bytes(data)

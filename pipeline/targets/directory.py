@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self, cast
 
 from ..content import CHUNK, Content
-from ..keys import Headers, Key
+from ..keys import PRIVATE, Headers, Key
 from ..oci.digest import Digest
 from .base import (
     LOCK_KEY,
@@ -46,6 +46,8 @@ from .folders import Folders
 from .holder import Holder
 
 _TEMPORARY: Final = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{16}\.tmp")
+# the first part of every key that has several
+_OWN_FOLDERS: Final = ("v2", "index", PRIVATE)
 _CONCURRENCY: Final = 4  # the calls wait for the disk, not for the processor
 _FILE_MODE: Final = 0o644
 _SECOND: Final = 1_000_000_000  # in the nanoseconds of a file's time
@@ -282,7 +284,10 @@ class DirectoryTarget:
                 yield prefix + name
 
     def _remove_leftovers(self) -> None:
-        for path in self._walk([]):
+        """Remove temporary files, but only where this target makes some: another one may lie in a folder beside."""
+        files, folders = self._folders.entries([])
+        ours = (path for folder in folders if folder in _OWN_FOLDERS for path in self._walk([folder]))
+        for path in (*files, *ours):
             *parts, name = path.split("/")
             if _TEMPORARY.fullmatch(name):
                 with self._folders.opened(parts) as folder:

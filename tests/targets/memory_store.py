@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pipeline.keys import Key
 from pipeline.targets.base import KeyMissingError
 from pipeline.targets.objects.lease import Times
-from pipeline.targets.objects.store import ConditionError, Guard, Info, ObjectHeaders, Part, Version
+from pipeline.targets.objects.store import ConditionError, Guard, Info, ObjectHeaders, Part, Unfinished, Version
 from pipeline.targets.objects.target import ObjectTarget, Transfers
 
 
@@ -40,6 +40,7 @@ class Place:
 
 class MemoryStore:
     url = "objects:"
+    remedy = "Mend the test."
 
     def __init__(self, place: Place, *, guard: Guard = lambda: None) -> None:
         self.place, self._guard = place, guard
@@ -85,8 +86,9 @@ class MemoryStore:
         upload = self.place.uploads[number] = MemoryUpload(self, key, headers, number)
         return upload
 
-    def abort_uploads(self) -> None:
-        self.place.uploads.clear()
+    def uploads(self) -> Iterator[Unfinished]:
+        for upload in list(self.place.uploads.values()):
+            yield Unfinished(name=upload.key, begun=upload.begun, upload=upload)
 
     def delete(self, key: Key) -> None:
         self._guard()
@@ -98,7 +100,8 @@ class MemoryStore:
 
 class MemoryUpload:
     def __init__(self, store: MemoryStore, key: Key, headers: ObjectHeaders, number: int) -> None:
-        self._store, self._key, self._headers, self._number = store, key, headers, number
+        self._store, self.key, self._headers, self._number = store, key, headers, number
+        self.begun = datetime.now(UTC)
         self._parts: dict[int, bytes] = {}
 
     def send(self, number: int, data: bytes | bytearray) -> Part:
@@ -111,7 +114,7 @@ class MemoryUpload:
 
     def complete(self, parts: Sequence[Part], *, over: Version | None = None) -> str:
         data = b"".join(self._parts[part.number] for part in parts)
-        etag = self._store.put(self._key, data, self._headers, over=over)
+        etag = self._store.put(self.key, data, self._headers, over=over)
         del self._store.place.uploads[self._number]
         return etag
 

@@ -1,5 +1,6 @@
 """The contract of a target, run against every kind of target there is."""
 
+import io
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from pipeline.targets.base import (
     Stored,
     Target,
     TargetError,
+    TooLargeError,
     read_bytes,
 )
 from pipeline.targets.directory import DirectoryTarget
@@ -385,6 +387,30 @@ def test_threads_may_put_and_delete_neighbours_at_once(target: Target) -> None:
     assert {key: get(target, key) for key in target.keys()} == {  # noqa: SIM118  # a target is no dict
         f"v2/a/blobs/{worker}": bytes([worker]) * 19 for worker in range(4)
     }
+
+
+class _Greedy(MemoryTarget):
+    """Sets aside all that it is asked for, as a buffered file does."""
+
+    def open(self, key: Key) -> BinaryIO:
+        class Stream(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                assert size is not None
+                assert 0 < size <= 1 << 20
+                return super().read(size)
+
+        return Stream(self.contents[key])
+
+
+@pytest.mark.parametrize("size", [0, 10, 1 << 20, (3 << 20) + 1])
+def test_a_document_is_read_in_pieces_however_large_it_may_be(size: int) -> None:
+    target = _Greedy()
+    put(target, KEY, bytes(size))
+    assert read_bytes(target, KEY, limit=1 << 40) == bytes(size)
+    assert read_bytes(target, KEY, limit=max(size, 1)) == bytes(size)
+    if size:
+        with pytest.raises(TooLargeError):
+            read_bytes(target, KEY, limit=size - 1)
 
 
 def test_a_document_of_more_than_the_limit_is_not_read(target: Target) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from ...keys import JSON, MUTABLE, PRIVATE, Key
 from ..base import TEMPORARY_PREFIX, KeyMissingError, TargetError
+from .probe import PROBE, PROBE_HEADERS, check_kept
 from .store import ABSENT, ConditionError, ObjectHeaders, ObjectStore, UnsupportedError, Version
 
 ANSWER_KEY: Final = Key(f"{PRIVATE}/{TEMPORARY_PREFIX}conditions.json")
@@ -82,8 +83,9 @@ def _read(store: ObjectStore) -> Conditions | None:
 
 def _ask(store: ObjectStore) -> Conditions:
     key = Key(f"{PRIVATE}/{TEMPORARY_PREFIX}probe-{secrets.token_hex(8)}")
-    etag = store.put(key, b"0", OWN)
+    etag = store.put(key, PROBE, PROBE_HEADERS)
     try:
+        check_kept(store, key, PROBE, PROBE_HEADERS)
         return Conditions(
             if_none_match=_is_refused(store, key, ABSENT),
             # enforced means both: the wrong ETag is refused, and the right one is not
@@ -95,7 +97,7 @@ def _ask(store: ObjectStore) -> Conditions:
 
 def _is_refused(store: ObjectStore, key: Key, over: Version) -> bool:
     try:
-        store.put(key, b"0", OWN, over=over)
+        store.put(key, PROBE, PROBE_HEADERS, over=over)
     except ConditionError:
         return True
     except UnsupportedError:

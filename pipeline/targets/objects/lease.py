@@ -20,6 +20,7 @@ from typing import Final
 from ..base import LOCK_KEY, KeyMissingError, LockHeldError, TargetError
 from ..holder import Holder
 from .conditions import OWN, Conditions
+from .probe import check_kept
 from .store import ABSENT, ConditionError, ObjectStore, Version
 
 _MAX_RECORD: Final = 4096
@@ -60,6 +61,7 @@ class Lease:
         self._holder = Holder.this_process(now)
         self.nonce = secrets.token_hex(16)
         self._etag: str | None = None
+        self._record = b""
         self._renewals = 0
         self._renewed = 0.0
         self._rival: str | None = None
@@ -71,6 +73,7 @@ class Lease:
 
         Raises:
             LockHeldError: somebody else holds it still.
+            AlteredError: the store keeps something else than it is sent.
             TargetError: the storage failed.
         """
         deadline = time.monotonic() + wait
@@ -87,6 +90,7 @@ class Lease:
             if left <= 0:
                 raise LockHeldError(found.holder, expires_in=found.expires_in)
             time.sleep(min(self._times.pause, left))
+        check_kept(self._store, LOCK_KEY, self._record, OWN, etag=self._etag or "")
         self._thread.start()
         return over.etag is not None
 
@@ -138,6 +142,7 @@ class Lease:
             "seconds": self._times.lasts,
         }
         data = json.dumps(record).encode() + b"\n"
+        self._record = data
         etag = self._write_if(data, over) if self._conditions.are_enforced else self._write_and_look(data, over)
         if etag is None:
             # the answer to an earlier attempt may have been lost, and that attempt have won

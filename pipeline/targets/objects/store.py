@@ -103,6 +103,18 @@ class Upload(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """An upload that was `begun`, by the server's clock, and neither completed nor given up.
+
+    `name` is that of the object as `ObjectStore.names` would give it.
+    """
+
+    name: str
+    begun: datetime
+    upload: Upload
+
+
 class ObjectStore(Protocol):
     """The objects of one place, by key. Safe for threads."""
 
@@ -114,6 +126,11 @@ class ObjectStore(Protocol):
     @property
     def clock(self) -> datetime | None:
         """What the server's clock said when it stored an object last, where it tells."""
+        ...
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do where objects do not come back as they were sent; a sentence."""
         ...
 
     def get(self, key: Key, *, start: int = 0, etag: str | None = None) -> tuple[Info, Body]:
@@ -136,8 +153,8 @@ class ObjectStore(Protocol):
         """An upload in parts. Nothing is visible before it is completed."""
         ...
 
-    def abort_uploads(self) -> None:
-        """Give up every unfinished upload of this place; a server that cannot list them is left alone."""
+    def uploads(self) -> Iterator[Unfinished]:
+        """The uploads that were begun and not completed, also those of others. Raises UnsupportedError."""
         ...
 
     def delete(self, key: Key) -> None:

@@ -8,6 +8,9 @@ Rule 3. What never changes is written only where nothing is. What changes is wri
         read or written: if that is not there any more, a rival was at work, and the run stops.
 Rule 4. Uploads hold at most `concurrency` parts in memory, however many calls there are.
 Rule 5. A run that holds the lock checks before each attempt of a write that it still does.
+Rule 6. Others may keep things in the same bucket, and be at work there. An unfinished upload says neither who began it
+        nor with which metadata, so it is ours, and given up, only where its key is one that a publisher fills, and it
+        was begun before we took the lock: at that time nobody else fills such a key.
 """
 
 import io
@@ -22,8 +25,9 @@ from itertools import count
 from typing import BinaryIO, Final, cast
 
 from ...content import CHUNK, Content
-from ...keys import Headers, Key
+from ...keys import FLATPAK_INDEX_KEY, LEDGER_KEY, Headers, Key, parse_key
 from ...oci.digest import Digest
+from ...oci.reference import is_repository
 from ..base import KeyMissingError, LockInfo, LostUpdateError, Properties, Stored, TargetError
 from ..checks import check_object_key, is_object_key, verified
 from .conditions import Conditions, conditions_of
@@ -148,7 +152,7 @@ class ObjectTarget:
         lease = Lease(self._lock_store, conditions, now=now, times=self._times)
         try:
             if lease.acquire(wait):
-                self._store.abort_uploads()
+                self._give_up_leftovers()
             self._seen.clear()  # what was seen without the lock may have been changed under it
             self._lease = lease
             lost = () if conditions.lost is None else (f"{self.url}: {conditions.lost}",)
@@ -156,6 +160,15 @@ class ObjectTarget:
         finally:
             self._lease = None
             lease.release()
+
+    def _give_up_leftovers(self) -> None:
+        """Give up what a holder who died had begun to upload (rule 6); a store that cannot list it is left alone."""
+        taken = self._lock_store.clock
+        with suppress(UnsupportedError):
+            # listed first: a listing goes on behind what it has named, and giving up changes what it names
+            for found in list(self._store.uploads()):
+                if is_our_upload(found.name) and (taken is None or found.begun <= taken):
+                    found.upload.abort()
 
     def _check_lease(self) -> None:
         if (lease := self._lease) is not None:
@@ -279,6 +292,14 @@ class ObjectTarget:
                 for number, start in enumerate(range(0, size, step), 1)
             ]
             return upload.complete(parts)
+
+
+def is_our_upload(name: str) -> bool:
+    """True for the key of an object that a publisher may send in parts; the others are smaller than a part."""
+    parsed = parse_key(name)
+    if parsed is None:
+        return name in {LEDGER_KEY, FLATPAK_INDEX_KEY}
+    return is_repository(parsed.repository) and (parsed.digest is not None or parsed.kind == "tags")
 
 
 def _holds(info: Info | None, size: int, wanted: ObjectHeaders) -> bool:

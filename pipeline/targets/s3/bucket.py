@@ -32,10 +32,10 @@ from ..objects.store import (
     Info,
     ObjectHeaders,
     Part,
-    UnsupportedError,
+    Unfinished,
     Version,
 )
-from .faults import answered, name_of, reason_of
+from .faults import SWITCH, answered, name_of, reason_of
 from .options import S3Options
 
 _BROKEN: Final = (
@@ -134,6 +134,9 @@ class Bucket:
                 raise TargetError(
                     f"{said}; correct `endpoint` or `region` in [target.s3], or the AWS_… variables"
                 ) from None
+        # the SDK's own switch, in the environment or its configuration file: some servers know no checksums
+        is_summed = getattr(self._client.meta.config, "request_checksum_calculation", "") != "when_required"
+        self._summed: Any = {"ChecksumAlgorithm": "CRC32"} if is_summed else {}
         if "@" in self._client.meta.endpoint_url:
             raise TargetError(
                 "the endpoint holds a user name or a password, which no S3 server reads there; take it out of "
@@ -142,6 +145,13 @@ class Bucket:
         if guard is not None:
             for operation in _WRITES:
                 self._client.meta.events.register(f"before-send.s3.{operation}", lambda **_: guard())
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do where objects do not come back as they were sent."""
+        if self._summed:
+            return f"If it does not know the checksums that the SDK adds (aws-chunked), {SWITCH}"
+        return "Look at the gateways and proxies between this machine and the bucket"
 
     def get(self, key: Key, *, start: int = 0, etag: str | None = None) -> tuple[Info, Body]:
         """The object from the byte `start` on; ConditionError where its ETag is not `etag`."""
@@ -164,7 +174,7 @@ class Bucket:
         """Store `data`, in one request, and return its ETag; ConditionError where the key does not hold `over`."""
         for _ in range(_TRIES):
             try:
-                with self._translated(key, over):
+                with self._translated(key, over, is_summed=bool(self._summed)):
                     answer = self._client.put_object(
                         **self._at(key), Body=cast(bytes, data), **self._kept(headers), **_condition(over)
                     )
@@ -188,10 +198,8 @@ class Bucket:
 
     def begin_upload(self, key: Key, headers: ObjectHeaders) -> "Upload":
         """An upload in parts. Nothing is visible before it is completed."""
-        with self._translated(key):
-            answer = self._client.create_multipart_upload(
-                **self._at(key), ChecksumAlgorithm="CRC32", **self._kept(headers)
-            )
+        with self._translated(key, is_summed=bool(self._summed)):
+            answer = self._client.create_multipart_upload(**self._at(key), **self._summed, **self._kept(headers))
             return Upload(self, key, answer["UploadId"])
 
     def delete(self, key: Key) -> None:
@@ -209,16 +217,15 @@ class Bucket:
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=self._prefix):
                 yield from (found["Key"][len(self._prefix) :] for found in page.get("Contents", ()))
 
-    def abort_uploads(self) -> None:
-        """Give up every unfinished upload below the prefix; a server that cannot list them is left alone."""
-        try:
-            with self._translated(None):
-                pages = self._client.get_paginator("list_multipart_uploads")
-                for page in pages.paginate(Bucket=self._name, Prefix=self._prefix):
-                    for upload in page.get("Uploads", ()):
-                        Upload(self, Key(upload["Key"][len(self._prefix) :]), upload["UploadId"]).abort()
-        except UnsupportedError:
-            return
+    def uploads(self) -> Iterator[Unfinished]:
+        """The uploads below the prefix that were begun and not completed, also those of others."""
+        with self._translated(None):
+            pages = self._client.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=self._name, Prefix=self._prefix):
+                for found in page.get("Uploads", ()):
+                    name = found["Key"][len(self._prefix) :]
+                    upload = Upload(self, Key(name), found["UploadId"])
+                    yield Unfinished(name=name, begun=found["Initiated"], upload=upload)
 
     def _at(self, key: Key) -> Any:
         name = self._prefix + key
@@ -234,8 +241,10 @@ class Bucket:
             **self._chosen,
         }
 
-    def _translated(self, key: Key | None, over: Version | None = None) -> AbstractContextManager[None]:
-        return _translated(self.url, key, over)
+    def _translated(
+        self, key: Key | None, over: Version | None = None, *, is_summed: bool = False
+    ) -> AbstractContextManager[None]:
+        return _translated(self.url, key, over, is_summed=is_summed)
 
 
 class Upload:
@@ -247,9 +256,9 @@ class Upload:
     def send(self, number: int, data: bytes | bytearray) -> Part:
         """Part `number`, from 1 on."""
         bucket = self._bucket
-        with bucket._translated(self._key):
+        with bucket._translated(self._key, is_summed=bool(bucket._summed)):
             answer = bucket._client.upload_part(
-                **self._at(), PartNumber=number, Body=cast(bytes, data), ChecksumAlgorithm="CRC32"
+                **self._at(), PartNumber=number, Body=cast(bytes, data), **bucket._summed
             )
             return Part(number=number, etag=answer["ETag"], checksum=answer.get("ChecksumCRC32"))
 
@@ -324,8 +333,11 @@ def _info(answer: Any) -> Info:
 
 
 @contextmanager
-def _translated(url: str, key: Key | None, over: Version | None = None) -> Iterator[None]:
-    """`over` is not None for a write under a condition: a missing key then means that the condition is not met."""
+def _translated(url: str, key: Key | None, over: Version | None = None, *, is_summed: bool = False) -> Iterator[None]:
+    """`over` is not None for a write under a condition: a missing key then means that the condition is not met.
+
+    `is_summed` is for a request with a checksum, which a server may refuse for that alone.
+    """
     try:
         yield
     except boto.ClientError as error:
@@ -336,6 +348,7 @@ def _translated(url: str, key: Key | None, over: Version | None = None) -> Itera
             said.get("Message", ""),
             key=key,
             url=url,
+            is_summed=is_summed,
         )
         if over is not None and isinstance(fault, KeyMissingError):
             fault = ConditionError(key)
