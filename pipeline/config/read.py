@@ -187,7 +187,7 @@ def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
         layout=folder / table.parsed("layout", "", _text, required=True),
         tags=table.parsed_list("tags", ("*",), _text),
         rename=table.parsed_map("rename", _tag),
-        pins=table.parsed_list("pins", (), _pin),
+        pins=table.parsed_list("pins", (), _pin, empty=True),
         policy=_read_policy(table, policy),
         series=_read_series(table),
     )
