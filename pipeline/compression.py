@@ -111,7 +111,7 @@ def zstd_frame(stream: BinaryIO) -> Iterator[bytes]:
         raise CompressionError("zstd", "does not begin with a frame" if len(magic) == 4 else "is truncated")
     yield from _zstd_frame_pieces(source)
     if source.read(1):
-        raise CompressionError("zstd", "goes on behind the end of its frame")
+        raise CompressionError("zstd", "goes on after the end of its frame")
 
 
 class Strength(NamedTuple):
@@ -305,7 +305,7 @@ def _gzip_pieces(source: _Input) -> Iterator[bytes]:
         # gzip pads to a tape's block with zeros, and every reader takes them
         for rest in source.pieces():
             if rest.strip(b"\0"):
-                raise CompressionError("gzip", "is followed by something else than a gzip member")
+                raise CompressionError("gzip", "is followed by something other than a gzip member")
         return
 
 
@@ -314,7 +314,7 @@ def _bzip2_pieces(source: _Input) -> Iterator[bytes]:
 
     while head := source.peek(3):
         if head != _BZIP2_MAGIC:
-            raise CompressionError("bzip2", "is followed by something else than a bzip2 stream")
+            raise CompressionError("bzip2", "is followed by something other than a bzip2 stream")
         decompressor = bz2.BZ2Decompressor()
         while not decompressor.eof:
             data = source.piece() if decompressor.needs_input else b""
@@ -334,7 +334,7 @@ def _xz_pieces(source: _Input) -> Iterator[bytes]:
 
     while head := source.peek(6):
         if head != _XZ_MAGIC:
-            raise CompressionError("xz", "is followed by something else than an xz stream")
+            raise CompressionError("xz", "is followed by something other than an xz stream")
         decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
         while not decompressor.eof:
             data = source.piece() if decompressor.needs_input else b""
@@ -360,7 +360,7 @@ def _zstd_pieces(source: _Input) -> Iterator[bytes]:
             while left:
                 left -= len(_exactly(source, min(left, _PIECE)))
         else:
-            raise CompressionError("zstd", "is followed by something else than a frame")
+            raise CompressionError("zstd", "is followed by something other than a frame")
 
 
 def _zstd_frame_pieces(source: _Input) -> Iterator[bytes]:

@@ -27,13 +27,13 @@ _LONGEST: Final = 36500 * 86400  # a century: further values are typing errors, 
 
 
 class QuantityError(DeltapressError):
-    """A text that is no size or no duration."""
+    """A text that is not a size, or not a duration."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
 
     def __init__(self, text: str, wanted: str) -> None:
         self.text = text[:40]
-        super().__init__(f"is {self.text!r}, {wanted} is wanted")
+        super().__init__(f"must be {wanted}, not {self.text!r}")
 
 
 def parse_size(text: str) -> int:
@@ -58,7 +58,7 @@ def parse_duration(text: str) -> "timedelta":
 
     match = re.fullmatch(_DURATION, text)
     if match is None or int(match[1]) > _LONGEST // (unit := _UNITS[match[2]]):
-        raise QuantityError(text, 'a duration such as "7d", "36h" or "0s", of at most 36500 days,')
+        raise QuantityError(text, 'a duration such as "7d", "36h" or "0s", of at most 36500 days')
     return timedelta(seconds=int(match[1]) * unit)
 
 

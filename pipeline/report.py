@@ -117,9 +117,11 @@ def reconciliation_text(found: Reconciliation) -> str:
     """What the listing of a target shows that the ledger does not."""
     lines = [f"Listed {_count(found.total, 'file')}."]
     lines += [f"  {key}  somebody else's, left as it is" for key in found.foreign]
-    lines += [f"  {key}  unknown, {'deleted' if found.is_deleted else 'of the shape of ours'}" for key in found.stray]
+    lines += [
+        f"  {key}  unknown, {'deleted' if found.is_deleted else 'looks like a published file'}" for key in found.stray
+    ]
     if found.stray and not found.is_deleted:
-        lines.append(f"--force deletes the {_count(len(found.stray), 'unknown file')} of the shape of ours.")
+        lines.append(f"--force deletes the {_count(len(found.stray), 'unknown file')} that look like published ones.")
     if not (found.foreign or found.stray or found.missing):
         lines.append("The ledger knows all of them, and nothing is missing.")
     return _text(lines)

@@ -67,11 +67,11 @@ def application(root: Path) -> "WSGIApplication":
     """The WSGI application that serves the published directory `root` read-only.
 
     Raises:
-        ServeError: `root` is no published directory.
+        ServeError: `root` is not a published directory.
     """
     root = root.resolve()
     if not (root / PING_KEY).is_file():
-        raise ServeError(f"{root}: is no published directory (it has no {PING_KEY}); publish into it first")
+        raise ServeError(f"{root}: is not a published directory (it has no {PING_KEY}); publish into it first")
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         return _answer(root, Request(environ))(environ, start_response)
@@ -104,7 +104,7 @@ def serve(root: Path, *, host: str = "127.0.0.1", port: int = 0, log: Callable[[
     """Bind a threaded server for the published directory `root`; port 0 takes a free one. `log` gets a line a request.
 
     Raises:
-        ServeError: `root` is no published directory, or the address cannot be bound.
+        ServeError: `root` is not a published directory, or the address cannot be bound.
     """
 
     class Handler(WSGIRequestHandler):

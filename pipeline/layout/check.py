@@ -50,7 +50,7 @@ def check_images(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """One blob to read. `diff_id` is what its uncompressed content must have, None for what is no layer of a delta."""
+    """One blob to read. `diff_id` is what its uncompressed content must have, None for what is not a layer of a delta."""
 
     descriptor: Descriptor
     diff_id: DiffID | None
@@ -112,7 +112,7 @@ def _check(layout: Layout, task: _Task, limits: Limits) -> Outline | None:
         raise _error(layout, task, f"{what} cannot be read: {error.strerror or error}.") from error
     # A damaged blob rarely decompresses: its digest is the truth, the decompressor's complaint only follows from it.
     if stored.hexdigest() != task.descriptor.digest.hex:
-        raise _error(layout, task, f"{what} is damaged: its digest is not that.", advice=COPY_AGAIN)
+        raise _error(layout, task, f"{what} is damaged: its bytes have another digest.", advice=COPY_AGAIN)
     if failure is not None:
         advice = REBUILD
         if isinstance(failure, OutputTooLargeError):

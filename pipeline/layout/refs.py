@@ -27,7 +27,7 @@ from .archive import ArchiveStorage
 from .images import Holder, Image, Reader
 from .storage import MAX_PROBLEM, DirectoryStorage, LayoutError, Storage, blob_name, read_small
 
-# index.json is no published document, so the limit of manifests is not its own: 500 refs have about 200 KB.
+# index.json is not a published document, so the limit of manifests is not its own: 500 refs have about 200 KB.
 MAX_INDEX_SIZE: Final = 16 * 1024 * 1024
 MAX_MARKER_SIZE: Final = 4096
 
@@ -73,7 +73,7 @@ def read_layout(path: Path, *, tags: Sequence[str] = ("*",), rename: Mapping[str
     name) to tags.
 
     Raises:
-        LayoutError: it is no layout, a wanted ref is damaged or has no legal tag, or nothing is there to publish.
+        LayoutError: it is not a layout, a wanted ref is damaged or has no valid tag, or nothing is there to publish.
     """
     storage = _open(path)
     selection = _Selection(storage, tags, rename)
@@ -120,7 +120,7 @@ def _small(storage: Storage, name: str, limit: int) -> bytes:
     if content is None:
         raise LayoutError(
             storage.path,
-            f"has no file {name}, so it is no OCI image layout.",
+            f"has no file {name}, so it is not an OCI image layout.",
             advice="`skopeo copy docker-archive:FILE oci:DIRECTORY:TAG` makes one of what `docker save` wrote.",
         )
     return read_small(storage, name, content, limit=limit)
@@ -226,7 +226,7 @@ class _Selection:
         proposal = last if is_tag(last) else "latest"
         return LayoutError(
             self._path,
-            f"ref {tag[:200]!r} is no legal tag.",
+            f"ref {tag[:200]!r} is not a valid tag.",
             advice=f"Name it in the configuration: rename = {{ {_toml(name)} = {_toml(proposal)} }}",
             tag=tag,
         )

@@ -116,7 +116,9 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
             artifact_type=artifact_type,
             annotations=annotations,
         )
-    raise fields.error("mediaType", f"is {media_type!r}, no kind of manifest or index that registries serve")
+    raise fields.error(
+        "mediaType", f"is {media_type!r}, which is not a type of manifest or index that registries serve"
+    )
 
 
 def is_document(descriptor: Descriptor) -> bool:
@@ -135,7 +137,7 @@ class Successors:
 def successors(document: Document) -> Successors:
     """The content that must be stored before `document` may be (distribution-spec, "Pushing Manifests").
 
-    A `subject` is no successor: it may be missing or come later (distribution-spec, "Pushing Manifests with Subject").
+    A `subject` is not a successor: it may be missing or come later (distribution-spec, "Pushing Manifests with Subject").
     Foreign layers are none either: their bytes are fetched from their `urls`.
     """
     if isinstance(document, Index):

@@ -24,7 +24,7 @@ class PublishedRepository:
 
 
 def by_repository(keys: Iterable[Key]) -> dict[str, PublishedRepository]:
-    """Sort the keys of a tree; what belongs to no repository, or is no content, is left out."""
+    """Sort the keys of a tree; what belongs to no repository, or is not content, is left out."""
     parts: dict[str, dict[str, dict[str, Key]]] = {}
     for key in keys:
         parsed = parse_key(key)

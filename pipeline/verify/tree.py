@@ -64,7 +64,7 @@ def verify(
     try:
         for key, problem in find_damage(target, doubted, progress=progress).items():
             findings.complain(key, problem)
-    except TargetError as error:  # something that is no file stands in the place of one
+    except TargetError as error:  # something other than a file stands in its place
         findings.complain(error.key or target.url, error.problem)
 
     def content(layer: LayerRecord) -> Content:
