@@ -50,7 +50,7 @@ def check_images(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """One blob to read. `diff_id` is what its uncompressed content must have, None for what is not a layer of a delta."""
+    """One blob to read. `diff_id` is what its uncompressed content must have, None for what no delta is made of."""
 
     descriptor: Descriptor
     diff_id: DiffID | None

@@ -24,7 +24,7 @@ def parse_json_object(raw: bytes) -> dict[str, Any]:
     """Read `raw` as one JSON object.
 
     Raises:
-        FieldError: if it is not UTF-8 or JSON, is nested absurdly deep, is not an object, or has strings that are not text.
+        FieldError: if it is not UTF-8 or JSON, nested absurdly deep, not an object, or has strings that are not text.
     """
     try:
         value = json.loads(raw.decode("utf-8"))

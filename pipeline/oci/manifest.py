@@ -137,7 +137,8 @@ class Successors:
 def successors(document: Document) -> Successors:
     """The content that must be stored before `document` may be (distribution-spec, "Pushing Manifests").
 
-    A `subject` is not a successor: it may be missing or come later (distribution-spec, "Pushing Manifests with Subject").
+    A `subject` is not a successor: it may be missing or come later (distribution-spec, "Pushing Manifests with
+    Subject").
     Foreign layers are none either: their bytes are fetched from their `urls`.
     """
     if isinstance(document, Index):
