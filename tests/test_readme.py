@@ -87,7 +87,7 @@ def test_the_row_of_a_command_names_its_arguments_and_options(name: str) -> None
 
 
 def test_the_options_of_all_commands_stand_below_the_table() -> None:
-    paragraph = README.partition("\n### Commands\n")[2].partition("\nBefore the command")[2].partition("\n\n")[0]
+    paragraph = README.partition("\n### Commands\n")[2].partition("\nOptions of all commands")[2].partition("\n\n")[0]
     assert {text for text in quoted(paragraph) if text.startswith("--")} == options_of(PARSER)
     assert {"-c FILE", "-v"} <= set(quoted(paragraph))
 

@@ -27,7 +27,7 @@ _COMMANDS: Final = ("init", "publish", "plan", "prune", "verify", "diff", "patch
 _EXIT_CODES: Final = """\
 exit codes:
   0  success                     4  the target failed
-  1  internal error              5  partly done: some were refused
+  1  internal error              5  partly done: something was refused
   2  bad configuration or usage  6  verification failed
   3  bad input                   130  interrupted
 """
