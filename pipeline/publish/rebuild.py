@@ -4,7 +4,7 @@ Rule 1. What cannot be told from the tree is doubted, never guessed: keys that c
         written again; deltas are made and proven again.
 Rule 2. The history of a tag is lost, but for the common case: where a repository has one tag, its untagged images are
         taken for earlier versions of that tag, in the order in which they were created.
-Rule 3. Keys that are not of the shapes which a publisher writes (`shapes`) are somebody else's, and stay unknown.
+Rule 3. Keys that are not of the kinds which a publisher writes are somebody else's, and stay unknown.
 """
 
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from typing import Final
 from ..history.ledger import Ledger
 from ..history.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagRecord
 from ..history.scan import record_of
-from ..keys import Key, Phase, parse_key
+from ..keys import Key, Kind, classify
 from ..layout.images import Holder, Reader
 from ..layout.storage import LayoutError
 from ..oci.digest import Digest
@@ -23,7 +23,7 @@ from ..oci.media_types import DELTA_CONFIG
 from ..oci.reference import is_reserved_tag
 from ..targets.base import ReadableTarget, TooLargeError, read_bytes
 from ..tree.published import PublishedRepository, PublishedStorage, by_repository
-from .shapes import document_ranks, phase_of
+from .ranks import document_ranks
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
@@ -88,11 +88,12 @@ def _root(target: ReadableTarget, key: Key) -> Digest | None:
 
 
 def _key_record(target: ReadableTarget, key: Key, rank: int) -> KeyRecord | None:
-    """None for a key that no publisher writes."""
-    phase, parsed = phase_of(key), parse_key(key)
-    if phase is None:
+    """None for a key that no phase of a publisher writes."""
+    parsed = classify(key)
+    if parsed is None or parsed.phase is None:
         return None
-    if parsed is not None and parsed.digest is not None and phase <= Phase.MANIFESTS:
+    order = (int(parsed.phase), rank)
+    if parsed.digest is not None and parsed.kind in {Kind.BLOB, Kind.MANIFEST}:
         stored = target.stat(key)
-        return KeyRecord(digest=parsed.digest, size=stored.size if stored else 0, order=(int(phase), rank))
-    return KeyRecord(digest=Digest.of(b""), size=0, order=(int(phase), rank), is_pending=True)
+        return KeyRecord(digest=parsed.digest, size=stored.size if stored else 0, order=order)
+    return KeyRecord(digest=Digest.of(b""), size=0, order=order, is_pending=True)

@@ -33,12 +33,15 @@ from ..keys import (
     TYPED,
     Headers,
     Key,
+    Kind,
     Phase,
     access_file_key,
     blob_key,
+    classify,
+    folders_of,
     manifest_key,
-    parse_key,
     referrers_key,
+    referrers_tag,
     sidecar_key,
     tags_key,
     typed_key,
@@ -145,7 +148,7 @@ def _repository(
     documents |= {delta.descriptor.digest: _Served(descriptor=delta.descriptor, content=delta.raw) for delta in deltas}
     referrers = _referrers(record)
     tags = {
-        f"{subject.algorithm}-{subject.hex}": _Served(descriptor=_described(raw), content=raw, phase=Phase.REFERRERS)
+        referrers_tag(subject): _Served(descriptor=_described(raw), content=raw, phase=Phase.REFERRERS)
         for subject, raw in referrers.items()
     }
     tags |= {
@@ -362,7 +365,9 @@ def _json(value: Any) -> bytes:
 def check_case(tree: Tree) -> None:
     """For a target that ignores case. Raises CollisionError when two keys differ in nothing else."""
     found: dict[str, Key] = {}
-    for key in filter(parse_key, tree.entries):  # what lies beside a tag collides with it
+    for key in tree.entries:
+        if (parsed := classify(key)) is None or parsed.kind in {Kind.TYPED_COPY, Kind.SIDECAR}:
+            continue  # what lies beside a tag collides with it
         other = found.setdefault(key.lower(), key)
         if other != key:
             raise CollisionError(
@@ -375,9 +380,7 @@ def _check_folders(entries: Mapping[Key, Entry]) -> None:
     """In a directory a key cannot be a file and a folder at once: `foo/manifests` is a legal name, beside `foo` it is
     not always a possible one."""
     for key in entries:
-        parts = key.split("/")
-        for end in range(1, len(parts)):
-            folder = Key("/".join(parts[:end]))
+        for folder in folders_of(key):
             if folder in entries:
                 raise CollisionError(
                     f"{folder} would be a file, and a folder for {key}; rename one of the repositories or tags"

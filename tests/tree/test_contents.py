@@ -14,11 +14,12 @@ from pipeline.history.ledger import Ledger
 from pipeline.history.records import DeltaKey, DeltaRecord, RepositoryRecord
 from pipeline.history.scan import observe_repository
 from pipeline.history.versions import advance
-from pipeline.keys import IMMUTABLE, MUTABLE, Key, Phase
+from pipeline.keys import IMMUTABLE, MUTABLE, Key, Kind, Phase, classify
 from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.oci.media_types import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from pipeline.tree.contents import CollisionError, Entry, Tree, assemble
+from pipeline.tree.pages import page_files, server_files
 
 from ..layouts.builder import Json, LayoutBuilder, on, sha256
 from ..runs import Shop, app, night, other
@@ -285,6 +286,32 @@ def test_what_a_document_leads_to_is_written_in_an_earlier_batch(tmp_path: Path)
         ordered = [(found.phase, found.rank) for found in tree.in_order()]
         assert ordered == sorted(ordered)
     assert checked > 200
+
+
+@pytest.mark.parametrize("stores_headers", [False, True], ids=["directory", "bucket"])
+def test_the_grammar_of_keys_knows_every_entry(tmp_path: Path, stores_headers: bool) -> None:
+    """Each key tells its repository, when it is written, and the digest of its bytes where it has it."""
+    build = LayoutBuilder()
+    old, new, docker = build.image(app(1)), build.image(app(2)), build.image(other(1), docker=True)
+    index = build.index(on(new, "linux/amd64"))
+    build.entry(build.artifact(subject=new))
+    cosign = f"{new['digest'].replace(':', '-')}.sig"
+    nights = ({"latest": old}, {"latest": new, "docker": docker, "all": index, cosign: build.artifact(data=b"s")})
+    record = record_of(tmp_path, *nights, build=build)
+    ledger = Ledger(repositories={"team/app": record}, deltas={(delta := made(app(1), app(2))).key: delta})
+    wanted = plan_deltas(ledger, {"team/app": Rules(policy=Policy(versions=2))}, generator="", options="").wanted
+    extras = page_files(ledger, ()) | server_files(stores_headers=stores_headers)
+    tree = assemble(ledger, wanted, extras=extras, stores_headers=stores_headers)
+    kinds = set()
+    for key, found in tree.entries.items():
+        parsed = classify(key)
+        assert parsed is not None, key
+        assert (parsed.phase, parsed.repository) == (found.phase, found.repository), key
+        assert parsed.content_digest in {None, found.digest}, key
+        assert parsed.media_type in {None, found.headers.content_type}, key
+        kinds.add(parsed.kind)
+    beside = {Kind.TYPED_COPY, Kind.SIDECAR, Kind.ACCESS_FILE}
+    assert kinds == set(Kind) - {Kind.LEDGER, Kind.LOCK} - (beside if stores_headers else set())
 
 
 def test_the_phases_are_the_commit_protocol(tmp_path: Path) -> None:
