@@ -143,10 +143,6 @@ def manifest_key(repository: str, reference: str | Digest) -> Key:
     return Key(f"v2/{repository}/manifests/{reference}")
 
 
-def delta_index_key(repository: str) -> Key:
-    return manifest_key(repository, DELTA_INDEX)
-
-
 def tags_key(repository: str) -> Key:
     return Key(f"v2/{repository}/tags/list")
 

@@ -35,7 +35,7 @@ K, P = Kind, Phase
         (lambda name: keys.manifest_key(name, f"{MINE}.sig"), K.TAG, P.TAGS, f"{MINE}.sig"),
         (lambda name: keys.manifest_key(name, "sha256-1"), K.TAG, P.TAGS, "sha256-1"),
         (lambda name: keys.manifest_key(name, MINE), K.REFERRERS_TAG, P.REFERRERS, MINE),
-        (lambda name: keys.delta_index_key(name), K.DELTA_INDEX, P.DELTA_INDEX, "_deltaindex"),
+        (lambda name: keys.manifest_key(name, "_deltaindex"), K.DELTA_INDEX, P.DELTA_INDEX, "_deltaindex"),
         (lambda name: keys.referrers_key(name, DIGEST), K.REFERRERS, P.REFERRERS, DIGEST),
         (lambda name: keys.tags_key(name), K.TAGS_LIST, P.LISTINGS, None),
         (lambda name: keys.access_file_key(name), K.ACCESS_FILE, P.DELTA_INDEX, None),

@@ -10,6 +10,7 @@ Rule 3. Keys that are not of the kinds which a publisher writes are somebody els
 from datetime import UTC, datetime
 from typing import Final
 
+from ..deltas.formats import is_delta_document
 from ..history.ledger import Ledger
 from ..history.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagRecord
 from ..history.scan import record_of
@@ -18,8 +19,7 @@ from ..layout.images import Holder, Reader
 from ..layout.storage import LayoutError
 from ..oci.digest import Digest
 from ..oci.fields import FieldError
-from ..oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, successors
-from ..oci.media_types import DELTA_CONFIG
+from ..oci.manifest import MAX_MANIFEST_SIZE, Index, parse_document, successors
 from ..oci.reference import is_reserved_tag
 from ..targets.base import ReadableTarget, TooLargeError, read_bytes
 from ..tree.published import PublishedRepository, PublishedStorage, by_repository
@@ -50,7 +50,7 @@ def _repository(target: ReadableTarget, found: PublishedRepository, *, now: date
     for digest, key in found.manifests.items():
         try:
             document = parse_document(read_bytes(target, key, limit=MAX_MANIFEST_SIZE), "", digest)
-            if isinstance(document, Manifest) and document.config.media_type == DELTA_CONFIG:
+            if is_delta_document(document):
                 continue
             image = record_of(reader.image(document.descriptor(), holder=Holder.of(document, tag=None, platform=None)))
         except (FieldError, LayoutError, TooLargeError):

@@ -24,7 +24,7 @@ from ..parallel import threads
 from ..progress import Progress
 from ..targets.base import ContentChangedError, ReadableTarget, Target
 from ..targets.stored import StoredContent
-from ..tree.contents import Entry, Tree
+from ..tree.static import Entry, Tree
 
 _UNCHANGING: Final = (Phase.BLOBS, Phase.MANIFESTS)
 
