@@ -72,12 +72,9 @@ def _repository(target: ReadableTarget, found: PublishedRepository, *, now: date
         ]
         untagged.sort(key=lambda image: (image.created or _EPOCH, image.digest))
         tags[tag] = TagRecord(moves=(*(Move(image=image.digest, since=now) for image in untagged), *known.moves))
-    held = {digest: image for digest, image in images.items() if digest not in inner or digest in _roots(tags)}
+    roots = {known.image for known in tags.values()}
+    held = {digest: image for digest, image in images.items() if digest not in inner or digest in roots}
     return RepositoryRecord(tags=tags, images=held)
-
-
-def _roots(tags: dict[str, TagRecord]) -> set[Digest]:
-    return {known.image for known in tags.values()}
 
 
 def _root(target: ReadableTarget, key: Key) -> Digest | None:

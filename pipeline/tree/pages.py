@@ -48,12 +48,11 @@ class RepositoryRow:
 
 def page_files(ledger: Ledger, found: Sequence[Saving]) -> dict[Key, bytes]:
     """The index page: repositories, tags, digests, sizes, what each delta saves, how to pull."""
+    by_repository: dict[str, list[Saving]] = {}
+    for saving in found:
+        by_repository.setdefault(saving.repository, []).append(saving)
     rows = [
-        RepositoryRow(
-            name=name,
-            tags=tuple(_tags(record)),
-            savings=tuple(saving for saving in found if saving.repository == name),
-        )
+        RepositoryRow(name=name, tags=tuple(_tags(record)), savings=tuple(by_repository.get(name, ())))
         for name, record in sorted(ledger.repositories.items())
     ]
     page = render("index.html.j2", {"repositories": rows, "size": format_size})

@@ -156,6 +156,29 @@ def test_what_does_not_save_enough_is_not_listed(tmp_path: Path, share: float) -
     assert len(content(tree, "v2/app/manifests/_deltaindex")["manifests"]) == 1
 
 
+class _Counted(tuple[Wanted, ...]):
+    """Counts how often somebody goes through it."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Wanted]:
+        type(self).times += 1
+        return super().__iter__()
+
+
+def test_the_wants_are_gone_through_once_however_many_repositories_there_are(tmp_path: Path) -> None:
+    build = LayoutBuilder()
+    record = record_of(tmp_path, {"latest": build.image(app(1))}, {"latest": build.image(app(2))}, build=build)
+    delta = made(app(1), app(2))
+    ledger = Ledger(repositories={f"app{number}": record for number in range(20)}, deltas={delta.key: delta})
+    rules = {name: Rules(policy=Policy(versions=2)) for name in ledger.repositories}
+    wanted = _Counted(plan_deltas(ledger, rules, generator="", options="").wanted)
+    _Counted.times = 0
+    tree = assemble(ledger, wanted, extras={}, stores_headers=True)
+    assert _Counted.times == 1
+    assert len([key for key in tree.entries if str(delta.digest) in key]) == len(wanted) == 20
+
+
 def test_what_nobody_wants_any_more_is_not_listed(tmp_path: Path) -> None:
     build = LayoutBuilder()
     record = record_of(tmp_path, {"latest": build.image(app(1))}, {"latest": build.image(app(2))}, build=build)
