@@ -1,4 +1,5 @@
-"""Sizes and durations as people write them, `8GiB` and `7d`: one parser each, for configuration and command line."""
+"""Sizes and durations as people write them, `8GiB` and `7d`: one parser each, for configuration and command line; and
+sizes and shares as people read them."""
 
 import re
 from typing import TYPE_CHECKING, Final
@@ -71,3 +72,13 @@ def format_size(size: int) -> str:
         value, unit = value / 1024, larger
     digits = 0 if unit == "B" or value >= 100 else 1 if value >= 10 else 2
     return f"{value:,.{digits}f} {unit}"
+
+
+def format_share(part: int, whole: int) -> str:
+    """`part` of `whole` for people, in tenths of a percent and rounded down: `99.9 %`.
+
+    So 100 % is all of it; what is less than a tenth of a percent, and not nothing, is `< 0.1 %`. Nothing of nothing is
+    0 %.
+    """
+    tenths = 1000 * part // whole if whole else 0
+    return "< 0.1 %" if part and not tenths else f"{tenths // 10}.{tenths % 10} %"

@@ -8,7 +8,6 @@ Rule 3. Platforms, problems and the like are untrusted: in the text, none of the
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ from .oci.digest import Digest
 from .publish import Outcome
 from .publish.prune import PrunePlan, Tombstone
 from .publish.reconcile import Reconciliation
-from .quantities import format_size
+from .quantities import format_share, format_size
 from .text import one_line
 from .verify import Verification
 
@@ -266,8 +265,7 @@ def _savings(savings: Sequence[Saving]) -> Iterator[str]:
                     f"{_image(saving.source, tags)} → {_image(saving.target, tags)}",
                     format_size(saving.whole),
                     format_size(saving.with_deltas),
-                    # rounded down: nothing but what is there already is saved whole
-                    f"{math.floor(1000 * (1 - saving.share)) / 10:.1f} %",
+                    format_share(saving.saved, saving.whole),
                 ]
                 for saving in savings
             ),

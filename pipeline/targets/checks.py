@@ -1,6 +1,6 @@
 """What every target checks before it believes its caller.
 
-Keys are made by `oci.keys` from validated names; they are checked here again, because a mistake anywhere else must not
+Keys are made by `keys` from validated names; they are checked here again, because a mistake anywhere else must not
 become a file outside of the tree.
 """
 
