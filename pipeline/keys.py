@@ -25,6 +25,7 @@ Key = NewType("Key", str)
 IMMUTABLE: Final = "public, max-age=31536000, immutable, no-transform"
 MUTABLE: Final = "no-cache, no-transform"
 PING: Final = "public, max-age=86400"
+CACHE_RULES: Final = (IMMUTABLE, MUTABLE, PING)
 OCTET_STREAM: Final = "application/octet-stream"
 JSON: Final = "application/json"
 HTML: Final = "text/html; charset=utf-8"

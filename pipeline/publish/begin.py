@@ -22,7 +22,7 @@ from ..tree.published import by_repository
 from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
-from .repair import check_losses, find_damage
+from .repair import check_losses, find_damage, find_misserved
 from .write import found_content
 
 
@@ -39,7 +39,8 @@ class History:
     """What is remembered and what was seen.
 
     `seen` are the layouts that could be read, `failed` says what is wrong with the others; `found` is the content that
-    the target held before the run, `damage` what a repair found wrong; `notes` are lines for the user, `lost` those
+    the target held before the run, `damage` what a repair found wrong, and `misserved` whole bytes that the
+    storage would not serve as they were written; `notes` are lines for the user, `lost` those
     about images that were published and are whole nowhere.
     """
 
@@ -50,6 +51,7 @@ class History:
     is_rebuilt: bool
     notes: tuple[str, ...]
     damage: Mapping[Key, str] = field(default_factory=dict)
+    misserved: Mapping[Key, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
 
     def fresh(self, repository: str, digest: Digest) -> Content | None:
@@ -95,8 +97,11 @@ def read_history(
     loaded = load(store, settings)
     ledger = loaded.ledger
     damage: dict[Key, str] = {}
+    misserved: dict[Key, str] = {}
     if settings.repair:
         damage = find_damage(store.target, ledger.keys, progress=progress)
+        whole = {key: record for key, record in ledger.keys.items() if key not in damage}
+        misserved = find_misserved(store.target, whole, progress=progress)
         ledger = ledger.with_pending(damage)
     notes: list[str] = []
     if loaded.rebuilt is not None:
@@ -152,6 +157,7 @@ def read_history(
         is_rebuilt=loaded.rebuilt is not None,
         notes=tuple(notes),
         damage=damage,
+        misserved=misserved,
         lost=tuple(lost),
     )
 

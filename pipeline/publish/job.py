@@ -109,6 +109,7 @@ class _Press:
         self._store = LedgerStore(target)
         self._written = Written()
         self._damage: dict[Key, str] = {}
+        self._misserved: dict[Key, str] = {}
         self._broken: dict[Key, str] = {}
 
     def publish(self, given_up: Mapping[str, DeltapressError]) -> Outcome:
@@ -119,6 +120,7 @@ class _Press:
         tree = self._tree(ledger, plan)
         if self._settings.repair:
             self._damage |= history.damage
+            self._misserved |= history.misserved
             remove_spoiled(self._target, history.damage, ledger.keys)
             ledger = self._write(tree, ledger, history)  # whatever the order: what is broken is un-listed first
             if not history.is_rebuilt:
@@ -171,7 +173,12 @@ class _Press:
             is_dry=True,
             failed=history.failed,
             notes=history.notes,
-            writes=plan_writes(tree, history.ledger, stores_headers=self._target.properties.stores_headers),
+            writes=plan_writes(
+                tree,
+                history.ledger,
+                stores_headers=self._target.properties.stores_headers,
+                again=history.misserved,
+            ),
             prune=prune_plan,
             prune_problem=problem,
         )
@@ -227,7 +234,8 @@ class _Press:
     ) -> Ledger:
         """Write what the target lacks of `tree` and `is_ready`."""
         ledger = forgive(ledger, tree)
-        missing = plan_writes(tree, ledger, stores_headers=self._target.properties.stores_headers)
+        again = self._misserved.keys() - self._written.sizes.keys()
+        missing = plan_writes(tree, ledger, stores_headers=self._target.properties.stores_headers, again=again)
         stock = Stock(fresh=history.fresh, target=self._target, found=history.found)
         entries = tuple(entry for entry in missing if is_ready(entry))
         ledger, written = publish(self._store, entries, ledger, stock, progress=self._progress)
@@ -276,7 +284,8 @@ class _Press:
         return execute(self._store, removal, ledger, progress=self._progress)
 
     def _repairs(self) -> tuple[Repair, ...]:
-        problems = {**self._broken, **self._damage}
+        served = {key: problem for key, problem in self._misserved.items() if key in self._written.sizes}
+        problems = {**self._broken, **served, **self._damage}
         return tuple(
             Repair(key=key, problem=problem, remedy="written again" if key in self._written.sizes else "removed")
             for key, problem in sorted(problems.items())

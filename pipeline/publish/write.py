@@ -18,7 +18,7 @@ from ..errors import DeltapressError
 from ..history.ledger import Ledger
 from ..history.records import KeyRecord
 from ..history.store import LedgerStore
-from ..keys import Key, Phase, classify
+from ..keys import Headers, Key, Phase, classify
 from ..oci.digest import Digest
 from ..parallel import threads
 from ..progress import Progress
@@ -81,14 +81,15 @@ class Stock:
         )
 
 
-def plan_writes(tree: Tree, ledger: Ledger, *, stores_headers: bool) -> tuple[Entry, ...]:
-    """What must be written, in order. Touches nothing."""
+def plan_writes(tree: Tree, ledger: Ledger, *, stores_headers: bool, again: Container[Key] = ()) -> tuple[Entry, ...]:
+    """What must be written, in order; `again` are those that must whatever the ledger says. Touches nothing."""
     found = []
     for entry in tree.in_order():
         known = ledger.keys.get(entry.key)
         if (
             known is None
             or known.is_pending
+            or entry.key in again
             or known != replace(key_record(entry, stores_headers), unreferenced=known.unreferenced)
         ):
             found.append(entry)
@@ -97,14 +98,17 @@ def plan_writes(tree: Tree, ledger: Ledger, *, stores_headers: bool) -> tuple[En
 
 def key_record(entry: Entry, stores_headers: bool) -> KeyRecord:
     """What the ledger says of a written entry."""
-    headers = entry.headers
-    shown = f"{headers.content_type}\n{headers.cache_control}" if stores_headers else ""
     return KeyRecord(
         digest=entry.digest,
         size=entry.size,
         order=(int(entry.phase), entry.rank),
-        headers=hashlib.sha256(shown.encode()).hexdigest()[:12] if shown else "",
+        headers=headers_mark(entry.headers) if stores_headers else "",
     )
+
+
+def headers_mark(headers: Headers) -> str:
+    """By which the ledger knows again with what headers a key was written."""
+    return hashlib.sha256(f"{headers.content_type}\n{headers.cache_control}".encode()).hexdigest()[:12]
 
 
 def publish(

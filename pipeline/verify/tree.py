@@ -15,7 +15,7 @@ from ..keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, Kind, classify
 from ..limits import Limits
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..progress import Progress
-from ..publish.repair import find_damage
+from ..publish.repair import find_damage, find_misserved
 from ..targets.base import ReadableTarget, TargetError, read_bytes
 from ..targets.stored import StoredContent
 from ..tree.published import PublishedRepository, by_repository
@@ -63,6 +63,8 @@ def verify(
     doubted = {key: record for key, record in ledger.keys.items() if key not in keys or not _is_read(key)}
     try:
         for key, problem in find_damage(target, doubted, progress=progress).items():
+            findings.complain(key, problem)
+        for key, problem in find_misserved(target, ledger.keys, progress=progress).items():
             findings.complain(key, problem)
     except TargetError as error:  # something other than a file stands in its place
         findings.complain(error.key or target.url, error.problem)
