@@ -1,8 +1,9 @@
 """Single files of a directory target, by the open folder that holds them and their name.
 
 Rule 1. A web server reads as another user, so a file is readable for all (0644) whatever the umask of a hardened cron
-        job says, and more where that allows more (0664, for a group that publishes together). Only in a folder with the
-        set-group-ID bit it is the group that reads, and others do as far as the umask lets them (0640).
+        job says, and more where that allows more (0664, for a group that publishes together). Only where the folder has
+        a set-group-ID bit and the umask leaves out others, but not the group (027), a person has said that the group
+        reads and nobody else does (0640).
 Rule 2. Some file systems cannot flush a folder (EINVAL on shared folders of virtual machines, EACCES over SMB); others
         flush no file that was opened for reading. The former lose a rename in a power cut, which `lock` says, and
         nothing else; for the latter the file is opened once more.
@@ -52,7 +53,8 @@ def unreadable(info: os.stat_result, folder: int) -> str | None:
 def make_readable(file: int, folder: int) -> None:
     """Let a web server read the open `file` (rule 1). Raises OSError."""
     mode = stat.S_IMODE(os.fstat(file).st_mode)
-    if mode & (least := _least(folder)) != least:
+    least = _least(folder) if mode & stat.S_IRGRP else _FOR_ALL
+    if mode & least != least:
         with during("chmod"):
             os.fchmod(file, mode | least)
 

@@ -3,8 +3,8 @@
 Rule 1. Every folder of a directory target is opened here: part by part, relative to the one above, never through a
         link. The root itself may be one: it is the user's choice, and it is resolved once.
 Rule 2. A folder that was made is open to a web server (0755) whatever the umask, to more where that allows more, and to
-        the group alone (0750) only where it took a set-group-ID bit from the one above; it survives a crash. One that
-        nobody but we can enter any more, after a restore, is opened up again by who writes in it.
+        the group alone (0750) only by a set-group-ID bit and a umask that say so (see `files`); it survives a crash.
+        One that nobody but we can enter any more, after a restore, is opened up again by who writes in it.
 Rule 3. Failures are OSErrors; `directory` translates them.
 """
 
@@ -122,7 +122,7 @@ def _open_up(folder: int) -> None:
 
 def _let_in(folder: int) -> None:
     mode = stat.S_IMODE(os.fstat(folder).st_mode)
-    least = _FOR_GROUP if mode & stat.S_ISGID else _FOR_ALL
+    least = _FOR_GROUP if mode & stat.S_ISGID and mode & stat.S_IRGRP else _FOR_ALL
     if mode & least != least:
         with during("chmod"):
             os.fchmod(folder, mode | least)
