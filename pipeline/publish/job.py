@@ -5,8 +5,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..config import Config
@@ -21,6 +19,7 @@ from ..history.records import LayerRecord
 from ..history.store import LedgerStore
 from ..keys import Key, Phase, repository_of
 from ..progress import Progress, Silent
+from ..scratch import remove_dead, scratch_folder
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
 from ..targets.base import LockInfo, Target
@@ -244,6 +243,7 @@ class _Press:
 
     def _make(self, plan: DeltaPlan, ledger: Ledger, history: History) -> Iterator[Result]:
         if not plan.jobs:
+            remove_dead(self._settings.temporary)
             return
         stored = stored_content(ledger)
 
@@ -252,12 +252,12 @@ class _Press:
             return found or StoredContent(target=self._target, key=stored[layer.digest], size=layer.size)
 
         with (
-            TemporaryDirectory(prefix="deltapress-", dir=self._settings.temporary) as directory,
+            scratch_folder(self._settings.temporary) as directory,
             Pool(workers=self._settings.jobs, memory=self._settings.memory) as pool,
         ):
             workshop = Workshop(
                 layers=LayerSource(content=content, limits=self._config.limits),
-                directory=Path(directory),
+                directory=directory,
                 pool=pool,
                 options=self._options,
             )

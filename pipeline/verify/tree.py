@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ..content import Content
 from ..deltas.layers import LayerSource
@@ -16,6 +15,7 @@ from ..limits import Limits
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..progress import Progress
 from ..publish.repair import find_damage, find_misserved
+from ..scratch import scratch_folder
 from ..targets.base import ReadableTarget, TargetError, read_bytes
 from ..targets.stored import StoredContent
 from ..tree.published import PublishedRepository, by_repository
@@ -73,9 +73,9 @@ def verify(
         place, _ = findings.layers[layer.diff_id]
         return StoredContent(target=target, key=place, size=layer.size)
 
-    with TemporaryDirectory(prefix="deltapress-", dir=temporary) as directory:
+    with scratch_folder(temporary) as directory:
         source = LayerSource(content=content, limits=limits)
-        unproven = check_deltas(findings, ledger, target, source, Path(directory), jobs=jobs, progress=progress)
+        unproven = check_deltas(findings, ledger, target, source, directory, jobs=jobs, progress=progress)
     return Verification(
         problems=tuple(sorted(set(findings.problems), key=str)),
         keys=len(keys),
