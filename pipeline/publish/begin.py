@@ -19,6 +19,7 @@ from ..keys import LEDGER_KEY, Key, manifest_key
 from ..oci.digest import Digest
 from ..progress import Progress
 from ..tree.published import by_repository
+from .adopt import without_foreign_page
 from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
@@ -28,9 +29,13 @@ from .write import found_content
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The ledger as it was found, or an empty one, or, when `rebuilt` says why, one made from the tree."""
+    """The ledger as it was found, or an empty one, or, when `rebuilt` says why, one made from the tree.
+
+    `present` are the keys that the target had where there was no ledger and nothing like ours.
+    """
 
     ledger: Ledger
+    present: Set[Key] | None = None
     rebuilt: str | None = None
 
 
@@ -39,9 +44,9 @@ class History:
     """What is remembered and what was seen.
 
     `seen` are the layouts that could be read, `failed` says what is wrong with the others; `found` is the content that
-    the target held before the run, `damage` what a repair found wrong, and `misserved` whole bytes that the
-    storage would not serve as they were written; `notes` are lines for the user, `lost` those
-    about images that were published and are whole nowhere.
+    the target held before the run, `present` its keys where it had no ledger; `damage` is what a repair found wrong,
+    `misserved` whole bytes that the storage would not serve as they were written; `notes` are lines for the user,
+    `lost` those about images that were published and are whole nowhere.
     """
 
     ledger: Ledger
@@ -49,6 +54,7 @@ class History:
     failed: Mapping[str, DeltapressError]
     found: Mapping[Digest, Key]
     is_rebuilt: bool
+    present: Set[Key] | None
     notes: tuple[str, ...]
     damage: Mapping[Key, str] = field(default_factory=dict)
     misserved: Mapping[Key, str] = field(default_factory=dict)
@@ -76,8 +82,9 @@ def load(store: LedgerStore, settings: Settings) -> Loaded:
     else:
         if ledger is not None:
             return Loaded(ledger=ledger)
-        if not by_repository(store.target.keys()):
-            return Loaded(ledger=Ledger())
+        present = frozenset(store.target.keys())
+        if not by_repository(present):
+            return Loaded(ledger=Ledger(), present=present)
         problem = f"{LEDGER_KEY} is missing, though the target is not empty"
     return Loaded(ledger=rebuild(store.target, now=settings.now), rebuilt=problem)
 
@@ -96,6 +103,8 @@ def read_history(
     """
     loaded = load(store, settings)
     ledger = loaded.ledger
+    if not config.site.pages:
+        ledger = without_foreign_page(store.target, ledger)
     damage: dict[Key, str] = {}
     misserved: dict[Key, str] = {}
     if settings.repair:
@@ -155,6 +164,7 @@ def read_history(
         failed=failed,
         found=found,
         is_rebuilt=loaded.rebuilt is not None,
+        present=loaded.present,
         notes=tuple(notes),
         damage=damage,
         misserved=misserved,

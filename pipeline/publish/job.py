@@ -26,6 +26,7 @@ from ..targets.base import LockInfo, Target
 from ..targets.stored import StoredContent
 from ..tree.pages import page_files, server_files
 from ..tree.static import Entry, Tree, assemble, blob_entry, check_case
+from .adopt import ForeignFilesError, foreign_keys, without_foreign_page
 from .begin import History, load, read_history, scopes_of
 from .clocks import disagreement, settle_marks
 from .outcome import Outcome, Settings
@@ -43,6 +44,7 @@ def run(config: Config, target: Target, settings: Settings, *, progress: Progres
         LedgerError: a newer deltapress wrote the ledger.
         CollisionError: two names cannot stand in one tree.
         TooMuchLostError: a repair would un-list so much that a person must say so.
+        ForeignFilesError: something that is not ours would be overwritten.
     """
     with target.lock(now=settings.now, wait=settings.wait) as held:
         press = _Press(config, target, settings, progress, held)
@@ -117,6 +119,8 @@ class _Press:
         ledger = history.ledger
         plan = self._plan(ledger)
         tree = self._tree(ledger, plan)
+        if foreign := self._foreign(tree, history):
+            raise ForeignFilesError(foreign, self._target.url)
         if self._settings.repair:
             self._damage |= history.damage
             self._misserved |= history.misserved
@@ -164,6 +168,8 @@ class _Press:
         history = read_history(self._store, self._config, self._settings, {}, progress=self._progress)
         plan = self._plan(history.ledger)
         tree = self._tree(history.ledger, plan)
+        foreign = self._foreign(tree, history)
+        refusal = (f"publish would refuse this: {ForeignFilesError(foreign, self._target.url)}",) if foreign else ()
         marked = mark(history.ledger, tree, now=self._settings.now)
         prune_plan, problem = self._plan_prune(marked, is_rebuilt=history.is_rebuilt, failed=len(history.failed))
         return self._outcome(
@@ -171,7 +177,7 @@ class _Press:
             plan,
             is_dry=True,
             failed=history.failed,
-            notes=history.notes,
+            notes=(*history.notes, *refusal),
             writes=plan_writes(
                 tree,
                 history.ledger,
@@ -184,7 +190,8 @@ class _Press:
 
     def prune(self, *, is_dry: bool) -> Outcome:
         loaded = load(self._store, self._settings)
-        ledger, settled = self._settle(loaded.ledger)
+        known = loaded.ledger if self._config.site.pages else without_foreign_page(self._target, loaded.ledger)
+        ledger, settled = self._settle(known)
         prune_plan, problem = self._plan_prune(ledger, is_rebuilt=loaded.rebuilt is not None)
         is_pruned = problem is None and not is_dry
         if is_pruned:
@@ -211,12 +218,18 @@ class _Press:
         return plan_deltas(ledger, rules, generator=GENERATOR, options=self._options.key)
 
     def _tree(self, ledger: Ledger, plan: DeltaPlan) -> Tree:
-        extras = page_files(ledger, tuple(savings(ledger, plan.wanted)))
-        extras |= self._server_files
+        extras = dict(self._server_files)
+        if self._config.site.pages:
+            extras |= page_files(ledger, tuple(savings(ledger, plan.wanted)))
         tree = assemble(ledger, plan.wanted, extras=extras, stores_headers=self._target.properties.stores_headers)
         if self._target.properties.folds_case:
             check_case(tree)
         return tree
+
+    def _foreign(self, tree: Tree, history: History) -> tuple[Key, ...]:
+        if self._settings.adopt:
+            return ()
+        return foreign_keys(self._target, tree, history.ledger, present=history.present)
 
     @cached_property
     def _server_files(self) -> Mapping[Key, bytes]:
