@@ -112,7 +112,7 @@ class Table:
         self._known.append(name)
         value = self._values.get(name, fallback)
         if not isinstance(value, bool):
-            self.complain(name, f"is {_kind(value)}, true or false is wanted")
+            self.complain(name, f"must be true or false, not {_kind(value)}")
             return fallback
         return value
 
