@@ -58,11 +58,17 @@ class Folders:
 
     def closed(self, parts: Sequence[str]) -> str | None:
         """The first folder on the way to `parts` that only its owner can enter, without the root. Raises OSError."""
-        for length in range(1, len(parts) + 1):
-            with self.opened(parts[:length]) as folder:
+        folder = os.open(self.root, _OPEN)
+        try:
+            for length, part in enumerate(parts, 1):
+                inner = _open(folder, part)
+                os.close(folder)
+                folder = inner
                 if not os.fstat(folder).st_mode & _ENTER:
                     return "/".join(parts[:length])
-        return None
+            return None
+        finally:
+            os.close(folder)
 
     def remove_empty(self, parts: Sequence[str]) -> None:
         """Remove the folder `parts` and those above it, as far as they are empty; never the root."""

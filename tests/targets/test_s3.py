@@ -15,7 +15,7 @@ from pipeline.content import BytesContent
 from pipeline.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, Headers, Key
 from pipeline.oci.digest import Digest
 from pipeline.oci.media_types import OCI_INDEX
-from pipeline.targets.base import ContentChangedError, KeyMissingError, LostUpdateError, TargetError, read_bytes
+from pipeline.targets.base import ContentChangedError, KeyMissingError, LostUpdateError, Stored, TargetError, read_bytes
 from pipeline.targets.objects.conditions import ANSWER_KEY, Conditions
 from pipeline.targets.objects.lease import Times
 from pipeline.targets.s3.options import MIN_PART
@@ -164,6 +164,28 @@ def test_what_somebody_put_in_the_place_of_a_blob_is_replaced(
     put(opener(), "a", data, headers=BLOB)
     assert read_bytes(opener(), Key("a"), limit=len(data)) == data
     assert head(storage, prefix, "a")["ContentType"] == OCTET_STREAM
+
+
+@pytest.mark.parametrize("appended", [None, "s-maxage=60"])
+def test_what_a_restored_object_is_served_with_is_told(
+    opener: Opener, storage: Storage, prefix: str, appended: str | None
+) -> None:
+    digest = Digest.of(b"data")
+    headers = Headers(content_type=OCI_INDEX, cache_control=MUTABLE, digest=digest)
+    opener(cache_control=appended).put(TAG_KEY, BytesContent(b"data"), headers, digest=digest)
+    assert opener().stat(TAG_KEY) == Stored(size=4, headers=headers)  # what was appended then is nobody's mistake now
+
+    at = {"Bucket": storage.bucket, "Key": prefix + TAG_KEY}
+    storage.client().put_object(
+        **at, Body=b"data", ContentType="binary/octet-stream", CacheControl="no-cache, no-store"
+    )
+    lost = Headers(content_type="binary/octet-stream", cache_control="no-cache, no-store")
+    assert opener().stat(TAG_KEY) == Stored(size=4, headers=lost)
+
+    storage.client().put_object(**at, Body=b"data", ContentType=OCI_INDEX, ContentEncoding="gzip")
+    stored = opener().stat(TAG_KEY)
+    assert stored is not None
+    assert stored.problem == "is served with Content-Encoding 'gzip', which clients undo"
 
 
 def test_what_is_not_ours_is_not_shown(opener: Opener, storage: Storage, prefix: str) -> None:
