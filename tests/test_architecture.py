@@ -96,7 +96,7 @@ DOORS: Final[dict[str, set[str]]] = {
     # arithmetic on arrays of bytes: it has no exceptions that would have to be wrapped
     "numpy": {f"pipeline.tardiff.{room}" for room in ("layer.regions", "pair", "match", "write")},
     # waiting for a lock needs a clock that does not jump; every date comes from the command line's `now`
-    "time": {"pipeline.cli", "pipeline.targets.flock", "pipeline.targets.s3.lease"},
+    "time": {"pipeline.cli", "pipeline.targets.flock", "pipeline.targets.objects.lease"},
     "logging": set(),
     "pickle": set(),
     "subprocess": set(),

@@ -23,7 +23,7 @@ from ..keys import Key, Phase, repository_of
 from ..progress import Progress, Silent
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
-from ..targets.base import Held, Target
+from ..targets.base import LockInfo, Target
 from ..targets.stored import StoredContent
 from ..tree.contents import Entry, Tree, assemble, blob_entry, check_case
 from ..tree.pages import page_files, server_files
@@ -97,10 +97,10 @@ class _Press:
     """One run over one target, which is `held` unless the run is dry."""
 
     def __init__(
-        self, config: Config, target: Target, settings: Settings, progress: Progress, held: Held | None = None
+        self, config: Config, target: Target, settings: Settings, progress: Progress, held: LockInfo | None = None
     ) -> None:
         self._config, self._target, self._settings, self._progress = config, target, settings, progress
-        self._held = held or Held()
+        self._held = held or LockInfo()
         self._grace = {repository.name: repository.policy.grace for repository in config.repositories}
         self._waiting = {
             repository.name for repository in config.repositories if repository.policy.order == "deltas-first"
@@ -171,7 +171,7 @@ class _Press:
             is_dry=True,
             failed=history.failed,
             notes=history.notes,
-            writes=plan_writes(tree, history.ledger, stores_headers=self._target.stores_headers),
+            writes=plan_writes(tree, history.ledger, stores_headers=self._target.properties.stores_headers),
             prune=prune_plan,
             prune_problem=problem,
         )
@@ -207,14 +207,14 @@ class _Press:
     def _tree(self, ledger: Ledger, plan: DeltaPlan) -> Tree:
         extras = page_files(ledger, tuple(savings(ledger, plan.wanted)))
         extras |= self._server_files
-        tree = assemble(ledger, plan.wanted, extras=extras, stores_headers=self._target.stores_headers)
-        if self._target.folds_case:
+        tree = assemble(ledger, plan.wanted, extras=extras, stores_headers=self._target.properties.stores_headers)
+        if self._target.properties.folds_case:
             check_case(tree)
         return tree
 
     @cached_property
     def _server_files(self) -> Mapping[Key, bytes]:
-        return server_files(stores_headers=self._target.stores_headers)
+        return server_files(stores_headers=self._target.properties.stores_headers)
 
     def _is_early(self, entry: Entry) -> bool:
         """True for what does not wait for deltas."""
@@ -227,7 +227,7 @@ class _Press:
     ) -> Ledger:
         """Write what the target lacks of `tree` and `is_ready`."""
         ledger = forgive(ledger, tree)
-        missing = plan_writes(tree, ledger, stores_headers=self._target.stores_headers)
+        missing = plan_writes(tree, ledger, stores_headers=self._target.properties.stores_headers)
         stock = Stock(fresh=history.fresh, target=self._target, found=history.found)
         entries = tuple(entry for entry in missing if is_ready(entry))
         ledger, written = publish(self._store, entries, ledger, stock, progress=self._progress)
@@ -316,6 +316,6 @@ class _Press:
             repositories=tuple(repository.name for repository in self._config.repositories),
             written=self._written,
             savings=tuple(savings(ledger, plan.wanted)),
-            notes=(*notes, *self._target.caveats),
+            notes=(*notes, *self._held.caveats),
             **what,
         )

@@ -126,7 +126,7 @@ def execute(store: LedgerStore, plan: PrunePlan, ledger: Ledger, *, progress: Pr
     keys = [stone.key for stone in plan.remove]
     pending = ledger.with_pending(keys)
     store.save(pending)
-    with progress.task("prune", len(keys)) as task, threads(target.concurrency) as each:
+    with progress.task("prune", len(keys)) as task, threads(target.properties.concurrency) as each:
         for _, group in groupby(keys, key=lambda key: _backwards(ledger, key)):
             for _ in each(target.delete, group):
                 task.advance()

@@ -25,7 +25,7 @@ from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
 from ..parallel import threads
 from ..progress import Progress
-from ..targets.base import KeyMissingError, Target, read_bytes
+from ..targets.base import KeyMissingError, ReadableTarget, Target, read_bytes
 
 MAX_LISTING: Final = 64 * 1024 * 1024
 MISSING: Final = "is missing, and the ledger says that it was written"
@@ -54,7 +54,7 @@ def is_content(key: Key, record: KeyRecord) -> bool:
     return key.endswith(f"/{record.digest}")
 
 
-def find_damage(target: Target, records: Mapping[Key, KeyRecord], *, progress: Progress) -> dict[Key, str]:
+def find_damage(target: ReadableTarget, records: Mapping[Key, KeyRecord], *, progress: Progress) -> dict[Key, str]:
     """Read all of `records` and say what is wrong with each key that is not as it was written.
 
     Of pending keys nothing is certain: they are damaged only where they hold other bytes than their name says.
@@ -62,7 +62,7 @@ def find_damage(target: Target, records: Mapping[Key, KeyRecord], *, progress: P
     """
     doubted = {key: record for key, record in records.items() if not record.is_pending or is_content(key, record)}
     found: dict[Key, str] = {}
-    with progress.task("check", len(doubted)) as task, threads(target.concurrency) as each:
+    with progress.task("check", len(doubted)) as task, threads(target.properties.concurrency) as each:
         problems = each(lambda key: _problem(target, key, doubted[key]), doubted)
         for key, problem in zip(doubted, problems, strict=True):
             if problem is not None:
@@ -90,12 +90,12 @@ def remove_spoiled(target: Target, damage: Iterable[Key], records: Mapping[Key, 
     The ledger is not saved for that: if it still claims what is gone, the next repair finds it missing. Raises
     TargetError.
     """
-    with threads(target.concurrency) as each:
+    with threads(target.properties.concurrency) as each:
         for _ in each(target.delete, [key for key in damage if is_content(key, records[key])]):
             pass
 
 
-def broken_keys(ledger: Ledger, wanted: Container[Key], target: Target) -> dict[Key, str]:
+def broken_keys(ledger: Ledger, wanted: Container[Key], target: ReadableTarget) -> dict[Key, str]:
     """The manifests, tags and listings that lead to something which is not stored, with what that is.
 
     Those that are `wanted` were made from what is stored and are not read. Raises TargetError.
@@ -128,7 +128,9 @@ def broken_keys(ledger: Ledger, wanted: Container[Key], target: Target) -> dict[
     return broken
 
 
-def _lost_successor(target: Target, key: Key, parsed: ParsedKey, is_stored: Callable[[Key], bool]) -> str | None:
+def _lost_successor(
+    target: ReadableTarget, key: Key, parsed: ParsedKey, is_stored: Callable[[Key], bool]
+) -> str | None:
     """What a stored document leads to and is not stored, in words."""
     raw = read_bytes(target, key, limit=MAX_LISTING if parsed.digest is None else MAX_MANIFEST_SIZE)
     try:
@@ -148,7 +150,7 @@ def _lost_successor(target: Target, key: Key, parsed: ParsedKey, is_stored: Call
     return None
 
 
-def _problem(target: Target, key: Key, record: KeyRecord) -> str | None:
+def _problem(target: ReadableTarget, key: Key, record: KeyRecord) -> str | None:
     hasher = record.digest.new_hasher()
     size = 0
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..content import Content
 from ..keys import Key, blob_key, manifest_key, parse_key
 from ..oci.digest import Digest, DigestError
-from ..targets.base import Target
+from ..targets.base import ReadableTarget
 from ..targets.stored import StoredContent
 
 
@@ -61,7 +61,7 @@ def _digest(text: str) -> Digest | None:
 class PublishedStorage:
     """One repository of a published tree, in the shape of a layout's files: `blobs/<algorithm>/<hex>`."""
 
-    target: Target
+    target: ReadableTarget
     repository: str
 
     @property

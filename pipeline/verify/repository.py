@@ -15,7 +15,7 @@ from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, Manifest, parse_document, successors
 from ..oci.media_types import OCI_INDEX, TAR_DIFF
 from ..oci.reference import is_reserved_tag
-from ..targets.base import KeyMissingError, Target, TargetError, read_bytes
+from ..targets.base import KeyMissingError, ReadableTarget, TargetError, read_bytes
 from ..tree.contents import FROM, TARGET, TO
 from ..tree.published import PublishedRepository, PublishedStorage
 from .findings import Findings, ListedDelta
@@ -27,7 +27,7 @@ class RepositoryCheck:
     """The checks of one repository of `target`; what they find goes to `findings`."""
 
     def __init__(
-        self, target: Target, repository: PublishedRepository, keys: frozenset[Key], findings: Findings
+        self, target: ReadableTarget, repository: PublishedRepository, keys: frozenset[Key], findings: Findings
     ) -> None:
         self._target, self._repository, self._keys, self._findings = target, repository, keys, findings
         self._sizes: dict[Digest, int] = {}
@@ -127,7 +127,7 @@ class RepositoryCheck:
         # a listing under a tag (`_deltaindex`, the referrers fallback) changes, so it has no copy under its digest
         if not is_reserved_tag(tag) and not any(raw == known.raw for known in self._documents.values()):
             self._complain(key, f"leads to {document.digest}, which is not stored under its digest")
-        if not self._target.stores_headers:
+        if not self._target.properties.stores_headers:
             self._check_typed(tag, key, document)
 
     def _check_typed(self, tag: str, key: Key, document: Document) -> None:

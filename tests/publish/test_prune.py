@@ -14,11 +14,11 @@ from pipeline.keys import LEDGER_KEY, Key, Phase
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.progress import Silent
 from pipeline.publish.prune import PrunePlan, TooMuchError, check_share, forget_deltas, forgive, mark, plan_prune
-from pipeline.targets.wrappers import RecordingTarget
 from pipeline.tree.contents import Tree, blob_entry
 
 from ..client import Client, deltas_of, problems
 from ..runs import Shop, app, night
+from ..targets.wrappers import RecordingTarget
 
 DAY = timedelta(days=1)
 POLICY = 'versions = 1\nkeep = 2\ngrace = "3d"\nmax_delete = 1.0'

@@ -12,10 +12,10 @@ from pipeline.progress import Silent
 from pipeline.publish.reconcile import Reconciliation
 from pipeline.publish.shapes import phase_of
 from pipeline.targets.base import LockHeldError, Target
-from pipeline.targets.wrappers import FailingTarget, InjectedError, RecordingTarget
 
 from ..client import problems
 from ..runs import Shop, app, night
+from ..targets.wrappers import FailingTarget, InjectedError, RecordingTarget
 
 DIGEST = f"sha256:{'1' * 64}"
 STRAY = (

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Final, Literal, cast
 
-from ..content import Content
-from ..keys import Headers, Key
-from ..oci.digest import Digest
-from .base import ContentChangedError, Held, Stored, Target, TargetError
+from pipeline.content import Content
+from pipeline.keys import Headers, Key
+from pipeline.oci.digest import Digest
+from pipeline.targets.base import ContentChangedError, LockInfo, Properties, Stored, Target, TargetError
 
 Method = Literal["open", "stat", "put", "delete", "keys"]
 FailureMode = Literal["before", "after", "torn"]
@@ -36,18 +36,12 @@ class _Wrapper:
     def __init__(self, inner: Target) -> None:
         self.inner = inner
         self.url = inner.url
-        self.stores_headers = inner.stores_headers
-        self.concurrency = inner.concurrency
 
     @property
-    def folds_case(self) -> bool:
-        return self.inner.folds_case
+    def properties(self) -> Properties:
+        return self.inner.properties
 
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        return self.inner.caveats
-
-    def lock(self, *, now: datetime, wait: float) -> AbstractContextManager[Held]:
+    def lock(self, *, now: datetime, wait: float) -> AbstractContextManager[LockInfo]:
         return self.inner.lock(now=now, wait=wait)
 
 

@@ -1,4 +1,4 @@
-"""What the server does with conditional writes: found out once per bucket, and remembered in the bucket.
+"""What the server does with conditional writes: found out once per store, and remembered there.
 
 Rule 1. Servers enforce a condition (412), ignore it (200) or do not know it (501). One that is not enforced is never
         sent, and what it would have protected is looked at first, which is not atomic.
@@ -12,8 +12,8 @@ from typing import Final
 
 from ...keys import JSON, MUTABLE, PRIVATE, Key
 from ..base import TEMPORARY_PREFIX, KeyMissingError, TargetError
-from .bucket import ABSENT, Bucket, ObjectHeaders, Version
-from .faults import ConditionError, UnsupportedError
+from .probe import PROBE, PROBE_HEADERS, check_kept
+from .store import ABSENT, ConditionError, ObjectHeaders, ObjectStore, UnsupportedError, Version
 
 ANSWER_KEY: Final = Key(f"{PRIVATE}/{TEMPORARY_PREFIX}conditions.json")
 OWN: Final = ObjectHeaders(content_type=JSON, cache_control=MUTABLE)
@@ -54,19 +54,19 @@ class Conditions:
         )
 
 
-def conditions_of(bucket: Bucket) -> Conditions:
+def conditions_of(store: ObjectStore) -> Conditions:
     """The remembered answer, or that of asking now. Raises TargetError."""
-    known = _read(bucket)
+    known = _read(store)
     if known is None:
-        known = _ask(bucket)
+        known = _ask(store)
         document = {"schema": 1, "if_none_match": known.if_none_match, "if_match": known.if_match}
-        bucket.put(ANSWER_KEY, json.dumps(document).encode() + b"\n", OWN)
+        store.put(ANSWER_KEY, json.dumps(document).encode() + b"\n", OWN)
     return known
 
 
-def _read(bucket: Bucket) -> Conditions | None:
+def _read(store: ObjectStore) -> Conditions | None:
     try:
-        _, body = bucket.get(ANSWER_KEY)
+        _, body = store.get(ANSWER_KEY)
     except KeyMissingError:
         return None
     try:
@@ -81,22 +81,23 @@ def _read(bucket: Bucket) -> Conditions | None:
     return None
 
 
-def _ask(bucket: Bucket) -> Conditions:
+def _ask(store: ObjectStore) -> Conditions:
     key = Key(f"{PRIVATE}/{TEMPORARY_PREFIX}probe-{secrets.token_hex(8)}")
-    etag = bucket.put(key, b"0", OWN)
+    etag = store.put(key, PROBE, PROBE_HEADERS)
     try:
+        check_kept(store, key, PROBE, PROBE_HEADERS)
         return Conditions(
-            if_none_match=_is_refused(bucket, key, ABSENT),
+            if_none_match=_is_refused(store, key, ABSENT),
             # enforced means both: the wrong ETag is refused, and the right one is not
-            if_match=_is_refused(bucket, key, _NOBODY) and not _is_refused(bucket, key, Version(etag)),
+            if_match=_is_refused(store, key, _NOBODY) and not _is_refused(store, key, Version(etag)),
         )
     finally:
-        bucket.delete(key)
+        store.delete(key)
 
 
-def _is_refused(bucket: Bucket, key: Key, over: Version) -> bool:
+def _is_refused(store: ObjectStore, key: Key, over: Version) -> bool:
     try:
-        bucket.put(key, b"0", OWN, over=over)
+        store.put(key, PROBE, PROBE_HEADERS, over=over)
     except ConditionError:
         return True
     except UnsupportedError:

@@ -9,8 +9,7 @@ from typing import Final
 
 from ...keys import Key
 from ..base import TargetError
-from .bucket import Body, BrokenStreamError
-from .faults import ConditionError
+from .store import Body, BrokenStreamError, ConditionError
 
 _MAX_BREAKS: Final = 5  # in a row, none of them with a single byte
 

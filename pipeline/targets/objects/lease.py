@@ -1,4 +1,4 @@
-"""The lock of a bucket: an object that its holder renews, and that others may replace once it has expired.
+"""The lock of a store of objects: an object that its holder renews, and that others may replace once it has expired.
 
 Rule 1. Every change of the object carries the ETag of the one that it replaces, so one of two rivals fails. Where the
         server enforces no conditions, a taker writes, waits and reads back: that is not atomic (see `conditions`).
@@ -19,9 +19,9 @@ from typing import Final
 
 from ..base import LOCK_KEY, KeyMissingError, LockHeldError, TargetError
 from ..holder import Holder
-from .bucket import ABSENT, Bucket, Version
 from .conditions import OWN, Conditions
-from .faults import ConditionError
+from .probe import check_kept
+from .store import ABSENT, ConditionError, ObjectStore, Version
 
 _MAX_RECORD: Final = 4096
 _MAX_SECONDS: Final = 86_400
@@ -56,11 +56,12 @@ class LockObject:
 class Lease:
     """One holder's lock. Use it once: `acquire`, `check` before each write, `release`."""
 
-    def __init__(self, bucket: Bucket, conditions: Conditions, *, now: datetime, times: Times) -> None:
-        self._bucket, self._conditions, self._times = bucket, conditions, times
+    def __init__(self, store: ObjectStore, conditions: Conditions, *, now: datetime, times: Times) -> None:
+        self._store, self._conditions, self._times = store, conditions, times
         self._holder = Holder.this_process(now)
         self.nonce = secrets.token_hex(16)
         self._etag: str | None = None
+        self._record = b""
         self._renewals = 0
         self._renewed = 0.0
         self._rival: str | None = None
@@ -72,12 +73,13 @@ class Lease:
 
         Raises:
             LockHeldError: somebody else holds it still.
+            AlteredError: the store keeps something else than it is sent.
             TargetError: the storage failed.
         """
         deadline = time.monotonic() + wait
         over = ABSENT
         while not self._write(over):
-            found = read_lock(self._bucket, lasts=self._times.lasts)
+            found = read_lock(self._store, lasts=self._times.lasts)
             over = ABSENT
             if found is None:
                 continue  # given back just now
@@ -88,6 +90,7 @@ class Lease:
             if left <= 0:
                 raise LockHeldError(found.holder, expires_in=found.expires_in)
             time.sleep(min(self._times.pause, left))
+        check_kept(self._store, LOCK_KEY, self._record, OWN, etag=self._etag or "")
         self._thread.start()
         return over.etag is not None
 
@@ -112,18 +115,18 @@ class Lease:
             elif self._stored_etag() is None:
                 return  # else an interrupt or a failure came between the effect of the first write and its answer
             if not self._thread.is_alive():  # a renewal still under way would put the object back
-                self._bucket.delete(LOCK_KEY)
+                self._store.delete(LOCK_KEY)
 
     def _stored_etag(self) -> str | None:
         """That of the lock as it stands, if it is ours."""
-        found = read_lock(self._bucket, lasts=self._times.lasts)
+        found = read_lock(self._store, lasts=self._times.lasts)
         return found.etag if found is not None and found.nonce == self.nonce else None
 
     def _keep(self) -> None:
         while not self._stopped.wait(self._times.lasts / 6):
             try:
                 if not self._write(Version(self._etag)):
-                    found = read_lock(self._bucket, lasts=self._times.lasts)
+                    found = read_lock(self._store, lasts=self._times.lasts)
                     self._rival = str(found.holder if found and found.holder else "a process that left no name")
                     return
             except TargetError:
@@ -139,6 +142,7 @@ class Lease:
             "seconds": self._times.lasts,
         }
         data = json.dumps(record).encode() + b"\n"
+        self._record = data
         etag = self._write_if(data, over) if self._conditions.are_enforced else self._write_and_look(data, over)
         if etag is None:
             # the answer to an earlier attempt may have been lost, and that attempt have won
@@ -149,24 +153,24 @@ class Lease:
 
     def _write_if(self, data: bytes, over: Version) -> str | None:
         try:
-            return self._bucket.put(LOCK_KEY, data, OWN, over=over)
+            return self._store.put(LOCK_KEY, data, OWN, over=over)
         except ConditionError:
             return None
 
     def _write_and_look(self, data: bytes, over: Version) -> str | None:
-        found = read_lock(self._bucket, lasts=self._times.lasts)
+        found = read_lock(self._store, lasts=self._times.lasts)
         if (found.etag if found else None) != over.etag:
             return None
-        etag = self._bucket.put(LOCK_KEY, data, OWN)
+        etag = self._store.put(LOCK_KEY, data, OWN)
         if over.etag is None or over.etag != self._etag:  # taking, not renewing: let a rival's write come in
             time.sleep(self._times.pause)
         return etag if self._stored_etag() is not None else None
 
 
-def read_lock(bucket: Bucket, *, lasts: float = Times().lasts) -> LockObject | None:
+def read_lock(store: ObjectStore, *, lasts: float = Times().lasts) -> LockObject | None:
     """The lock as it stands, None where there is none; `lasts` seconds where it does not say. Raises TargetError."""
     try:
-        info, body = bucket.get(LOCK_KEY)
+        info, body = store.get(LOCK_KEY)
     except KeyMissingError:
         return None
     try:
