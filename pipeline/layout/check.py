@@ -20,7 +20,7 @@ from ..oci.manifest import Document, successors
 from ..tardiff.layer.outline import Outline, outline
 from . import Image, Layout, LayoutError
 from .images import REBUILD, Origin, PlatformImage
-from .storage import COPY_AGAIN, blob_name
+from .storage import COPY_AGAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ class _Needs:
         found = self._sizes.get(digest)
         if found is None:
             try:
-                content = self._layout.storage.find(blob_name(digest))
+                content = self._layout.storage.blob(digest)
                 found = content.size if content is not None else _Fault(says=" is missing.", advice=COPY_AGAIN)
             except LayoutError as error:
                 found = _Fault(says=f": {_quoted(error.problem)}", advice=error.advice)

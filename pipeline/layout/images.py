@@ -32,7 +32,7 @@ from ..oci.manifest import (
     successors,
 )
 from ..oci.media_types import INDEXES, TAR_LAYERS
-from .storage import COPY_AGAIN, LayoutError, Storage, blob_name, read_small
+from .storage import COPY_AGAIN, BlobSource, LayoutError, read_small
 
 # Tools nest two deep (an index of indexes). Documents are kept in memory, so a layout may not have any number of them.
 MAX_DEPTH: Final = 8
@@ -121,7 +121,7 @@ class LayoutTooLargeError(LayoutError):
 class Reader:
     """Reads images from one layout, each document, config and image at most once."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: BlobSource) -> None:
         self._storage = storage
         self._documents: dict[Digest, Document] = {}
         self._configs: dict[Digest, ImageConfig] = {}
@@ -227,12 +227,12 @@ class Reader:
     def _is_absent(self, entry: Descriptor, here: Origin) -> bool:
         """True for a manifest that is not there; also where nothing but the manifest itself is, as containerd has it
         of the platforms that it did not pull."""
-        if self._storage.find(blob_name(entry.digest)) is None:
+        if self._storage.blob(entry.digest) is None:
             return True
         document = self.document(entry, origin=here)
         if not isinstance(document, Manifest) or not document.is_image:
             return False
-        return all(self._storage.find(blob_name(blob.digest)) is None for blob in (document.config, *document.layers))
+        return all(self._storage.blob(blob.digest) is None for blob in (document.config, *document.layers))
 
     def _is_document(self, entry: Descriptor) -> bool:
         """What clients take for a manifest: by its media type, or where that is none of theirs, by its content."""
@@ -244,7 +244,7 @@ class Reader:
         return found
 
     def _looks_like_document(self, entry: Descriptor) -> bool:
-        content = self._storage.find(blob_name(entry.digest))
+        content = self._storage.blob(entry.digest)
         if content is None:
             return not entry.media_type
         if entry.media_type in TAR_LAYERS or content.size != entry.size or content.size > MAX_MANIFEST_SIZE:
@@ -353,13 +353,13 @@ class _Walk:
     absent: dict[Digest, Descriptor] = field(default_factory=dict)
 
 
-def find_blob(storage: Storage, descriptor: Descriptor, *, what: str, origin: Origin) -> Content:
+def find_blob(storage: BlobSource, descriptor: Descriptor, *, what: str, origin: Origin) -> Content:
     """The content of `descriptor`, there and of the promised size; its digest is still to be checked.
 
     Raises:
         LayoutError: it is missing, of another size, or no plain file.
     """
-    content = storage.find(blob_name(descriptor.digest))
+    content = storage.blob(descriptor.digest)
     if content is None:
         problem = f"{what} is missing."
     elif content.size != descriptor.size:

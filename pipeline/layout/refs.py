@@ -19,7 +19,7 @@ from .archive import ArchiveStorage
 from .broken import BrokenTag, all_broken
 from .images import Image
 from .selection import Ref, Selection, Skipped
-from .storage import DirectoryStorage, LayoutError, Storage, blob_name, read_small
+from .storage import DirectoryStorage, LayoutError, Storage, read_small
 
 # index.json is no published document, so the limit of manifests is not its own: 500 refs have about 200 KB.
 MAX_INDEX_SIZE: Final = 16 * 1024 * 1024
@@ -52,7 +52,7 @@ class Layout:
 
     def content(self, digest: Digest) -> Content:
         """The blob of that digest, unverified. Raises LayoutError where it is missing or no plain file."""
-        content = self.storage.find(blob_name(digest))
+        content = self.storage.blob(digest)
         if content is None:
             raise LayoutError(self.path, f"blob {digest} is missing.", digest=digest)
         return content

@@ -22,7 +22,7 @@ from ..oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, s
 from ..oci.media_types import DELTA_CONFIG
 from ..oci.reference import is_reserved_tag
 from ..targets.base import ReadableTarget, TooLargeError, read_bytes
-from ..tree.published import PublishedRepository, PublishedStorage, by_repository
+from ..tree.published import PublishedBlobs, PublishedRepository, by_repository
 from .shapes import document_ranks, phase_of
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -44,7 +44,7 @@ def rebuild(target: ReadableTarget, *, now: datetime) -> Ledger:
 
 
 def _repository(target: ReadableTarget, found: PublishedRepository, *, now: datetime) -> RepositoryRecord:
-    reader = Reader(PublishedStorage(target=target, repository=found.name))
+    reader = Reader(PublishedBlobs(target=target, repository=found.name))
     images: dict[Digest, ImageRecord] = {}
     inner: set[Digest] = set()
     for digest, key in found.manifests.items():

@@ -17,7 +17,7 @@ from ..oci.media_types import OCI_INDEX, TAR_DIFF
 from ..oci.reference import is_reserved_tag
 from ..targets.base import KeyMissingError, ReadableTarget, TargetError, read_bytes
 from ..tree.contents import FROM, TARGET, TO
-from ..tree.published import PublishedRepository, PublishedStorage
+from ..tree.published import PublishedBlobs, PublishedRepository
 from .findings import Findings, ListedDelta
 
 MAX_LISTING: Final = 64 * 1024 * 1024
@@ -101,7 +101,7 @@ class RepositoryCheck:
             self._complain(key, f"says that blob {blob.digest} is {blob.size:,} bytes, it is {size:,}")
 
     def _collect_layers(self) -> None:
-        reader = Reader(PublishedStorage(target=self._target, repository=self._repository.name))
+        reader = Reader(PublishedBlobs(target=self._target, repository=self._repository.name))
         for document in self._documents.values():
             if isinstance(document, Manifest) and document.is_image:
                 origin = Origin.of(document, tag=None, platform=None)
