@@ -52,7 +52,7 @@ class Seen:
             return None
 
 
-def observe_repository(repository: Repository, *, known: Known, limits: Limits, jobs: int) -> Seen:
+def scan_repository(repository: Repository, *, known: Known, limits: Limits, jobs: int) -> Seen:
     """Read and check one layout.
 
     `known` is what is published of this repository already; `limits` bound an uncompressed layer.

@@ -12,7 +12,7 @@ from ..errors import DeltapressError
 from ..history.ledger import Ledger, LedgerError
 from ..history.records import RepositoryRecord
 from ..history.retention import pinned_images, retain
-from ..history.scan import Seen, observe_repository
+from ..history.scan import Seen, scan_repository
 from ..history.store import LedgerStore
 from ..history.versions import advance, forget
 from ..keys import LEDGER_KEY, Key, manifest_key
@@ -178,7 +178,7 @@ def _observe(
         if repository.name in failed:
             continue
         try:
-            seen[repository.name] = observe_repository(
+            seen[repository.name] = scan_repository(
                 repository,
                 known=_known(stored.get(repository.name), ledger.repositories.get(repository.name)),
                 limits=config.limits,

@@ -30,7 +30,7 @@ from ..tree.pages import page_files, server_files
 from .begin import History, load, read_history, scopes_of
 from .clocks import disagreement, settle_marks
 from .outcome import Outcome, Settings
-from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, forgive, mark, plan_prune, plan_removal
+from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
 from .reconcile import Reconciliation, compare_keys, delete_stray
 from .repair import Repair, broken_keys, remove_spoiled
 from .write import SourceChangedError, Stock, Written, plan_writes, publish, stored_content
@@ -228,7 +228,7 @@ class _Press:
         self, tree: Tree, ledger: Ledger, history: History, *, is_ready: Callable[[Entry], bool] = bool
     ) -> Ledger:
         """Write what the target lacks of `tree` and `is_ready`."""
-        ledger = forgive(ledger, tree)
+        ledger = unmark(ledger, tree)
         missing = plan_writes(tree, ledger, stores_headers=self._target.properties.stores_headers)
         stock = Stock(fresh=history.fresh, target=self._target, found=history.found)
         entries = tuple(entry for entry in missing if is_ready(entry))
