@@ -52,12 +52,9 @@ def failures(outcome: Outcome) -> Iterator[str]:
 def publish_text(outcome: Outcome) -> str:
     """What `publish` did, and what clients save by it."""
     lines = [*outcome.notes, *map(str, outcome.repairs), _written(outcome)]
-    if outcome.made:
-        listed = sum(result.record.digest is not None for result in outcome.made)
-        refused = len(outcome.made) - listed
-        lines.append(
-            f"Made {_count(listed, 'delta')}{f', and {refused} that no client would gain by' if refused else ''}."
-        )
+    if outcome.made or outcome.refused:
+        refused = f", and {len(outcome.refused)} that no client would gain by" if outcome.refused else ""
+        lines.append(f"Made {_count(len(outcome.made), 'delta')}{refused}.")
     lines += [*_deletions(outcome), *_savings(outcome.savings)]
     return _text(lines)
 
@@ -101,13 +98,13 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
                 for skipped in outcome.plan.skipped
             ],
             "made": [
-                _key_json(result.record.key)
+                _key_json(record.key)
                 | {
-                    "size": result.record.size,
-                    "digest": str(result.record.digest) if result.record.digest else None,
-                    "refused": result.record.refused,
+                    "size": record.size,
+                    "digest": str(record.digest) if record.digest else None,
+                    "refused": record.refused,
                 }
-                for result in outcome.made
+                for record in (*outcome.made, *outcome.refused)
             ],
             "failed": [_key_json(failure.job.key) | {"problem": failure.problem} for failure in outcome.delta_failures],
         },

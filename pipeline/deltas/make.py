@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 from uuid import uuid4
 
-from ..content import Content, FileContent, digest_of
+from ..content import FileContent, digest_of
 from ..errors import DeltapressError
 from ..history.records import DeltaRecord, LayerRecord
 from ..oci.digest import Digest
@@ -31,35 +31,13 @@ from ..tardiff.layer.new_tar import NewTar
 from ..tardiff.layer.tar import TarError
 from ..tardiff.layer.tree import SourceTree
 from ..tardiff.pool import Pool
+from .job import Failed, Made, Refused, Result
 from .layers import LayerSource
 from .plan import DeltaJob
 from .prove import prove
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A job that ended with a delta, or with a lasting reason for none. `content` is None in the second case.
-
-    The content is valid until the next result is taken.
-    """
-
-    job: DeltaJob
-    record: DeltaRecord
-    content: Content | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """A job that must be looked at; it is tried again in the next run."""
-
-    job: DeltaJob
-    problem: str
-
-
-Result = Made | Failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +88,7 @@ def _run(
             tar = held.enter_context(tars.use(job.layer, lambda: _unpack(job.layer, workshop), _remove_tar))
             return _make(job, tree(), tar(), workshop)
     except TarError as error:
-        return Made(
-            job=job, record=_record(job, workshop, refused=f"the old layer is no readable tar: {error}"), content=None
-        )
+        return Refused(job=job, record=_record(job, workshop, refused=f"the old layer is no readable tar: {error}"))
     except DeltapressError as error:
         return Failed(job=job, problem=str(error))
     except OSError as error:
@@ -121,7 +97,7 @@ def _run(
         return Failed(job=job, problem=f"internal error ({type(error).__name__}: {error}); please report it")
 
 
-def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> Made:
+def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> Made | Refused:
     with _temporary(workshop) as path:
         _check_not_stopped(workshop)
         with path.open("wb") as out:
@@ -129,7 +105,7 @@ def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> M
         if encoded.size > job.max_size:
             path.unlink()
             reason = f"{encoded.size:,} bytes are more than the policy allows for a layer of {job.layer.size:,} bytes"
-            return Made(job=job, record=_record(job, workshop, size=encoded.size, refused=reason), content=None)
+            return Refused(job=job, record=_record(job, workshop, size=encoded.size, refused=reason))
         _check_not_stopped(workshop)
         with path.open("rb") as delta:
             prove(delta, tree, job.key.to_diff_id, size=tar.size)

@@ -10,15 +10,18 @@ Rule 5. Where a large share of the images would have to go, a mistake is likelie
         mounted, a half-done copy of the tree): then nothing is changed unless a person says so.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Set
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..content import chunks
 from ..errors import DeltapressError, ExitCode
 from ..history.ledger import Ledger
-from ..history.records import KeyRecord
+from ..history.records import KeyRecord, RepositoryRecord
+from ..history.scan import Seen
+from ..history.versions import forget
 from ..keys import TYPED, Key, ParsedKey, blob_key, manifest_key, parse_key, sidecar_key, typed_key
+from ..oci.digest import Digest
 from ..oci.fields import FieldError
 from ..oci.manifest import MAX_MANIFEST_SIZE, Index, parse_document, successors
 from ..oci.media_types import OCI_INDEX
@@ -82,6 +85,43 @@ def check_losses(damage: int, *, lost: int, images: int, max_delete: float) -> N
             f"{damage:,} files are missing or damaged; nothing was changed. Look whether all of the storage is there, "
             "and the lost images in the layouts; if they are really lost, run publish with --repair --force"
         )
+
+
+def forget_lost(
+    repositories: dict[str, RepositoryRecord],
+    found: Mapping[Digest, Key],
+    seen: Mapping[str, Seen],
+    *,
+    ledger: Ledger,
+    damage: Mapping[Key, str],
+) -> tuple[list[str], list[str]]:
+    """Forget the images of which a part is neither in the target nor in any layout.
+
+    Changes `repositories`, and returns a line for each repository that lost something which was never written to its
+    end, and one for each that lost something which was.
+    """
+    there = found.keys() | {digest for layout in seen.values() for digest in layout.digests}
+    unfinished, lost = [], []
+    for name, record in list(repositories.items()):
+        gone = record.images.keys() - forget(record, there).images.keys()
+        if not gone:
+            continue
+        # where a reader was led to the lost image, it must not be led back to an older one: that is for people to do
+        withdrawn = {tag for tag in record.tags if _was_led_to(name, tag, record, gone, ledger, damage)}
+        tags = {tag: known for tag, known in record.tags.items() if tag not in withdrawn}
+        whole = forget(replace(record, tags=tags), there)
+        repositories[name] = whole
+        if not whole.images:
+            del repositories[name]
+        published = {
+            digest for digest in gone if manifest_key(name, digest) in damage or _is_written(name, digest, ledger)
+        }
+        if never := sorted(digest.short for digest in gone - published):
+            unfinished.append(f"{name}: forgotten, because it was never published completely: {', '.join(never)}")
+        for digest in sorted(published):
+            named = sorted(tag for tag in withdrawn if record.tags[tag].image == digest)
+            lost.append(_loss(name, digest, named))
+    return unfinished, lost
 
 
 def remove_spoiled(target: Target, damage: Iterable[Key], records: Mapping[Key, KeyRecord]) -> None:
@@ -174,3 +214,31 @@ def _problem(target: ReadableTarget, key: Key, record: KeyRecord) -> str | None:
     if size != record.size:
         return f"is damaged: it has {size:,} bytes, {record.size:,} were written"
     return f"is damaged: its {size:,} bytes have another digest"
+
+
+def _was_led_to(
+    repository: str,
+    tag: str,
+    record: RepositoryRecord,
+    images: Set[Digest],
+    ledger: Ledger,
+    damage: Mapping[Key, str],
+) -> bool:
+    key = manifest_key(repository, tag)
+    stored, image = ledger.keys.get(key), record.tags[tag].image
+    return (
+        image in images and stored is not None and stored.digest == image and (key in damage or not stored.is_pending)
+    )
+
+
+def _is_written(repository: str, digest: Digest, ledger: Ledger) -> bool:
+    stored = ledger.keys.get(manifest_key(repository, digest))
+    return stored is not None and not stored.is_pending
+
+
+def _loss(repository: str, digest: Digest, tags: list[str]) -> str:
+    named = f" (tag {', '.join(tags)})" if tags else ""
+    return (
+        f"{repository}: the image {digest.short}{named} was un-listed: some of its bytes are in no layout and nowhere "
+        "in the target; copy it into the layout and publish again, or leave it away"
+    )

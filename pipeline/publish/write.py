@@ -107,7 +107,7 @@ def key_record(entry: Entry, stores_headers: bool) -> KeyRecord:
     )
 
 
-def publish(
+def write_entries(
     store: LedgerStore,
     entries: Sequence[Entry],
     ledger: Ledger,

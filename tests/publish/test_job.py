@@ -101,11 +101,13 @@ def test_a_policy_that_was_tightened_and_relaxed(tmp_path: Path) -> None:
 def test_a_delta_that_is_too_large_is_refused_with_the_reason_and_not_tried_again(tmp_path: Path) -> None:
     shop = Shop(tmp_path, policy="max_ratio = 0.01")
     shop.images({"1.0": app(1), "2.0": app(2)})
-    [made] = shop.run().made
-    assert made.record.digest is None
-    assert "more than the policy allows" in (made.record.refused or "")
+    first = shop.run()
+    [refused] = first.refused
+    assert (first.exit_code, first.made, refused.digest) == (ExitCode.SUCCESS, (), None)
+    assert "more than the policy allows" in (refused.refused or "")
     assert shop.listed() == []
-    assert shop.run(1).made == ()
+    again = shop.run(1)
+    assert (again.made, again.refused) == ((), ())
     shop.policy = "max_ratio = 0.9"
     assert len(shop.run(2).made) == 1
     shop.check()
@@ -115,10 +117,10 @@ def test_another_generator_makes_every_delta_again(tmp_path: Path, monkeypatch: 
     shop = Shop(tmp_path)
     shop.images({"1.0": app(1), "2.0": app(2)})
     shop.run()
-    monkeypatch.setattr("pipeline.publish.job.GENERATOR", "tardiff-next")
+    monkeypatch.setattr("pipeline.publish.steps.GENERATOR", "tardiff-next")
     monkeypatch.setattr("pipeline.deltas.make.GENERATOR", "tardiff-next")
     outcome, _ = shop.watched_run(1)
-    assert [made.record.generator for made in outcome.made] == ["tardiff-next"]
+    assert [made.generator for made in outcome.made] == ["tardiff-next"]
     assert shop.run(2).made == ()
 
 
@@ -185,7 +187,7 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(tmp_path: Path) -> None
     done = shop.run(4, target=target)
     puts = [call.key for call in target.calls if call.method == "put"]
     assert {entry.key for entry in planned.writes} <= set(puts)
-    assert [job.key for job in planned.plan.jobs] == [made.job.key for made in done.made]
+    assert [job.key for job in planned.plan.jobs] == [made.key for made in done.made]
     assert planned.prune.remove == done.prune.remove
 
 
