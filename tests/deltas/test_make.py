@@ -12,7 +12,7 @@ from typing import BinaryIO
 import pytest
 
 from pipeline.content import BytesContent, Content
-from pipeline.deltas.job import Failed, Made, Result
+from pipeline.deltas.job import Failed, Made, Refused, Result
 from pipeline.deltas.layers import LayerSource
 from pipeline.deltas.make import Workshop, make_deltas
 from pipeline.deltas.plan import DeltaJob
