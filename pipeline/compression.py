@@ -45,6 +45,7 @@ _GZIP_RESERVED_FLAGS = 0xE0  # RFC 1952, 2.3.1.2: to be refused, which the libra
 _BZIP2_MAGIC = b"BZh"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_BZIP2_MEMORY = 4 << 20
 _XZ_MEMORY = 256 << 20  # a dictionary of 64 MiB, that of `xz -9`, needs 65 MiB
 
 
@@ -99,6 +100,25 @@ def decompressed(stream: BinaryIO, *, max_bytes: int) -> BinaryIO:
     else:
         name, pieces = "plain", source.pieces()
     return io.BufferedReader(_Pieces(name, pieces, stream, max_bytes), _PIECE)
+
+
+def decoder_memory(format: str) -> int:  # noqa: A002 - as above
+    """What a decompressor of gzip, zstd, bzip2, xz or plain bytes allocates at most beside its buffers, in bytes.
+
+    Other names are taken for the worst.
+    """
+    return {"plain": 0, "gzip": 0, "zstd": 1 << MAX_WINDOW_LOG, "bzip2": _BZIP2_MEMORY}.get(format, _XZ_MEMORY)
+
+
+def zstd_window(head: bytes) -> int:
+    """The window in bytes of the zstd frame that begins with `head`, 18 bytes at least; its reader allocates that much.
+
+    Raises CompressionError for what is no frame.
+    """
+    try:
+        return min(zstandard.get_frame_parameters(head).window_size, 1 << MAX_WINDOW_LOG)
+    except zstandard.ZstdError as error:
+        raise CompressionError("zstd", f"is damaged ({error})") from error
 
 
 def zstd_frame(stream: BinaryIO) -> Iterator[bytes]:

@@ -48,7 +48,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeltaJob:
+class PlannedDelta:
     """A delta to make. `sources` are the layers to extract, lowest first; the last one is the `from` layer.
 
     `max_size` is the largest that any of the images which want it would list, in bytes.
@@ -80,7 +80,7 @@ class DeltaPlan:
     """`wanted` in the order of repositories, series, platforms and versions (newest first); `jobs` largest first."""
 
     wanted: tuple[Wanted, ...]
-    jobs: tuple[DeltaJob, ...]
+    jobs: tuple[PlannedDelta, ...]
     skipped: tuple[Skipped, ...]
 
 
@@ -206,13 +206,13 @@ def _jobs(
     *,
     generator: str,
     options: str,
-) -> tuple[DeltaJob, ...]:
-    jobs: dict[DeltaKey, DeltaJob] = {}
+) -> tuple[PlannedDelta, ...]:
+    jobs: dict[DeltaKey, PlannedDelta] = {}
     for want in wanted:
         if not _must_make(want, known.get(want.key), generator=generator, options=options):
             continue
         earlier = jobs.get(want.key)
-        jobs[want.key] = DeltaJob(
+        jobs[want.key] = PlannedDelta(
             key=want.key,
             sources=tuple(layers[diff_id] for diff_id in (*want.key.below, want.key.from_diff_id)),
             layer=want.layer,

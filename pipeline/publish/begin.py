@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..config import Config, Repository
-from ..content import Content
 from ..errors import DeltapressError
 from ..history.ledger import Ledger, LedgerError
 from ..history.records import RepositoryRecord
+from ..history.resolver import ContentResolver, find_stored
 from ..history.retention import pinned_images, retain
 from ..history.scan import Seen, scan_repository
 from ..history.store import LedgerStore
@@ -25,7 +25,6 @@ from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
 from .repair import check_losses, find_damage, forget_lost
-from .write import found_content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +39,15 @@ class _Loaded:
 class History:
     """What is remembered and what was seen.
 
-    `seen` are the layouts that could be read, `failed` says what is wrong with the others; `found` is the content that
-    the target held before the run, `damage` what a repair found wrong; `notes` are lines for the user, `lost` those
-    about images that were published and are whole nowhere.
+    `resolver` finds content in the layouts that could be read and in the target, `failed` says what is wrong with the
+    other layouts, `damage` what a repair found wrong; `notes` are lines for the user, `lost` those about images that
+    were published and are whole nowhere.
     """
 
     ledger: Ledger
     is_rebuilt: bool
-    seen: Mapping[str, Seen] = field(default_factory=dict)
+    resolver: ContentResolver
     failed: Mapping[str, DeltapressError] = field(default_factory=dict)
-    found: Mapping[Digest, Key] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     damage: Mapping[Key, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
@@ -57,7 +55,7 @@ class History:
     @property
     def broken(self) -> dict[str, tuple[BrokenTag, ...]]:
         """The tags that could not be read, by repository."""
-        return {name: layout.broken for name, layout in self.seen.items() if layout.broken}
+        return {name: layout.broken for name, layout in self.resolver.layouts.items() if layout.broken}
 
     @property
     def unread(self) -> str:
@@ -67,21 +65,15 @@ class History:
         parts += [f"{broken} of the tags"] if broken else []
         return f"{' and '.join(parts)} could not be read" if parts else ""
 
-    def fresh(self, repository: str, digest: Digest) -> Content | None:
-        """The bytes as the repository's layout has them, or else another one."""
-        found = self.seen[repository].content(digest) if repository in self.seen else None
-        return found or self.anywhere(digest)
-
-    def anywhere(self, digest: Digest) -> Content | None:
-        """The bytes from any layout."""
-        found = (seen.content(digest) for seen in self.seen.values())
-        return next((content for content in found if content is not None), None)
-
 
 def load_history(store: LedgerStore, settings: Settings) -> History:
     """What is remembered, with no look at the layouts. Raises what `_load` raises."""
     loaded = _load(store, settings)
-    return History(ledger=loaded.ledger, is_rebuilt=loaded.rebuilt is not None)
+    return History(
+        ledger=loaded.ledger,
+        is_rebuilt=loaded.rebuilt is not None,
+        resolver=ContentResolver.of(store.target, loaded.ledger),
+    )
 
 
 def _load(store: LedgerStore, settings: Settings) -> _Loaded:
@@ -129,13 +121,14 @@ def read_history(
     seen, failed = _scan(config, ledger, settings, given_up)
     for name, layout in seen.items():
         notes.extend(f"{name}: {line}" for line in layout.notes)
-    found = found_content(ledger, store.target, damaged=damage)
+    found = find_stored(ledger, store.target, damaged=damage)
     if settings.repair:
         found = _copies(ledger) | found
+    resolver = ContentResolver.of(store.target, ledger, layouts=seen, found=found)
     repositories = dict(ledger.repositories)
     for name, layout in seen.items():
         repositories[name] = advance(repositories.get(name, RepositoryRecord()), layout.observation, now=settings.now)
-    unfinished, lost = forget_lost(repositories, found, seen, ledger=ledger, damage=damage)
+    unfinished, lost = forget_lost(repositories, resolver, ledger=ledger, damage=damage)
     notes.extend(unfinished)
     if settings.repair and not settings.force:
         images = sum(len(record.images) for record in ledger.repositories.values())
@@ -167,10 +160,9 @@ def read_history(
             outlines={diff_id: outline for diff_id, outline in outlines.items() if diff_id in used},
             deltas=without_lost(ledger.deltas, found),
         ),
-        seen=seen,
-        failed=failed,
-        found=found,
         is_rebuilt=loaded.rebuilt is not None,
+        resolver=resolver,
+        failed=failed,
         notes=tuple(notes),
         damage=damage,
         lost=tuple(lost),

@@ -18,7 +18,7 @@ from ..content import chunks
 from ..errors import DeltapressError, ExitCode
 from ..history.ledger import Ledger
 from ..history.records import KeyRecord, RepositoryRecord
-from ..history.scan import Seen
+from ..history.resolver import ContentResolver
 from ..history.versions import forget
 from ..keys import TYPED, Key, ParsedKey, blob_key, manifest_key, parse_key, sidecar_key, typed_key
 from ..oci.digest import Digest
@@ -89,20 +89,19 @@ def check_losses(damage: int, *, lost: int, images: int, max_delete: float) -> N
 
 def forget_lost(
     repositories: dict[str, RepositoryRecord],
-    found: Mapping[Digest, Key],
-    seen: Mapping[str, Seen],
+    resolver: ContentResolver,
     *,
     ledger: Ledger,
     damage: Mapping[Key, str],
 ) -> tuple[list[str], list[str]]:
-    """Forget the images of which a part is neither in the target nor in any layout.
+    """Forget the images of which a part is neither in the target nor in the layout of their repository.
 
     Changes `repositories`, and returns a line for each repository that lost something which was never written to its
     end, and one for each that lost something which was.
     """
-    there = found.keys() | {digest for layout in seen.values() for digest in layout.digests}
     unfinished, lost = [], []
     for name, record in list(repositories.items()):
+        there = resolver.available(name)
         gone = record.images.keys() - forget(record, there).images.keys()
         if not gone:
             continue

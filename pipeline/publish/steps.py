@@ -7,19 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import assert_never
 
-from ..content import Content
-from ..deltas.job import Failed, Made, Refused, Result
-from ..deltas.layers import LayerSource
-from ..deltas.make import Workshop, make_deltas
+from ..deltas.executor import ThreadExecutor, make_deltas
+from ..deltas.job import DeltaJob, Failed, Made, Refused, Result
+from ..deltas.make import Workshop
 from ..deltas.plan import Rules, plan_deltas
 from ..deltas.savings import savings
-from ..history.records import LayerRecord
 from ..keys import Phase
 from ..progress import Silent
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
 from ..targets.base import LockInfo
-from ..targets.stored import StoredContent
 from ..tree.contents import Entry, assemble, blob_entry, check_case
 from ..tree.pages import page_files, server_files
 from .begin import scopes_of
@@ -27,7 +24,7 @@ from .clocks import disagreement, settle_marks
 from .prune import TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
 from .repair import broken_keys, remove_spoiled
 from .run import Run
-from .write import Stock, plan_writes, stored_content, write_entries
+from .write import plan_writes, write_entries
 
 Step = Callable[[Run], None]
 
@@ -80,9 +77,10 @@ def _write(run: Run, is_ready: Callable[[Entry], bool]) -> None:
     run.ledger = unmark(run.ledger, run.tree)
     stores_headers = run.order.target.properties.stores_headers
     missing = plan_writes(run.tree, run.ledger, stores_headers=stores_headers)
-    stock = Stock(fresh=run.history.fresh, target=run.order.target, found=run.history.found)
     entries = tuple(entry for entry in missing if is_ready(entry))
-    run.ledger, written = write_entries(run.order.store, entries, run.ledger, stock, progress=run.order.progress)
+    run.ledger, written = write_entries(
+        run.order.store, entries, run.ledger, run.history.resolver, progress=run.order.progress
+    )
     run.done.written += written
 
 
@@ -132,9 +130,14 @@ def _store_delta(run: Run, result: Made) -> None:
     wanted = run.plan.wanted
     names = {want.repository for want in wanted if want.key == result.job.key and want.accepts(result.record)}
     entries = [blob_entry(name, digest, result.record.size) for name in sorted(names)]
-    stock = Stock(fresh=lambda _repository, _digest: result.content, target=run.order.target, found=run.history.found)
     run.ledger, written = write_entries(
-        run.order.store, entries, run.ledger, stock, progress=Silent(), is_followed=True
+        run.order.store,
+        entries,
+        run.ledger,
+        run.history.resolver,
+        new={digest: result.content},
+        progress=Silent(),
+        is_followed=True,
     )
     run.done.written += written
 
@@ -142,23 +145,19 @@ def _store_delta(run: Run, result: Made) -> None:
 def _results(run: Run) -> Iterator[Result]:
     if not run.plan.jobs:
         return
-    stored, settings = stored_content(run.ledger), run.order.settings
-
-    def content(layer: LayerRecord) -> Content:
-        found = run.history.anywhere(layer.digest)
-        return found or StoredContent(target=run.order.target, key=stored[layer.digest], size=layer.size)
-
+    order, settings = run.order, run.order.settings
+    resolver = run.history.resolver
+    resolver.refresh(run.ledger)
+    options = EncoderOptions(effort=order.config.effort)
+    jobs = [
+        DeltaJob.of(planned, resolver.locate, options=options, limits=order.config.limits) for planned in run.plan.jobs
+    ]
     with (
         TemporaryDirectory(prefix="deltapress-", dir=settings.temporary) as directory,
         Pool(workers=settings.jobs, memory=settings.memory) as pool,
+        ThreadExecutor(Workshop(resolver=resolver, directory=Path(directory), pool=pool)) as executor,
     ):
-        workshop = Workshop(
-            layers=LayerSource(content=content, limits=run.order.config.limits),
-            directory=Path(directory),
-            pool=pool,
-            options=EncoderOptions(effort=run.order.config.effort),
-        )
-        yield from make_deltas(run.plan.jobs, workshop, progress=run.order.progress)
+        yield from make_deltas(jobs, executor, progress=order.progress)
 
 
 def mark_unreferenced(run: Run) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from ..content import chunks
 from ..history.records import DeltaKey
+from ..history.resolver import LayerLocator, Place, Store
 from ..history.scan import record_of
 from ..keys import TYPED, Key, blob_key, delta_index_key, manifest_key, referrers_key, tags_key, typed_key
 from ..layout.images import Origin, Reader
@@ -110,10 +111,10 @@ class RepositoryCheck:
                 except LayoutError as error:
                     self._complain(manifest_key(self._repository.name, document.digest), error.problem)
                     continue
+                place = Place(store=Store.TARGET, repository=self._repository.name)
                 for platform in image.platforms:
                     for layer in platform.layers:
-                        place = blob_key(self._repository.name, layer.digest)
-                        self._findings.layers.setdefault(layer.diff_id, (place, layer))
+                        self._findings.layers.setdefault(layer.diff_id, LayerLocator(layer=layer, places=(place,)))
 
     def _check_tag(self, tag: str, key: Key) -> None:
         raw = self._read(key, MAX_MANIFEST_SIZE)

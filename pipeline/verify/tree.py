@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..content import Content
 from ..deltas.layers import LayerSource
 from ..errors import ExitCode
 from ..history.ledger import Ledger, LedgerError
-from ..history.records import LayerRecord
+from ..history.resolver import ContentResolver
 from ..history.store import load_ledger
 from ..keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, parse_key
 from ..limits import Limits
@@ -17,7 +16,6 @@ from ..oci.fields import FieldError, Fields, parse_json_object
 from ..progress import Progress
 from ..publish.repair import find_damage
 from ..targets.base import ReadableTarget, TargetError, read_bytes
-from ..targets.stored import StoredContent
 from ..tree.published import PublishedRepository, by_repository
 from .deltas import check_deltas
 from .findings import Findings, Problem
@@ -67,12 +65,8 @@ def verify(
     except TargetError as error:  # something that is no file stands in the place of one
         findings.complain(error.key or target.url, error.problem)
 
-    def content(layer: LayerRecord) -> Content:
-        place, _ = findings.layers[layer.diff_id]
-        return StoredContent(target=target, key=place, size=layer.size)
-
     with TemporaryDirectory(prefix="deltapress-", dir=temporary) as directory:
-        source = LayerSource(content=content, limits=limits)
+        source = LayerSource(resolver=ContentResolver(target=target), limits=limits)
         unproven = check_deltas(findings, ledger, target, source, Path(directory), jobs=jobs, progress=progress)
     return Verification(
         problems=tuple(sorted(set(findings.problems), key=str)),

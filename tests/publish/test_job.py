@@ -118,7 +118,7 @@ def test_another_generator_makes_every_delta_again(tmp_path: Path, monkeypatch: 
     shop.images({"1.0": app(1), "2.0": app(2)})
     shop.run()
     monkeypatch.setattr("pipeline.publish.steps.GENERATOR", "tardiff-next")
-    monkeypatch.setattr("pipeline.deltas.make.GENERATOR", "tardiff-next")
+    monkeypatch.setattr("pipeline.deltas.job.GENERATOR", "tardiff-next")
     outcome, _ = shop.watched_run(1)
     assert [made.generator for made in outcome.made] == ["tardiff-next"]
     assert shop.run(2).made == ()
