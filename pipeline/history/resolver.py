@@ -2,7 +2,7 @@
 
 Rule 1. Bytes are published under the name of a repository when its own layout has them, or when the ledger says that
         the repository had them before; then any copy in the target serves. To know a digest is not to have its bytes,
-        so no other layout is asked.
+        so no other layout is asked. A delta belongs to each repository that has both of its ends.
 Rule 2. The old and new layers of deltas are read where they were verified last: in a layout that was read in this very
         run, else in the target, which verifies what it takes; any other layout comes after that.
 Rule 3. Nothing is verified here. Targets compare what is put with its digest, `deltas.layers` each layer with its
@@ -84,7 +84,7 @@ class ContentResolver:
         """`ledger` is that of the run before, `found` what the target holds, see `find_stored`."""
         resolver = cls(target=target, layouts=layouts, found=found, stored=certainly_stored(ledger))
         for key, record in ledger.keys.items():
-            resolver._own(repository_of(key), record.digest)
+            resolver.grant(repository_of(key), record.digest)
         return resolver
 
     def content(self, repository: str, digest: Digest, size: int) -> Content | None:
@@ -103,6 +103,11 @@ class ContentResolver:
         own = layout.digests if layout is not None else frozenset[Digest]()
         return own | (self.had.get(repository, set()) & (self.found.keys() | self.stored.keys()))
 
+    def grant(self, repository: str | None, digest: Digest) -> None:
+        """The repository has a right to these bytes, wherever they are in the target."""
+        if repository is not None:
+            self.had.setdefault(repository, set()).add(digest)
+
     def refresh(self, ledger: Ledger) -> None:
         """From now on `ledger` says what is certainly stored, and under which key."""
         self.stored = certainly_stored(ledger)
@@ -111,7 +116,7 @@ class ContentResolver:
         """Keys that hold their digest for good were written: a repository, a key, the digest."""
         for repository, key, digest in written:
             self.stored[digest] = key
-            self._own(repository, digest)
+            self.grant(repository, digest)
 
     def locate(self, layer: LayerRecord) -> LayerLocator:
         """Where to read a layer, best first."""
@@ -134,10 +139,6 @@ class ContentResolver:
 
     def _key(self, digest: Digest) -> Key | None:
         return self.stored.get(digest) or self.found.get(digest)
-
-    def _own(self, repository: str | None, digest: Digest) -> None:
-        if repository is not None:
-            self.had.setdefault(repository, set()).add(digest)
 
 
 def certainly_stored(ledger: Ledger) -> dict[Digest, Key]:

@@ -78,9 +78,12 @@ def _write(run: Run, is_ready: Callable[[Entry], bool]) -> None:
     stores_headers = run.order.target.properties.stores_headers
     missing = plan_writes(run.tree, run.ledger, stores_headers=stores_headers)
     entries = tuple(entry for entry in missing if is_ready(entry))
-    run.ledger, written = write_entries(
-        run.order.store, entries, run.ledger, run.history.resolver, progress=run.order.progress
-    )
+    resolver = run.history.resolver
+    for want in run.plan.wanted:
+        record = run.ledger.deltas.get(want.key)
+        if record is not None and record.digest is not None and want.accepts(record):
+            resolver.grant(want.repository, record.digest)
+    run.ledger, written = write_entries(run.order.store, entries, run.ledger, resolver, progress=run.order.progress)
     run.done.written += written
 
 
