@@ -4,7 +4,8 @@ Rule 1. Bytes are published under the name of a repository when its own layout h
         the repository had them before; then any copy in the target serves. To know a digest is not to have its bytes,
         so no other layout is asked. A delta belongs to each repository that has both of its ends.
 Rule 2. The old and new layers of deltas are read where they were verified last: in a layout that was read in this very
-        run, else in the target, which verifies what it takes; any other layout comes after that.
+        run, else in the target, which verifies what it takes; other layouts come after that. But from a bucket bytes
+        have to travel, and are paid for: it comes last.
 Rule 3. Nothing is verified here. Targets compare what is put with its digest, `deltas.layers` each layer with its
         digest and its DiffID; a wrong copy in one place says nothing of the others.
 """
@@ -124,11 +125,11 @@ class ContentResolver:
         fresh = [name for name in holders if layer.diff_id in self.layouts[name].outlines]
         key = self._key(layer.digest)
         published = repository_of(key) if key is not None else None
-        places = [Place(store=Store.LAYOUT, repository=name) for name in fresh]
-        if published is not None:
-            places.append(Place(store=Store.TARGET, repository=published))
-        places += [Place(store=Store.LAYOUT, repository=name) for name in holders if name not in fresh]
-        return LayerLocator(layer=layer, places=tuple(places))
+        first = [Place(store=Store.LAYOUT, repository=name) for name in fresh]
+        others = [Place(store=Store.LAYOUT, repository=name) for name in holders if name not in fresh]
+        ours = [Place(store=Store.TARGET, repository=published)] if published is not None else []
+        is_bucket = self.target.properties.stores_headers
+        return LayerLocator(layer=layer, places=(*first, *others, *ours) if is_bucket else (*first, *ours, *others))
 
     def open(self, place: Place, layer: LayerRecord) -> Content | None:
         """The layer as it stands at `place`, unverified; None where there is no such layout or file."""
