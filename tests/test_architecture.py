@@ -44,7 +44,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
 
 # No I/O: functions from values to values.
 PURE: Final = {
-    *("deltas.plan", "deltas.savings", "history.versions", "history.retention"),
+    *("deltas.plan", "deltas.savings", "history.order", "history.versions", "history.retention"),
     *("publish.clocks", "tree.contents", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
@@ -67,7 +67,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "hdiffpatch": {"pipeline.tardiff.matchers.hdiff"},
     "jinja2": {"pipeline.tree.templates"},
     "rich": {"pipeline.cli.progress"},
-    "semver": {"pipeline.history.versions"},
+    "semver": {"pipeline.history.order"},
     "tomli": {"pipeline.config.read"},
     "werkzeug": {"pipeline.serve"},
     "zstandard": {"pipeline.compression"},

@@ -2,6 +2,7 @@
 
     scan        read a layout, check what is new in it, say what was seen
     versions    pure: what was seen + what is remembered -> the series of versions
+    order       pure: which tags are versions of one line, and in which order
     retention   pure: which images are kept
     ledger      the memory as one value and one JSON document; records: its parts; store: where it lies
 
