@@ -98,10 +98,10 @@ def test_what_cosign_attaches_lives_as_long_as_its_image() -> None:
 
 def test_a_chain_of_artifacts_is_walked_once() -> None:
     """Ten thousand take no longer than it takes to look at each a few times."""
-    chain = [image("A")]
-    for number in range(10_000):
-        chain.append(image(f"link {number}", subject="A" if not number else f"link {number - 1}"))
-    record = advance(RepositoryRecord(), seen({"latest": chain[0]}, *reversed(chain)), now=day(0))
+    chain = [
+        image(f"link {number}", subject=f"link {number - 1}" if number else "A") for number in reversed(range(10_000))
+    ]
+    record = advance(RepositoryRecord(), seen({"latest": "A"}, *chain), now=day(0))
     assert len(kept_by(record, keep=1).images) == 10_001
     moved = advance(record, seen({"latest": "B"}), now=day(1))
     assert letters(kept_by(moved, keep=1)) == "B"
