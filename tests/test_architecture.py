@@ -44,7 +44,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
 
 # No I/O: functions from values to values.
 PURE: Final = {
-    *("deltas.plan", "deltas.savings", "history.order", "history.versions", "history.retention"),
+    *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
+    *("history.order", "history.versions", "history.retention"),
     *("publish.clocks", "tree.contents", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
