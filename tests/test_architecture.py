@@ -46,7 +46,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
 PURE: Final = {
     *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
     *("history.order", "history.versions", "history.retention"),
-    *("publish.clocks", "tree.contents", "tree.flatpak"),
+    *("publish.clocks", "publish.rules", "tree.contents", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
     *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.outline")

@@ -12,6 +12,9 @@ Rule 4. flatpak looks for a delta from the *last* layer of what is installed, do
         last layer on other layers, from the last layer alone. A layer that did not change gets one too, in a flatpak of
         one layer as well: without it, it would be downloaded for a new label.
 Rule 5. A result of the same encoder with the same options is not made again.
+Rule 6. For a repository that another configuration publishes nothing is made, and what it lists is not made again with
+        other options because a repository of this one wants the same: two configurations for one target would undo each
+        other's work every night. Only another encoder makes it again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -89,10 +92,11 @@ class DeltaPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What the configuration says of one repository."""
+    """By what one repository is planned. It `is_foreign` when another configuration publishes it."""
 
     policy: Policy
     scopes: tuple[str, ...] = ()
+    is_foreign: bool = False
 
 
 def plan_deltas(ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, options: str) -> DeltaPlan:
@@ -112,9 +116,20 @@ def plan_deltas(ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, o
         for series in series_of(record, rules[name].scopes):
             found.extend(_wants(name, record, series, rules[name].policy, pairs))
     wanted = tuple(entry for entry in found if isinstance(entry, Wanted))
+    theirs = {want.key for want in wanted if rules[want.repository].is_foreign}
+    ours = [want for want in wanted if not rules[want.repository].is_foreign]
+    settled = {
+        key for key in theirs if (record := ledger.deltas.get(key)) is not None and record.generator == generator
+    }
     return DeltaPlan(
         wanted=wanted,
-        jobs=_jobs(wanted, layers, ledger.deltas, generator=generator, options=options),
+        jobs=_jobs(
+            [want for want in ours if want.key not in settled],
+            layers,
+            ledger.deltas,
+            generator=generator,
+            options=options,
+        ),
         skipped=tuple(entry for entry in found if isinstance(entry, Skipped)),
     )
 

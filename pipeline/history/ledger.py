@@ -13,7 +13,9 @@ from ..oci.fields import FieldError, Fields, parse_json_object
 from ..tardiff.outline import Outline, OutlineError
 from .records import DeltaKey, DeltaRecord, KeyRecord, RepositoryRecord, parse_diff_id, read_time, write_time
 
-SCHEMA: Final = 1
+# 2: the rules by which a repository was published. A reader of schema 1 would drop them without a word, and the next
+# run of another configuration would take that repository's deltas away; so it must refuse. Schema 1 is still read.
+SCHEMA: Final = 2
 MAX_LEDGER_SIZE: Final = 1 << 30
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode

@@ -6,7 +6,7 @@ Nothing is written here: what is remembered is saved with the first key that is.
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 
-from ..config import Config, Repository
+from ..config import Config
 from ..content import Content
 from ..errors import DeltapressError
 from ..history.ledger import Ledger, LedgerError
@@ -23,6 +23,7 @@ from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
 from .repair import check_losses, find_damage
+from .rules import rules_record, scopes_of
 from .write import found_content
 
 
@@ -127,9 +128,10 @@ def read_history(
                 for pin in repository.pins
                 if not pinned_images(record, pin)
             )
-            repositories[repository.name] = retain(
+            kept = retain(
                 record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now
             )
+            repositories[repository.name] = replace(kept, rules=rules_record(repository))
     configured = {repository.name for repository in config.repositories}
     notes.extend(
         f"{name}: published, but not in {config.path.name}; left as it is"
@@ -154,11 +156,6 @@ def read_history(
         damage=damage,
         lost=tuple(lost),
     )
-
-
-def scopes_of(repository: Repository) -> tuple[str, ...]:
-    """The globs that divide the repository's tags into independent lines of versions."""
-    return tuple(rule.match for rule in repository.series)
 
 
 def _observe(

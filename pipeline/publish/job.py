@@ -13,13 +13,13 @@ from ..config import Config
 from ..content import Content
 from ..deltas.layers import LayerSource
 from ..deltas.make import Failed, Made, Result, Workshop, make_deltas
-from ..deltas.plan import DeltaPlan, Rules, plan_deltas
+from ..deltas.plan import DeltaPlan, plan_deltas
 from ..deltas.savings import savings
 from ..errors import DeltapressError
 from ..history.ledger import Ledger, LedgerError
 from ..history.records import LayerRecord
 from ..history.store import LedgerStore
-from ..keys import Key, Phase, repository_of
+from ..keys import Key, Phase
 from ..progress import Progress, Silent
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
@@ -27,12 +27,13 @@ from ..targets.base import Held, Target
 from ..targets.stored import StoredContent
 from ..tree.contents import Entry, Tree, assemble, blob_entry, check_case
 from ..tree.pages import page_files, server_files
-from .begin import History, load, read_history, scopes_of
+from .begin import History, load, read_history
 from .clocks import disagreement, settle_marks
 from .outcome import Outcome, Settings
 from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, forgive, mark, plan_prune, plan_removal
 from .reconcile import Reconciliation, compare_keys, delete_stray
 from .repair import Repair, broken_keys, remove_spoiled
+from .rules import grace_of, rules_of
 from .write import SourceChangedError, Stock, Written, plan_writes, publish, stored_content
 
 
@@ -101,7 +102,6 @@ class _Press:
     ) -> None:
         self._config, self._target, self._settings, self._progress = config, target, settings, progress
         self._held = held or Held()
-        self._grace = {repository.name: repository.policy.grace for repository in config.repositories}
         self._waiting = {
             repository.name for repository in config.repositories if repository.policy.order == "deltas-first"
         }
@@ -196,13 +196,7 @@ class _Press:
         )
 
     def _plan(self, ledger: Ledger) -> DeltaPlan:
-        # a repository that is no longer configured keeps its deltas, by the policy for all
-        rules = {name: Rules(policy=self._config.policy) for name in ledger.repositories}
-        rules |= {
-            repository.name: Rules(policy=repository.policy, scopes=scopes_of(repository))
-            for repository in self._config.repositories
-        }
-        return plan_deltas(ledger, rules, generator=GENERATOR, options=self._options.key)
+        return plan_deltas(ledger, rules_of(self._config, ledger), generator=GENERATOR, options=self._options.key)
 
     def _tree(self, ledger: Ledger, plan: DeltaPlan) -> Tree:
         extras = page_files(ledger, tuple(savings(ledger, plan.wanted)))
@@ -284,7 +278,7 @@ class _Press:
 
     def _plan_prune(self, ledger: Ledger, *, is_rebuilt: bool, failed: int = 0) -> tuple[PrunePlan, str | None]:
         """What may go, and why it must stay all the same."""
-        plan = plan_prune(ledger, self._grace_of, now=self._settings.now)
+        plan = plan_prune(ledger, self._grace_in(ledger), now=self._settings.now)
         if not plan.remove:
             return plan, None
         if is_rebuilt:
@@ -303,11 +297,11 @@ class _Press:
 
     def _settle(self, ledger: Ledger) -> tuple[Ledger, tuple[str, ...]]:
         """Also a line for the user, or none."""
-        ledger, note = settle_marks(ledger, self._grace_of, now=self._settings.now, last=self._held.last)
+        ledger, note = settle_marks(ledger, self._grace_in(ledger), now=self._settings.now, last=self._held.last)
         return ledger, () if note is None else (note,)
 
-    def _grace_of(self, key: Key) -> timedelta:
-        return self._grace.get(repository_of(key) or "", self._config.policy.grace)
+    def _grace_in(self, ledger: Ledger) -> Callable[[Key], timedelta]:
+        return lambda key: grace_of(key, self._config, ledger)
 
     def _outcome(self, ledger: Ledger, plan: DeltaPlan, *, notes: tuple[str, ...], **what: Any) -> Outcome:
         return Outcome(
