@@ -45,7 +45,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
 # No I/O: functions from values to values.
 PURE: Final = {
     *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
-    *("history.order", "history.versions", "history.retention"),
+    *("history.attached", "history.order", "history.removal", "history.renaming", "history.retention"),
+    "history.versions",
     *("publish.clocks", "publish.rules", "tree.contents", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {

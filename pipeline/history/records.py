@@ -217,12 +217,14 @@ class RulesRecord:
 class RepositoryRecord:
     """What is published of one repository: tags and images in the order in which they were first seen.
 
-    `rules` are None until a publisher that knows them has published it.
+    `rules` are None until a publisher that knows them has published it. `carried` are the names of repositories whose
+    history this one goes on from.
     """
 
     tags: Mapping[str, TagRecord] = field(default_factory=dict)
     images: Mapping[Digest, ImageRecord] = field(default_factory=dict)
     rules: RulesRecord | None = None
+    carried: tuple[str, ...] = ()
 
     def platform_images(self) -> Iterator[PlatformRecord]:
         for image in self.images.values():
@@ -240,6 +242,7 @@ class RepositoryRecord:
             tags={tag: TagRecord.read(tags.object(tag)) for tag in tags.names()},
             images={image.digest: image for image in images},
             rules=RulesRecord.read(fields.object("rules")) if fields.has("rules") else None,
+            carried=fields.list_of_texts("carried"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -249,7 +252,24 @@ class RepositoryRecord:
         }
         if self.rules is not None:
             found["rules"] = self.rules.to_json()
+        if self.carried:
+            found["carried"] = list(self.carried)
         return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovalRecord:
+    """What somebody took out of publication, and when; `taken` are the tags and the images that were named then."""
+
+    since: datetime
+    taken: RepositoryRecord
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        return cls(since=read_time(fields, "since"), taken=RepositoryRecord.read(fields.object("taken")))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"since": write_time(self.since), "taken": self.taken.to_json()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -20,7 +20,8 @@ from itertools import pairwise
 
 from ..config.values import Policy
 from ..oci.digest import Digest
-from ..oci.reference import attached_to, is_reserved_tag
+from ..oci.reference import is_reserved_tag
+from .attached import with_attached
 from .records import RepositoryRecord
 from .versions import Series, series_of
 
@@ -62,7 +63,7 @@ def _retained(
     held.update(image for image, until in _replaced(record, all_series) if now - until < policy.keep_for)
     for pin in pins:
         held |= pinned_images(record, pin)
-    return _only(record, _with_attached(record, held))
+    return _only(record, with_attached(record, held))
 
 
 def _first_seen(record: RepositoryRecord) -> dict[Digest, datetime]:
@@ -87,25 +88,6 @@ def _replaced(record: RepositoryRecord, all_series: Sequence[Series]) -> Iterato
             yield older, max(own, since, lost.get(older, since))
         if series.lost is not None:
             yield series.latest, series.lost
-
-
-def _with_attached(record: RepositoryRecord, held: Set[Digest]) -> set[Digest]:
-    """`held`, and what is attached to any of their documents, and what is attached to that."""
-    attached: dict[Digest, list[Digest]] = {}
-    for digest, image in record.images.items():
-        if image.subject is not None:
-            attached.setdefault(image.subject, []).append(digest)
-    for tag, known in record.tags.items():
-        if (subject := attached_to(tag)) is not None:
-            attached.setdefault(subject, []).append(known.image)
-    found = set(held)
-    waiting = [digest for digest in held if digest in record.images]
-    while waiting:
-        for document in record.images[waiting.pop()].documents:
-            new = [digest for digest in attached.get(document.digest, ()) if digest not in found]
-            found.update(new)
-            waiting += [digest for digest in new if digest in record.images]
-    return found
 
 
 def _only(record: RepositoryRecord, held: Set[Digest]) -> RepositoryRecord:
