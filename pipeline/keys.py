@@ -65,6 +65,11 @@ class Headers:
     cache_control: str
     digest: Digest | None = None
 
+    @property
+    def is_immutable(self) -> bool:
+        """True for what has no other form: its name is the digest of its bytes, so it never changes."""
+        return self.cache_control == IMMUTABLE
+
 
 def blob_key(repository: str, digest: Digest) -> Key:
     return Key(f"v2/{repository}/blobs/{digest}")

@@ -15,6 +15,7 @@ from typing import Any, Final
 from .deltas.plan import Wanted
 from .deltas.savings import Saving, distinct
 from .history.records import DeltaKey
+from .layout import BrokenTag
 from .oci.digest import Digest
 from .publish import Outcome
 from .publish.prune import PrunePlan, Tombstone
@@ -37,6 +38,10 @@ def failures(outcome: Outcome) -> Iterator[str]:
     """What went wrong, one line each (an error may add indented ones)."""
     for name, error in outcome.failed.items():
         yield f"{error}\n  Repository {name} was not published."
+    for name, broken in outcome.broken.items():
+        for found in broken:
+            what = f"Tag {one_line(found.tag, most=_MAX_CELL)}" if found.tag else "It"
+            yield f"{found.error}\n  {what} of repository {name} was left out; what was published of it before stays."
     for failure in outcome.delta_failures:
         yield one_line(f"delta {failure.job.key}: {failure.problem}; it is not listed")
     yield from map(one_line, outcome.lost)
@@ -47,12 +52,9 @@ def failures(outcome: Outcome) -> Iterator[str]:
 def publish_text(outcome: Outcome) -> str:
     """What `publish` did, and what clients save by it."""
     lines = [*outcome.notes, *map(str, outcome.repairs), _written(outcome)]
-    if outcome.made:
-        listed = sum(result.record.digest is not None for result in outcome.made)
-        refused = len(outcome.made) - listed
-        lines.append(
-            f"Made {_count(listed, 'delta')}{f', and {refused} that no client would gain by' if refused else ''}."
-        )
+    if outcome.made or outcome.refused:
+        refused = f", and {len(outcome.refused)} that no client would gain by" if outcome.refused else ""
+        lines.append(f"Made {_count(len(outcome.made), 'delta')}{refused}.")
     lines += [*_deletions(outcome), *_savings(outcome.savings)]
     return _text(lines)
 
@@ -76,7 +78,10 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "dry_run": outcome.is_dry,
         "exit_code": int(outcome.exit_code),
         "repositories": {
-            name: {"problem": str(outcome.failed[name]) if name in outcome.failed else None}
+            name: {
+                "problem": str(outcome.failed[name]) if name in outcome.failed else None,
+                "broken": [_broken_json(found) for found in outcome.broken.get(name, ())],
+            }
             for name in outcome.repositories
         },
         "written": {"keys": outcome.written.keys, "size": outcome.written.size},
@@ -93,13 +98,13 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
                 for skipped in outcome.plan.skipped
             ],
             "made": [
-                _key_json(result.record.key)
+                _key_json(record.key)
                 | {
-                    "size": result.record.size,
-                    "digest": str(result.record.digest) if result.record.digest else None,
-                    "refused": result.record.refused,
+                    "size": record.size,
+                    "digest": str(record.digest) if record.digest else None,
+                    "refused": record.refused,
                 }
-                for result in outcome.made
+                for record in (*outcome.made, *outcome.refused)
             ],
             "failed": [_key_json(failure.job.key) | {"problem": failure.problem} for failure in outcome.delta_failures],
         },
@@ -178,7 +183,11 @@ def _written(outcome: Outcome) -> str:
 
 
 def _nothing(outcome: Outcome) -> str:
-    return "Nothing to write." if outcome.failed else "Nothing to write: everything is published already."
+    return (
+        "Nothing to write."
+        if outcome.failed or outcome.broken
+        else "Nothing to write: everything is published already."
+    )
 
 
 def _writes(outcome: Outcome) -> Iterator[str]:
@@ -309,6 +318,15 @@ def _table(rows: Sequence[Sequence[str]], *, right: Iterable[int]) -> Iterator[s
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield f"  {'  '.join(cells)}".rstrip()
+
+
+def _broken_json(found: BrokenTag) -> dict[str, Any]:
+    return {
+        "tag": found.tag,
+        "digest": str(found.digest) if found.digest else None,
+        "problem": found.problem,
+        "advice": found.advice,
+    }
 
 
 def _key_json(key: DeltaKey) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import zstandard
 
 from pipeline.keys import Headers, Key
 from pipeline.tardiff.decoder import apply
-from pipeline.tardiff.tree import extract
+from pipeline.tardiff.layer.tree import extract
 from pipeline.targets.base import Target
 
 from .tardiff.lab import lay_out

@@ -10,21 +10,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline import publish as press
+from pipeline import publish
 from pipeline.config import Config, parse_config
 from pipeline.content import Content
 from pipeline.keys import LEDGER_KEY, Headers, Key
 from pipeline.oci.digest import Digest
 from pipeline.progress import Silent
 from pipeline.publish.reconcile import Reconciliation
-from pipeline.targets.base import Held, Stored, Target
+from pipeline.targets.base import LockInfo, Properties, Stored, Target
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget
-from pipeline.targets.wrappers import RecordingTarget
 
 from .client import deltas_of, problems, unproven
 from .layouts.builder import Json, LayoutBuilder, tar_of
 from .layouts.builder import sha256 as diff_id_of
+from .targets.wrappers import RecordingTarget
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _NOISE = random.Random(7).randbytes(4000)
@@ -56,7 +56,7 @@ def pairs(*layers: tuple[bytes, bytes]) -> list[tuple[str, str]]:
 class MemoryFolder(MemoryTarget):
     """In memory what a directory is: it stores no headers, so web servers must find them in the tree."""
 
-    stores_headers = False
+    properties = Properties(stores_headers=False)
 
     def copy(self) -> "MemoryFolder":
         twin = MemoryFolder()
@@ -71,7 +71,7 @@ class ClocklessDirectory(DirectoryTarget):
     """A directory for nights that pass in a moment: its files' times are not those of the runs."""
 
     @contextmanager
-    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
+    def lock(self, *, now: datetime, wait: float) -> Iterator[LockInfo]:
         with super().lock(now=now, wait=wait) as held:
             yield replace(held, clock=None)
 
@@ -79,14 +79,11 @@ class ClocklessDirectory(DirectoryTarget):
 class Twins:
     """Two targets to which the same is done, and which must answer alike."""
 
-    caveats: tuple[str, ...] = ()
-    folds_case = False
-
     def __init__(self, one: Target, other: Target) -> None:
-        assert one.stores_headers == other.stores_headers
-        self.one, self.other = one, other
-        self.url, self.stores_headers = one.url, one.stores_headers
-        self.concurrency = max(one.concurrency, other.concurrency)
+        mine, theirs = one.properties, other.properties
+        assert mine.stores_headers == theirs.stores_headers
+        self.one, self.other, self.url = one, other, one.url
+        self.properties = replace(mine, folds_case=False, concurrency=max(mine.concurrency, theirs.concurrency))
 
     def open(self, key: Key) -> BinaryIO:
         with self.one.open(key) as mine, self.other.open(key) as theirs:
@@ -113,9 +110,9 @@ class Twins:
         yield from found
 
     @contextmanager
-    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
+    def lock(self, *, now: datetime, wait: float) -> Iterator[LockInfo]:
         with self.one.lock(now=now, wait=wait) as held, self.other.lock(now=now, wait=wait) as other:
-            yield Held(last=held.last or other.last, clock=held.clock or other.clock)
+            yield LockInfo(last=held.last or other.last, clock=held.clock or other.clock)
 
 
 class WatchedTarget(RecordingTarget):
@@ -174,24 +171,24 @@ class Shop:
         found = {tag: build.image(*((tar,) if isinstance(tar, bytes) else tar)) for tag, tar in tags.items()}
         return self.layout(found, build, repository)
 
-    def run(self, number: float = 0, *, target: Target | None = None, **settings: Any) -> press.Outcome:
+    def run(self, number: float = 0, *, target: Target | None = None, **settings: Any) -> publish.Outcome:
         """Publish, `number` nights after the first."""
-        return press.run(self.config, target or self.target, _settings(number, settings), progress=Silent())
+        return publish.run(self.config, target or self.target, _settings(number, settings), progress=Silent())
 
-    def dry_run(self, number: float = 0, **settings: Any) -> press.Outcome:
-        return press.dry_run(self.config, self.target, _settings(number, settings), progress=Silent())
+    def dry_run(self, number: float = 0, **settings: Any) -> publish.Outcome:
+        return publish.dry_run(self.config, self.target, _settings(number, settings), progress=Silent())
 
     def prune(
         self, number: float = 0, *, target: Target | None = None, is_dry: bool = False, **settings: Any
-    ) -> press.Outcome:
+    ) -> publish.Outcome:
         chosen = _settings(number, settings)
-        return press.prune(self.config, target or self.target, chosen, is_dry=is_dry, progress=Silent())
+        return publish.prune(self.config, target or self.target, chosen, is_dry=is_dry, progress=Silent())
 
     def reconcile(
         self, number: float = 0, *, target: Target | None = None, is_dry: bool = False, **settings: Any
     ) -> Reconciliation:
         chosen = _settings(number, settings)
-        return press.reconcile(target or self.target, chosen, is_dry=is_dry, progress=Silent())
+        return publish.reconcile(target or self.target, chosen, is_dry=is_dry, progress=Silent())
 
     def listed(self) -> list[tuple[str, str]]:
         """The DiffIDs from and to which deltas of `app` are listed."""
@@ -202,7 +199,7 @@ class Shop:
         assert problems(self.folder.contents, at_rest=True) == []
         assert unproven(self.folder.published()) == []
 
-    def watched_run(self, number: float = 0, **settings: Any) -> tuple[press.Outcome, WatchedTarget]:
+    def watched_run(self, number: float = 0, **settings: Any) -> tuple[publish.Outcome, WatchedTarget]:
         """Publish under the eyes of a client that looks after every single call."""
 
         def look() -> None:
@@ -214,5 +211,5 @@ class Shop:
         return outcome, target
 
 
-def _settings(number: float, more: dict[str, Any]) -> press.Settings:
-    return press.Settings(now=night(number), **{"jobs": 1, "memory": 1 << 30, **more})
+def _settings(number: float, more: dict[str, Any]) -> publish.Settings:
+    return publish.Settings(now=night(number), **{"jobs": 1, "memory": 1 << 30, **more})

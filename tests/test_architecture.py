@@ -30,16 +30,30 @@ FLOORS: Final[tuple[set[str], ...]] = (
     {"targets", "tardiff"},
     {"keys", "content", "compression", "quantities", "parallel"},
     {"oci"},
-    {"errors", "limits", "progress", "text"},
+    {"efforts", "errors", "limits", "progress", "text"},
 )
 # The nouns, which have less to know than their floor would let them.
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "oci": {"errors", "text"},
-    "tardiff": {"errors", "compression"},
+    "tardiff": {"errors", "compression", "efforts"},
     "targets": {"errors", "keys", "content", "oci"},
-    "config": {"errors", "limits", "oci", "quantities", "targets.s3.options"},
-    "layout": {"errors", "content", "compression", "limits", "oci", "tardiff.outline", "text"},
+    "config": {"efforts", "errors", "limits", "oci", "quantities", "targets.s3.options"},
+    "layout": {"errors", "content", "compression", "limits", "oci", "tardiff.layer.outline", "text"},
     "serve": {"errors", "keys", "oci"},
+}
+
+# The same inside `tardiff`, in the order of the work: of each other, modules and rooms import these alone.
+TARDIFF_MAY_IMPORT: Final[dict[str, set[str]]] = {
+    "format": set(),
+    "pool": set(),
+    "sums": set(),
+    "layer": {"format"},
+    "pair": {"layer", "pool"},
+    "match": {"layer", "pair", "pool"},
+    "write": {"format", "layer.regions", "match.cover", "pool"},
+    "knowledge": {"layer", "match.remembered", "pair.fingerprints"},
+    "encoder": {"format", "knowledge", "layer", "match", "pair", "pool", "write"},
+    "decoder": {"format", "layer.tree", "sums"},  # the tree for its type alone: `patch` starts without numpy
 }
 
 # No I/O: functions from values to values.
@@ -50,7 +64,7 @@ PURE: Final = {
     *("publish.clocks", "publish.rules", "tree.contents", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
-    *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.outline")
+    *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.layer.outline")
 }
 PURE_STANDARD: Final = {
     *("bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "heapq"),
@@ -65,8 +79,8 @@ DOORS: Final[dict[str, set[str]]] = {
     "botocore": {"pipeline.targets.s3.bucket"},
     "urllib3": {"pipeline.targets.s3.bucket"},
     # to find what two files share, and to add: two functions that have nothing to do with each other, or with errors
-    "bsdiff4": {"pipeline.tardiff.matchers.bsdiff", "pipeline.tardiff.sums"},
-    "hdiffpatch": {"pipeline.tardiff.matchers.hdiff"},
+    "bsdiff4": {"pipeline.tardiff.match.matchers.bsdiff", "pipeline.tardiff.sums"},
+    "hdiffpatch": {"pipeline.tardiff.match.matchers.hdiff"},
     "jinja2": {"pipeline.tree.templates"},
     "rich": {"pipeline.cli.progress"},
     "semver": {"pipeline.history.order"},
@@ -82,9 +96,9 @@ DOORS: Final[dict[str, set[str]]] = {
     "ctypes": {"pipeline.cli.machine"},
     "signal": {"pipeline.cli"},
     # arithmetic on arrays of bytes: it has no exceptions that would have to be wrapped
-    "numpy": {"pipeline.tardiff"},
+    "numpy": {f"pipeline.tardiff.{room}" for room in ("layer.regions", "pair", "match", "write")},
     # waiting for a lock needs a clock that does not jump; every date comes from the command line's `now`
-    "time": {"pipeline.cli", "pipeline.targets.flock", "pipeline.targets.s3.lease"},
+    "time": {"pipeline.cli", "pipeline.targets.flock", "pipeline.targets.objects.lease"},
     "logging": set(),
     "pickle": set(),
     "subprocess": set(),
@@ -117,7 +131,7 @@ def is_in(name: str, places: Iterable[str]) -> bool:
 
 
 def room_of(name: str) -> str:
-    """`tardiff` of `pipeline.tardiff.matchers`; empty for `pipeline` itself."""
+    """`tardiff` of `pipeline.tardiff.match.matchers`; empty for `pipeline` itself."""
     return name.split(".")[1] if "." in name else ""
 
 
@@ -174,6 +188,13 @@ def test_imports_follow_the_layers(module: Module) -> None:
     assert not {name for name in others if not is_in(name, below)}
     if module.room in MAY_IMPORT:
         assert not {name for name in others if not is_in(name, MAY_IMPORT[module.room])}
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if module.room == "tardiff"], ids=by_name)
+def test_the_encoder_has_its_layers(module: Module) -> None:
+    inner = {name.partition(".tardiff.")[2] for name in in_project(module) if room_of(name) == "tardiff"}
+    room = module.name.partition(".tardiff.")[2].split(".")[0]
+    assert not {name for name in inner if not is_in(name, {room} | TARDIFF_MAY_IMPORT.get(room, set()))}
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,16 @@ from typing import BinaryIO
 from ..compression import CompressionError, OutputTooLargeError, decompressed
 from ..content import CHUNK, hashed
 from ..deltas.prove import WrongLayerError, prove
+from ..efforts import DEFAULT_EFFORT, EFFORTS
 from ..errors import DeltapressError, ExitCode
 from ..limits import Limits
 from ..oci.digest import DiffID
 from ..quantities import parse_size
 from ..tardiff.decoder import DeltaError
-from ..tardiff.encoder import EFFORTS, EncoderOptions, encode
+from ..tardiff.encoder import EncoderOptions, encode
+from ..tardiff.layer.tar import TarError
+from ..tardiff.layer.tree import SourceTree, extract
 from ..tardiff.pool import Pool
-from ..tardiff.tar import TarError
-from ..tardiff.tree import SourceTree, extract
 from .console import Console
 from .files import InputFileError, open_input, whole_output
 from .machine import give_back_freed_memory, usable_memory
@@ -56,7 +57,8 @@ def add_parser(subparsers: Subparsers) -> None:
         help="how many times its compressed size a layer above 64 MiB may have, uncompressed; pipes are bounded by "
         "--max-size alone (default: 1000)",
     )
-    parser.add_argument("--effort", choices=EFFORTS, default="default", help="how hard to try (default: default)")
+    about = f"how hard to try (default: {DEFAULT_EFFORT})"
+    parser.add_argument("--effort", choices=EFFORTS, default=DEFAULT_EFFORT, help=about)
     add_jobs(parser)
     parser.set_defaults(run=run)
 

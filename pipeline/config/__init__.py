@@ -6,12 +6,11 @@ toml     typed reading of TOML that goes on after a mistake
 """
 
 from .read import ConfigError, parse_config, read_config
-from .values import Config, Effort, Order, Policy, Repository, SeriesRule
+from .values import Config, Order, Policy, Repository, SeriesRule
 
 __all__ = [
     "Config",
     "ConfigError",
-    "Effort",
     "Order",
     "Policy",
     "Repository",

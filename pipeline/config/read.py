@@ -14,6 +14,7 @@ from typing import Any, Final, cast, get_args
 
 import tomli
 
+from ..efforts import DEFAULT_EFFORT, Effort
 from ..errors import DeltapressError, ExitCode
 from ..limits import Limits
 from ..oci.digest import Digest, DigestError
@@ -21,7 +22,7 @@ from ..oci.reference import check_repository, is_reserved_tag, is_tag
 from ..quantities import QuantityError, parse_duration, parse_size
 from ..targets.s3.options import ACL, MAX_PART, MIN_PART, Addressing, Encryption, S3Options
 from .toml import Mistake, Table, UnfitError
-from .values import DEFAULT_EFFORT, Config, Effort, Order, Policy, Repository, SeriesRule
+from .values import Config, Order, Policy, Repository, SeriesRule
 
 _POLICY: Final = ("versions", "max_ratio", "grace", "keep", "keep_tags", "keep_for", "order")
 _ELSEWHERE: Final = {
@@ -300,10 +301,7 @@ def _timeout(text: str) -> int:
 
 
 def _effort(text: str) -> Effort:
-    for effort in get_args(Effort):
-        if text == effort:
-            return cast(Effort, effort)
-    raise UnfitError(f"is {text[:40]!r}, {' or '.join(map(repr, get_args(Effort)))} is wanted")
+    return cast(Effort, _choice(text, Effort))
 
 
 def _memory(text: str) -> tuple[int | None, float]:

@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
+from ..efforts import DEFAULT_EFFORT, Effort
 from ..limits import Limits
 from ..targets.s3.options import S3Options
 
 Order = Literal["images-first", "deltas-first"]
-Effort = Literal["fast", "default", "max"]
-
-DEFAULT_EFFORT: Final[Effort] = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

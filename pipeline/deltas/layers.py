@@ -17,7 +17,7 @@ from ..errors import DeltapressError
 from ..history.records import LayerRecord
 from ..limits import Limits
 from ..oci.digest import DiffID, Digest
-from ..tardiff.tree import SourceTree, extract
+from ..tardiff.layer.tree import SourceTree, extract
 
 
 class LayerChangedError(DeltapressError):
@@ -75,7 +75,7 @@ class LayerSource:
     def extract(self, layers: Sequence[LayerRecord], directory: Path) -> SourceTree:
         """The files that a client has of `layers`, lowest first, in the new `directory`.
 
-        Raises what `opened` and `tardiff.tree.extract` raise, and OSError.
+        Raises what `opened` and `tardiff.layer.tree.extract` raise, and OSError.
         """
         directory.mkdir()
         with ExitStack() as streams:

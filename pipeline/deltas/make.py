@@ -15,21 +15,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 from uuid import uuid4
 
-from ..content import Content, FileContent, digest_of
+from ..content import FileContent, digest_of
 from ..errors import DeltapressError
 from ..history.records import DeltaRecord, LayerRecord
 from ..oci.digest import Digest
 from ..progress import Progress
 from ..tardiff.encoder import GENERATOR, EncoderOptions, encode
-from ..tardiff.pairing import NewTar
+from ..tardiff.knowledge import Knowledge
+from ..tardiff.layer.new_tar import NewTar
+from ..tardiff.layer.tar import TarError
+from ..tardiff.layer.tree import SourceTree
 from ..tardiff.pool import Pool
-from ..tardiff.tar import TarError
-from ..tardiff.tree import SourceTree
+from .job import Failed, Made, Refused, Result
 from .layers import LayerSource
 from .plan import DeltaJob
 from .prove import prove
@@ -39,36 +41,14 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A job that ended with a delta, or with a lasting reason for none. `content` is None in the second case.
-
-    The content is valid until the next result is taken.
-    """
-
-    job: DeltaJob
-    record: DeltaRecord
-    content: Content | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """A job that must be looked at; it is tried again in the next run."""
-
-    job: DeltaJob
-    problem: str
-
-
-Result = Made | Failed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What all jobs of a run share; `directory` is for temporary files."""
+    """What all jobs of a run share; `directory` is for temporary files, `knowledge` what one delta leaves to others."""
 
     layers: LayerSource
     directory: Path
     pool: Pool
     options: EncoderOptions
+    knowledge: Knowledge = field(default_factory=Knowledge)
 
 
 def make_deltas(jobs: Sequence[DeltaJob], workshop: Workshop, *, progress: Progress) -> Iterator[Result]:
@@ -108,9 +88,7 @@ def _run(
             tar = held.enter_context(tars.use(job.layer, lambda: _unpack(job.layer, workshop), _remove_tar))
             return _make(job, tree(), tar(), workshop)
     except TarError as error:
-        return Made(
-            job=job, record=_record(job, workshop, refused=f"the old layer is no readable tar: {error}"), content=None
-        )
+        return Refused(job=job, record=_record(job, workshop, refused=f"the old layer is no readable tar: {error}"))
     except DeltapressError as error:
         return Failed(job=job, problem=str(error))
     except OSError as error:
@@ -119,15 +97,15 @@ def _run(
         return Failed(job=job, problem=f"internal error ({type(error).__name__}: {error}); please report it")
 
 
-def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> Made:
+def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> Made | Refused:
     with _temporary(workshop) as path:
         _check_not_stopped(workshop)
         with path.open("wb") as out:
-            encoded = encode(tree, tar, out, options=workshop.options, pool=workshop.pool)
+            encoded = encode(tree, tar, out, options=workshop.options, pool=workshop.pool, knowledge=workshop.knowledge)
         if encoded.size > job.max_size:
             path.unlink()
             reason = f"{encoded.size:,} bytes are more than the policy allows for a layer of {job.layer.size:,} bytes"
-            return Made(job=job, record=_record(job, workshop, size=encoded.size, refused=reason), content=None)
+            return Refused(job=job, record=_record(job, workshop, size=encoded.size, refused=reason))
         _check_not_stopped(workshop)
         with path.open("rb") as delta:
             prove(delta, tree, job.key.to_diff_id, size=tar.size)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ..history.records import DeltaKey, LayerRecord, PlatformRecord, RepositoryRecord
 from ..oci.digest import DiffID
-from ..tardiff.outline import Outline
+from ..tardiff.layer.outline import Outline
 
 
 class Pairs:

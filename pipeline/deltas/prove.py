@@ -7,7 +7,7 @@ from ..errors import DeltapressError
 from ..oci.digest import DiffID
 from ..parallel import HashingThread
 from ..tardiff.decoder import apply
-from ..tardiff.tree import SourceTree
+from ..tardiff.layer.tree import SourceTree
 
 
 class WrongLayerError(DeltapressError):

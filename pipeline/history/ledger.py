@@ -10,7 +10,7 @@ from ..errors import DeltapressError, ExitCode
 from ..keys import LEDGER_KEY, Key
 from ..oci.digest import DiffID
 from ..oci.fields import FieldError, Fields, parse_json_object
-from ..tardiff.outline import Outline, OutlineError
+from ..tardiff.layer.outline import Outline, OutlineError
 from .records import (
     DeltaKey,
     DeltaRecord,

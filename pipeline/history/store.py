@@ -5,7 +5,7 @@ from typing import Final
 from ..content import BytesContent
 from ..keys import JSON, LEDGER_KEY, MUTABLE, Headers
 from ..oci.digest import Digest
-from ..targets.base import KeyMissingError, Target, read_bytes
+from ..targets.base import KeyMissingError, ReadableTarget, Target, read_bytes
 from .ledger import MAX_LEDGER_SIZE, Ledger, Lines
 
 _HEADERS: Final = Headers(content_type=JSON, cache_control=MUTABLE)
@@ -21,11 +21,7 @@ class LedgerStore:
 
     def load(self) -> Ledger | None:
         """None when there is none. Raises LedgerError, TargetError."""
-        try:
-            raw = read_bytes(self.target, LEDGER_KEY, limit=MAX_LEDGER_SIZE)
-        except KeyMissingError:
-            return None
-        self._stored = Ledger.parse(raw)
+        self._stored = load_ledger(self.target)
         return self._stored
 
     def save(self, ledger: Ledger) -> bool:
@@ -36,3 +32,12 @@ class LedgerStore:
         self.target.put(LEDGER_KEY, BytesContent(raw), _HEADERS, digest=Digest.of(raw))
         self._stored = ledger
         return True
+
+
+def load_ledger(target: ReadableTarget) -> Ledger | None:
+    """The ledger, for those who do not write it; None when there is none. Raises LedgerError, TargetError."""
+    try:
+        raw = read_bytes(target, LEDGER_KEY, limit=MAX_LEDGER_SIZE)
+    except KeyMissingError:
+        return None
+    return Ledger.parse(raw)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from ..content import Content, FileContent
-from .storage import COPY_AGAIN, LayoutError
+from ..oci.digest import Digest
+from .storage import COPY_AGAIN, LayoutError, blob_name
 
 # Far above what a tool writes (a few members an image), low enough for a list in memory. It also ends the loops into
 # which broken headers send older versions of tarfile.
@@ -58,6 +59,9 @@ class ArchiveStorage:
         except OSError as error:
             raise LayoutError(path, f"cannot be read: {error.strerror or error}.") from error
         return cls(path=path, size=size, files=files, odd=odd)
+
+    def blob(self, digest: Digest) -> Content | None:
+        return self.find(blob_name(digest))
 
     def find(self, name: str) -> Content | None:
         if name in self.odd:

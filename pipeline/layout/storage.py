@@ -40,13 +40,24 @@ def blob_name(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
-class Storage(Protocol):
-    """The files of one layout."""
+class BlobSource(Protocol):
+    """What images are read from: a layout, a repository of a published tree, or whatever else holds blobs."""
 
     @property
     def path(self) -> Path:
         """As the user wrote it, for messages."""
         ...
+
+    def blob(self, digest: Digest) -> Content | None:
+        """The bytes that stand under `digest`, which are not compared with it; None where there are none.
+
+        Raises LayoutError for no plain file, and what the place itself raises.
+        """
+        ...
+
+
+class Storage(BlobSource, Protocol):
+    """The files of one layout."""
 
     def find(self, name: str) -> Content | None:
         """The file of that `/`-separated name; None where there is none. Raises LayoutError for no plain file."""
@@ -64,6 +75,9 @@ class DirectoryStorage:
     def at(cls, path: Path) -> "DirectoryStorage":
         """`path` itself may be a symbolic link; links inside must stay inside."""
         return cls(path=path, root=path.resolve())
+
+    def blob(self, digest: Digest) -> Content | None:
+        return self.find(blob_name(digest))
 
     def find(self, name: str) -> Content | None:
         try:
@@ -92,7 +106,7 @@ def _kind(mode: int) -> str:
     return "a named pipe" if stat.S_ISFIFO(mode) else "a device or socket"
 
 
-def read_small(storage: Storage, name: str, content: Content, *, limit: int) -> bytes:
+def read_small(storage: BlobSource, name: str, content: Content, *, limit: int) -> bytes:
     """All bytes of a document of at most `limit` bytes.
 
     Raises:

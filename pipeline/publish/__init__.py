@@ -1,6 +1,7 @@
 """The whole run: layouts -> history -> plan -> deltas -> tree -> target, under the target's lock.
 
-    job         publish, dry run, prune, reconcile
+    job         publish, dry run, prune, reconcile: which steps each takes, in which order
+    steps       what each step does to a run, whose state is in run
     begin       the ledger, after every layout that can be read was seen
     write       write a Tree to a Target, phase by phase
     prune       mark -> PrunePlan -> execute; whether the clock can be trusted with that is in clocks (pure)

@@ -67,7 +67,7 @@ def mark(ledger: Ledger, tree: Tree, *, now: datetime) -> Ledger:
     return ledger.with_keys(changed) if changed else ledger
 
 
-def forgive(ledger: Ledger, tree: Tree) -> Ledger:
+def unmark(ledger: Ledger, tree: Tree) -> Ledger:
     """Take the mark from each key that the tree has again: before a run writes what leads to it, not after, or else a
     run that dies in between would leave a reader on what the next one deletes."""
     again = {
@@ -126,7 +126,7 @@ def execute(store: LedgerStore, plan: PrunePlan, ledger: Ledger, *, progress: Pr
     keys = [stone.key for stone in plan.remove]
     pending = ledger.with_pending(keys)
     store.save(pending)
-    with progress.task("prune", len(keys)) as task, threads(target.concurrency) as each:
+    with progress.task("prune", len(keys)) as task, threads(target.properties.concurrency) as each:
         for _, group in groupby(keys, key=lambda key: _backwards(ledger, key)):
             for _ in each(target.delete, group):
                 task.advance()

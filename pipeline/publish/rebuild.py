@@ -14,21 +14,21 @@ from ..history.ledger import Ledger
 from ..history.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagRecord
 from ..history.scan import record_of
 from ..keys import Key, Phase, parse_key
-from ..layout.images import Holder, Reader
+from ..layout.images import Origin, Reader
 from ..layout.storage import LayoutError
 from ..oci.digest import Digest
 from ..oci.fields import FieldError
 from ..oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, successors
 from ..oci.media_types import DELTA_CONFIG
 from ..oci.reference import is_reserved_tag
-from ..targets.base import Target, TooLargeError, read_bytes
-from ..tree.published import PublishedRepository, PublishedStorage, by_repository
+from ..targets.base import ReadableTarget, TooLargeError, read_bytes
+from ..tree.published import PublishedBlobs, PublishedRepository, by_repository
 from .shapes import document_ranks, phase_of
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
-def rebuild(target: Target, *, now: datetime) -> Ledger:
+def rebuild(target: ReadableTarget, *, now: datetime) -> Ledger:
     """The ledger of what `target` holds. Broken images are left out; their keys are known all the same.
 
     Raises TargetError.
@@ -43,8 +43,8 @@ def rebuild(target: Target, *, now: datetime) -> Ledger:
     )
 
 
-def _repository(target: Target, found: PublishedRepository, *, now: datetime) -> RepositoryRecord:
-    reader = Reader(PublishedStorage(target=target, repository=found.name))
+def _repository(target: ReadableTarget, found: PublishedRepository, *, now: datetime) -> RepositoryRecord:
+    reader = Reader(PublishedBlobs(target=target, repository=found.name))
     images: dict[Digest, ImageRecord] = {}
     inner: set[Digest] = set()
     for digest, key in found.manifests.items():
@@ -52,7 +52,7 @@ def _repository(target: Target, found: PublishedRepository, *, now: datetime) ->
             document = parse_document(read_bytes(target, key, limit=MAX_MANIFEST_SIZE), "", digest)
             if isinstance(document, Manifest) and document.config.media_type == DELTA_CONFIG:
                 continue
-            image = record_of(reader.image(document.descriptor(), holder=Holder.of(document, tag=None, platform=None)))
+            image = record_of(reader.image(document.descriptor(), origin=Origin.of(document, tag=None, platform=None)))
         except (FieldError, LayoutError, TooLargeError):
             continue
         if isinstance(document, Index):
@@ -80,14 +80,14 @@ def _roots(tags: dict[str, TagRecord]) -> set[Digest]:
     return {known.image for known in tags.values()}
 
 
-def _root(target: Target, key: Key) -> Digest | None:
+def _root(target: ReadableTarget, key: Key) -> Digest | None:
     try:
         return Digest.of(read_bytes(target, key, limit=MAX_MANIFEST_SIZE))
     except TooLargeError:
         return None
 
 
-def _key_record(target: Target, key: Key, rank: int) -> KeyRecord | None:
+def _key_record(target: ReadableTarget, key: Key, rank: int) -> KeyRecord | None:
     """None for a key that no publisher writes."""
     phase, parsed = phase_of(key), parse_key(key)
     if phase is None:

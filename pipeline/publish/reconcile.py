@@ -56,7 +56,7 @@ def delete_stray(store: LedgerStore, found: Reconciliation, *, progress: Progres
     def backwards(key: Key) -> tuple[int, int]:
         return -(phase_of(key) or 0), -ranks.get(key, 0)
 
-    with progress.task("delete", len(found.stray)) as task, threads(target.concurrency) as each:
+    with progress.task("delete", len(found.stray)) as task, threads(target.properties.concurrency) as each:
         for _, group in groupby(sorted(found.stray, key=backwards), key=backwards):
             for _ in each(target.delete, group):
                 task.advance()

@@ -10,22 +10,25 @@ Rule 5. Where a large share of the images would have to go, a mistake is likelie
         mounted, a half-done copy of the tree): then nothing is changed unless a person says so.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Set
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..content import chunks
 from ..errors import DeltapressError, ExitCode
 from ..history.ledger import Ledger
-from ..history.records import KeyRecord
+from ..history.records import KeyRecord, RepositoryRecord
+from ..history.scan import Seen
+from ..history.versions import forget
 from ..keys import TYPED, Key, ParsedKey, blob_key, manifest_key, parse_key, sidecar_key, typed_key
+from ..oci.digest import Digest
 from ..oci.fields import FieldError
-from ..oci.manifest import MAX_MANIFEST_SIZE, parse_document, successors
+from ..oci.manifest import MAX_MANIFEST_SIZE, Index, parse_document, successors
 from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
 from ..parallel import threads
 from ..progress import Progress
-from ..targets.base import KeyMissingError, Target, read_bytes
+from ..targets.base import KeyMissingError, ReadableTarget, Target, read_bytes
 
 MAX_LISTING: Final = 64 * 1024 * 1024
 MISSING: Final = "is missing, and the ledger says that it was written"
@@ -54,7 +57,7 @@ def is_content(key: Key, record: KeyRecord) -> bool:
     return key.endswith(f"/{record.digest}")
 
 
-def find_damage(target: Target, records: Mapping[Key, KeyRecord], *, progress: Progress) -> dict[Key, str]:
+def find_damage(target: ReadableTarget, records: Mapping[Key, KeyRecord], *, progress: Progress) -> dict[Key, str]:
     """Read all of `records` and say what is wrong with each key that is not as it was written.
 
     Of pending keys nothing is certain: they are damaged only where they hold other bytes than their name says.
@@ -62,7 +65,7 @@ def find_damage(target: Target, records: Mapping[Key, KeyRecord], *, progress: P
     """
     doubted = {key: record for key, record in records.items() if not record.is_pending or is_content(key, record)}
     found: dict[Key, str] = {}
-    with progress.task("check", len(doubted)) as task, threads(target.concurrency) as each:
+    with progress.task("check", len(doubted)) as task, threads(target.properties.concurrency) as each:
         problems = each(lambda key: _problem(target, key, doubted[key]), doubted)
         for key, problem in zip(doubted, problems, strict=True):
             if problem is not None:
@@ -84,18 +87,55 @@ def check_losses(damage: int, *, lost: int, images: int, max_delete: float) -> N
         )
 
 
+def forget_lost(
+    repositories: dict[str, RepositoryRecord],
+    found: Mapping[Digest, Key],
+    seen: Mapping[str, Seen],
+    *,
+    ledger: Ledger,
+    damage: Mapping[Key, str],
+) -> tuple[list[str], list[str]]:
+    """Forget the images of which a part is neither in the target nor in any layout.
+
+    Changes `repositories`, and returns a line for each repository that lost something which was never written to its
+    end, and one for each that lost something which was.
+    """
+    there = found.keys() | {digest for layout in seen.values() for digest in layout.digests}
+    unfinished, lost = [], []
+    for name, record in list(repositories.items()):
+        gone = record.images.keys() - forget(record, there).images.keys()
+        if not gone:
+            continue
+        # where a reader was led to the lost image, it must not be led back to an older one: that is for people to do
+        withdrawn = {tag for tag in record.tags if _was_led_to(name, tag, record, gone, ledger, damage)}
+        tags = {tag: known for tag, known in record.tags.items() if tag not in withdrawn}
+        whole = forget(replace(record, tags=tags), there)
+        repositories[name] = whole
+        if not whole.images:
+            del repositories[name]
+        published = {
+            digest for digest in gone if manifest_key(name, digest) in damage or _is_written(name, digest, ledger)
+        }
+        if never := sorted(digest.short for digest in gone - published):
+            unfinished.append(f"{name}: forgotten, because it was never published completely: {', '.join(never)}")
+        for digest in sorted(published):
+            named = sorted(tag for tag in withdrawn if record.tags[tag].image == digest)
+            lost.append(_loss(name, digest, named))
+    return unfinished, lost
+
+
 def remove_spoiled(target: Target, damage: Iterable[Key], records: Mapping[Key, KeyRecord]) -> None:
     """Delete the damaged content.
 
     The ledger is not saved for that: if it still claims what is gone, the next repair finds it missing. Raises
     TargetError.
     """
-    with threads(target.concurrency) as each:
+    with threads(target.properties.concurrency) as each:
         for _ in each(target.delete, [key for key in damage if is_content(key, records[key])]):
             pass
 
 
-def broken_keys(ledger: Ledger, wanted: Container[Key], target: Target) -> dict[Key, str]:
+def broken_keys(ledger: Ledger, wanted: Container[Key], target: ReadableTarget) -> dict[Key, str]:
     """The manifests, tags and listings that lead to something which is not stored, with what that is.
 
     Those that are `wanted` were made from what is stored and are not read. Raises TargetError.
@@ -116,7 +156,7 @@ def broken_keys(ledger: Ledger, wanted: Container[Key], target: Target) -> dict[
         if parsed.kind == "tags":
             lost = "a tag that is gone" if parsed.repository in repositories else None
         else:
-            lost = _lost_successor(target, key, parsed, is_stored)
+            lost = _lost_successor(target, key, parsed, is_stored, ledger.keys)
         if lost is None:
             continue
         broken[key] = f"leads to {lost}"
@@ -128,8 +168,13 @@ def broken_keys(ledger: Ledger, wanted: Container[Key], target: Target) -> dict[
     return broken
 
 
-def _lost_successor(target: Target, key: Key, parsed: ParsedKey, is_stored: Callable[[Key], bool]) -> str | None:
-    """What a stored document leads to and is not stored, in words."""
+def _lost_successor(
+    target: ReadableTarget, key: Key, parsed: ParsedKey, is_stored: Callable[[Key], bool], known: Container[Key]
+) -> str | None:
+    """What a stored document leads to and is not stored, in words.
+
+    Of an index, what the ledger has never `known` was not lost: its layout did not have it.
+    """
     raw = read_bytes(target, key, limit=MAX_LISTING if parsed.digest is None else MAX_MANIFEST_SIZE)
     try:
         document = parse_document(raw, OCI_INDEX if parsed.kind == "referrers" else "")
@@ -139,6 +184,12 @@ def _lost_successor(target: Target, key: Key, parsed: ParsedKey, is_stored: Call
     children = [child.digest for child in edges.documents]
     if parsed.kind == "manifests" and parsed.digest is None and not is_reserved_tag(parsed.name):
         children.append(document.digest)
+    if isinstance(document, Index) and parsed.digest is not None and parsed.kind == "manifests":
+        for entry in document.manifests:
+            places = manifest_key(parsed.repository, entry.digest), blob_key(parsed.repository, entry.digest)
+            if any(place in known for place in places) and not any(map(is_stored, places)):
+                return f"{entry.digest}, which is missing"
+        return None
     for child in children:
         if not is_stored(manifest_key(parsed.repository, child)):
             return f"the manifest {child}, which is missing"
@@ -148,7 +199,7 @@ def _lost_successor(target: Target, key: Key, parsed: ParsedKey, is_stored: Call
     return None
 
 
-def _problem(target: Target, key: Key, record: KeyRecord) -> str | None:
+def _problem(target: ReadableTarget, key: Key, record: KeyRecord) -> str | None:
     hasher = record.digest.new_hasher()
     size = 0
     try:
@@ -163,3 +214,31 @@ def _problem(target: Target, key: Key, record: KeyRecord) -> str | None:
     if size != record.size:
         return f"is damaged: it has {size:,} bytes, {record.size:,} were written"
     return f"is damaged: its {size:,} bytes have another digest"
+
+
+def _was_led_to(
+    repository: str,
+    tag: str,
+    record: RepositoryRecord,
+    images: Set[Digest],
+    ledger: Ledger,
+    damage: Mapping[Key, str],
+) -> bool:
+    key = manifest_key(repository, tag)
+    stored, image = ledger.keys.get(key), record.tags[tag].image
+    return (
+        image in images and stored is not None and stored.digest == image and (key in damage or not stored.is_pending)
+    )
+
+
+def _is_written(repository: str, digest: Digest, ledger: Ledger) -> bool:
+    stored = ledger.keys.get(manifest_key(repository, digest))
+    return stored is not None and not stored.is_pending
+
+
+def _loss(repository: str, digest: Digest, tags: list[str]) -> str:
+    named = f" (tag {', '.join(tags)})" if tags else ""
+    return (
+        f"{repository}: the image {digest.short}{named} was un-listed: some of its bytes are in no layout and nowhere "
+        "in the target; copy it into the layout and publish again, or leave it away"
+    )

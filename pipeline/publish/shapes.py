@@ -23,7 +23,7 @@ from ..keys import (
 from ..oci.fields import FieldError
 from ..oci.manifest import MAX_MANIFEST_SIZE, parse_document, successors
 from ..oci.reference import is_repository, is_tag
-from ..targets.base import KeyMissingError, Target, TooLargeError, read_bytes
+from ..targets.base import KeyMissingError, ReadableTarget, TooLargeError, read_bytes
 
 _CONTENT: Final = {"blobs": Phase.BLOBS, "manifests": Phase.MANIFESTS, "referrers": Phase.REFERRERS}
 _COMMON: Final = frozenset({PING_KEY, PING_FOLDER_KEY, PAGE_KEY, FLATPAK_INDEX_KEY, Key(".htaccess")})
@@ -47,7 +47,7 @@ def phase_of(key: Key) -> Phase | None:
     return _CONTENT.get(parsed.kind)
 
 
-def document_ranks(target: Target, keys: Iterable[Key]) -> dict[Key, int]:
+def document_ranks(target: ReadableTarget, keys: Iterable[Key]) -> dict[Key, int]:
     """For each manifest or index by digest among `keys`, and what lies beside it, a rank above that of all it leads to.
 
     What cannot be read leads to nothing. Raises TargetError.
@@ -70,7 +70,7 @@ def document_ranks(target: Target, keys: Iterable[Key]) -> dict[Key, int]:
     return ranks
 
 
-def _children(target: Target, manifest: Key, copies: Iterable[Key]) -> frozenset[Key]:
+def _children(target: ReadableTarget, manifest: Key, copies: Iterable[Key]) -> frozenset[Key]:
     for key in copies:
         try:
             document = parse_document(read_bytes(target, key, limit=MAX_MANIFEST_SIZE), "")

@@ -22,7 +22,7 @@ from ..keys import Key, Phase
 from ..oci.digest import Digest
 from ..parallel import threads
 from ..progress import Progress
-from ..targets.base import ContentChangedError, Target
+from ..targets.base import ContentChangedError, ReadableTarget, Target
 from ..targets.stored import StoredContent
 from ..tree.contents import Entry, Tree
 
@@ -63,7 +63,7 @@ class Stock:
     """
 
     fresh: Callable[[str, Digest], Content | None]
-    target: Target
+    target: ReadableTarget
     found: Mapping[Digest, Key]
 
     def content(self, entry: Entry, stored: Mapping[Digest, Key]) -> Content:
@@ -107,7 +107,7 @@ def key_record(entry: Entry, stores_headers: bool) -> KeyRecord:
     )
 
 
-def publish(
+def write_entries(
     store: LedgerStore,
     entries: Sequence[Entry],
     ledger: Ledger,
@@ -128,14 +128,14 @@ def publish(
     if not entries:
         return ledger, Written()
     target = store.target
-    records = {entry.key: key_record(entry, target.stores_headers) for entry in entries}
+    records = {entry.key: key_record(entry, target.properties.stores_headers) for entry in entries}
     evicted = {key for entry in entries for key in entry.evicts if key in ledger.keys}
     ledger = ledger.with_keys({key: replace(record, is_pending=True) for key, record in records.items()})
     ledger = ledger.with_pending(evicted)
     store.save(ledger)
     written = Written(sizes={entry.key: entry.size for entry in entries})
     stored = stored_content(ledger)
-    with progress.task("publish", written.size, "bytes") as task, threads(target.concurrency) as each:
+    with progress.task("publish", written.size, "bytes") as task, threads(target.properties.concurrency) as each:
         for batch in _batches(entries):
             for entry in each(lambda entry: _put(target, entry, stock, stored), batch):
                 task.advance(entry.size)
@@ -157,7 +157,7 @@ def stored_content(ledger: Ledger) -> dict[Digest, Key]:
     }
 
 
-def found_content(ledger: Ledger, target: Target, *, damaged: Container[Key] = ()) -> dict[Digest, Key]:
+def found_content(ledger: Ledger, target: ReadableTarget, *, damaged: Container[Key] = ()) -> dict[Digest, Key]:
     """`stored_content`, and what a run that died has stored of the pending keys, by a look at each of them.
 
     A key that ends with the digest of its bytes holds them or is not there, since a put is verified and atomic, unless

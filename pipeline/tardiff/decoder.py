@@ -23,22 +23,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..compression import Writable, zstd_frame
-from .format import MAGIC, MAX_PART, DeltaError, MalformedDeltaError, Op, normalised, operations
+from .format import MAGIC, MAX_PIECE, DeltaError, MalformedDeltaError, Op, normalised, operations
 from .sums import sum_of
 
 if TYPE_CHECKING:
-    from .tree import SourceTree
+    from .layer.tree import SourceTree
 
 __all__ = ["DeltaError", "MalformedDeltaError", "OutputSizeError", "SourceError", "apply"]
 
 _PIECE = 1 << 18
-assert _PIECE >= MAX_PART
+assert _PIECE >= MAX_PIECE
 _SMALL = 1 << 10
-_BLOCK_BITS = 13
-_BLOCK = 1 << _BLOCK_BITS
+_PAGE_BITS = 13
+_PAGE = 1 << _PAGE_BITS
 _GAP = 1 << 12  # that is rather left out of a sum than added to
 _ZEROS = bytes(_GAP)
-_MAX_BLOCKS = 1 << 12  # 32 MiB
+_MAX_PAGES = 1 << 12  # 32 MiB
 _MAX_POSITION = (1 << 63) - 1
 _IDLE = 4 << 20  # bytes of operations that may come before any output
 _DEAREST = 64  # bytes of operations for one of output: tiny files with long paths need less than ten
@@ -109,7 +109,7 @@ def _working(pieces: Iterator[bytes], output: "_Output") -> Iterator[bytes]:
 class _Output:
     """Puts the output together, piece by piece.
 
-    `_parts` hold the piece before the addition, and `_added` what is added to its later parts: Data and what comes from
+    `_plain` holds the piece before the addition, and `_added` what is added to the end of it: Data and what comes from
     the source become the one, AddData becomes the other, with zeros for what lies in between. Copy and AddData both go
     on in the source where the last one stopped, so that it is read only when something else comes in between.
     """
@@ -118,11 +118,11 @@ class _Output:
         self._source = source
         self._out = out
         self._expected = expected
-        self._parts: list[bytes] = []
+        self._plain: list[bytes] = []
         self._added: list[bytes] = []
         self._filled = 0  # bytes of the piece that are decided
-        self._read = 0  # those of them that are in `_parts`; the others are yet to come from the source
-        self._first_part = 0  # which `_added` begins with
+        self._read = 0  # those of them that are in `_plain`; the others are yet to come from the source
+        self._first_summed = 0  # the number in `_plain` of what `_added` begins with
         self._last_added = 0  # where it ends in the piece
         self.size = 0
 
@@ -150,7 +150,7 @@ class _Output:
                 self._added.append(_ZEROS[:gap])
         if not self._added:
             self.read_source()
-            self._first_part = len(self._parts)
+            self._first_summed = len(self._plain)
         self._added.append(difference)
         self._filled = self._last_added = self._filled + size
 
@@ -161,14 +161,14 @@ class _Output:
         elif self._read < self._filled:
             self.read_source()
         if size:  # as above
-            self._parts.append(data)
+            self._plain.append(data)
             self._filled = self._read = self._filled + size
 
     def read_source(self) -> None:
         """Read what is outstanding: the source or its position is about to change."""
         size = self._filled - self._read
         if size:
-            self._parts.append(self._source.read_small(size) if size <= _SMALL else self._source.read_all(size))
+            self._plain.append(self._source.read_small(size) if size <= _SMALL else self._source.read_all(size))
             self._read = self._filled
 
     def finish(self) -> None:
@@ -180,16 +180,16 @@ class _Output:
         self._claim(self._filled)
         self._sum()
         if self._filled:
-            self._write(b"".join(self._parts))
-        self._parts.clear()
+            self._write(b"".join(self._plain))
+        self._plain.clear()
         self._filled = self._read = 0
 
     def _sum(self) -> None:
         self.read_source()
         if self._added:
-            difference, old = b"".join(self._added), b"".join(self._parts[self._first_part :])
+            difference, old = b"".join(self._added), b"".join(self._plain[self._first_summed :])
             size = len(difference)
-            self._parts[self._first_part :] = [sum_of(old[:size], difference), old[size:]]
+            self._plain[self._first_summed :] = [sum_of(old[:size], difference), old[size:]]
             self._added.clear()
 
     def _copy(self, size: int) -> None:
@@ -211,7 +211,7 @@ class _Output:
 class _Sources(ABC):
     """The open source and the position in it. A subclass knows how to open one.
 
-    It is a part of an open file: positions here are those in the file.
+    It is a range of an open file: positions here are those in the file.
     """
 
     def __init__(self) -> None:
@@ -220,7 +220,7 @@ class _Sources(ABC):
         self._start = 0
         self._end = 0
         self._position = 0
-        self._blocks: dict[int, bytes] = {}  # of the file, by their number
+        self._pages: dict[int, bytes] = {}  # of the file, by their number
 
     @abstractmethod
     def open(self, path: bytes) -> None:
@@ -253,17 +253,17 @@ class _Sources(ABC):
     def read_small(self, size: int) -> bytes:
         """Exactly `size` bytes from the position, of which there are few.
 
-        Whole blocks are read and kept: deltas that are made of small pieces come back to the same places.
+        Whole pages are read and kept: deltas that are made of small pieces come back to the same places.
         """
         position = self._position
         if position + size > self._end:
             return self.read_all(size)
-        number, at = position >> _BLOCK_BITS, position & _BLOCK - 1
-        block = self._blocks.get(number)
-        if block is None:
-            block = self._read_block(number)
-        data = block[at : at + size]
-        if len(data) < size:  # the rest lies in the next block, or nowhere
+        number, at = position >> _PAGE_BITS, position & _PAGE - 1
+        page = self._pages.get(number)
+        if page is None:
+            page = self._read_page(number)
+        data = page[at : at + size]
+        if len(data) < size:  # the rest lies in the next page, or nowhere
             return self.read_all(size)
         self._position = position + size
         return data
@@ -272,11 +272,11 @@ class _Sources(ABC):
     def close(self) -> None:
         """Close what was opened here."""
 
-    def _read_block(self, number: int) -> bytes:
-        if len(self._blocks) >= _MAX_BLOCKS:
-            self._blocks.clear()
-        block = self._blocks[number] = self._pread(_BLOCK, number * _BLOCK)
-        return block
+    def _read_page(self, number: int) -> bytes:
+        if len(self._pages) >= _MAX_PAGES:
+            self._pages.clear()
+        page = self._pages[number] = self._pread(_PAGE, number * _PAGE)
+        return page
 
     def _pread(self, size: int, position: int) -> bytes:
         if self._file < 0:
@@ -322,7 +322,7 @@ class _Files(_Sources):
             os.close(self._file)
             self._file = -1
         self._path, self._position = path, 0
-        self._blocks.clear()
+        self._pages.clear()
         try:
             folder = self._folder_of(path)
             # non-blocking: opening a FIFO would wait for a writer
@@ -346,8 +346,8 @@ class _Files(_Sources):
         while not path.startswith(self._folders[-1][0]):
             os.close(self._folders.pop()[1])
         prefix, folder = self._folders[-1]
-        for part in path[len(prefix) :].split(b"/")[:-1]:
-            prefix += part + b"/"
-            folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+        for name in path[len(prefix) :].split(b"/")[:-1]:
+            prefix += name + b"/"
+            folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             self._folders.append((prefix, folder))
         return folder

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..compression import Strength, Writable
-from .drafts import Drafts
+from ..efforts import DEFAULT_EFFORT, EFFORTS, Effort
 from .format import MAGIC
-from .matchers import Matcher
-from .matchers.bsdiff import Bsdiff
-from .matchers.hdiff import Hdiff
-from .matching import matched
-from .pairing import NewTar, Pairing
+from .knowledge import Knowledge
+from .layer.new_tar import NewTar
+from .layer.tree import SourceTree
+from .match.matchers import Matcher
+from .match.matchers.bsdiff import Bsdiff
+from .match.matchers.hdiff import Hdiff
+from .match.matching import matched
+from .match.remembered import Remembering
+from .pair.pairing import Pairing
 from .pool import Pool
-from .remembered import Remembering
-from .tree import SourceTree
+from .write.drafts import Drafts
 
 GENERATOR = "tardiff-11"
 """Changes whenever the bytes made from the same input and options may change."""
@@ -28,7 +31,7 @@ GENERATOR = "tardiff-11"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Effort:
-    """`gaps` are the ways in which operations are cut (see `runs`); for the two strengths see `Drafts.finish`."""
+    """`gaps` are the ways to cut operations (see `differences`); for the two strengths see `Drafts.finish`."""
 
     matchers: tuple[type[Matcher], ...]
     gaps: tuple[int, ...]
@@ -39,20 +42,18 @@ class _Effort:
 _QUICK = Strength(9)
 _GOOD = Strength(19, one_pass=True)
 
-_EFFORTS = {
+_EFFORTS: dict[Effort, _Effort] = {
     "fast": _Effort(matchers=(Hdiff,), gaps=(1024,), trial=_QUICK, final=_QUICK),
     "default": _Effort(matchers=(Hdiff,), gaps=(2, 1024), trial=_QUICK, final=_GOOD),
     "max": _Effort(matchers=(Hdiff, Bsdiff), gaps=(2, 64, 1024), trial=_GOOD, final=Strength(22)),
 }
-EFFORTS = tuple(_EFFORTS)
-"""fast, default and max."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderOptions:
     """How hard to try: one of `EFFORTS`."""
 
-    effort: str = "default"
+    effort: Effort = DEFAULT_EFFORT
 
     def __post_init__(self) -> None:
         if self.effort not in EFFORTS:
@@ -75,20 +76,30 @@ class Encoded:
     literal: int
 
 
-def encode(sources: SourceTree, to: Path | NewTar, out: Writable, *, options: EncoderOptions, pool: Pool) -> Encoded:
+def encode(
+    sources: SourceTree,
+    to: Path | NewTar,
+    out: Writable,
+    *,
+    options: EncoderOptions,
+    pool: Pool,
+    knowledge: Knowledge | None = None,
+) -> Encoded:
     """Write the delta that makes the uncompressed tar `to` from `sources`.
 
-    Deltas that are made from one `SourceTree`, or make one `NewTar`, share what is found of its files, whether they are
-    made after each other or at the same time. The bytes depend on the content of both and on `options`, not on the pool
-    nor on what was known before. Not to be called in a task of `pool`. Temporary files are made beside `to`; they are
-    as large as what is not copied.
+    Deltas that are made from one `SourceTree`, or make one `NewTar`, share in `knowledge` what is found of its files,
+    whether they are made after each other or at the same time; a delta that is made alone needs none. The bytes depend
+    on the content of both and on `options`, not on the pool nor on what was known before. Not to be called in a task of
+    `pool`. Temporary files are made beside `to`; they are as large as what is not copied.
     """
     tar = to if isinstance(to, NewTar) else NewTar.at(to)
     effort = _EFFORTS[options.effort]
     matchers: Sequence[Matcher] = [matcher() for matcher in effort.matchers]
-    if tar is to:  # which others may make, too
-        matchers = [Remembering(matcher, tar.covers) for matcher in matchers]
-    pairs = Pairing(sources, tar, pool).pairs()
+    if knowledge is None:
+        knowledge = Knowledge()
+    else:
+        matchers = [Remembering(matcher, knowledge.covers(tar)) for matcher in matchers]
+    pairs = Pairing(sources, tar, pool, of_tree=knowledge.of_tree(sources), of_new=knowledge.of_tar(tar)).pairs()
     with Drafts(effort.gaps, len(matchers), tar.path.parent) as drafts:
         at = 0
         with closing(matched(pairs, sources, tar, matchers=matchers, pool=pool)) as found:

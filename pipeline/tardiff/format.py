@@ -1,36 +1,27 @@
-"""The tar-diff v1 stream: magic, operations, and the one writer and reader of them.
+"""The tar-diff v1 stream: magic, operations, and the one reader of them. Their writer is `write.writer`.
 
     file   := "tardf1\\n\\0" zstd-frame
     stream := op*                        op := code:u8  size:uvarint  [data]
 
-There are several independent decoders (Go's tar-patch, flatpak, composefs). The writer emits only what all of them
-take:
+There are several independent decoders (Go's tar-patch, flatpak, composefs).
 
 Rule 1. Paths are relative, normalised UTF-8 of at most 4096 bytes, and name regular files.
-Rule 2. No operation is empty, no Seek goes where the position already is, and no AddData exceeds 1 MiB (decoders refuse
-        100 MiB, and hold it whole).
-Rule 3. Copies and literals that touch are one operation: every operation costs each client a read and a write.
-Rule 4. A source is opened when it changes, not again while it stays the same: some clients copy the whole file at
-        each Open.
-
-The reader is as strict as the strictest decoder: see `operations`.
+Rule 2. The reader is as strict as the strictest decoder: see `operations`.
 """
 
 from collections.abc import Iterator
 from enum import IntEnum
 
-from ..compression import CompressionError, Writable
+from ..compression import CompressionError
 from ..errors import DeltapressError
 
 MAGIC = b"tardf1\n\0"
 MAX_PATH = 4096
 MAX_ADD_DATA = 100 << 20
 """What decoders accept in one AddData, bytes."""
-MAX_PART = 1 << 17
+MAX_PIECE = 1 << 17
 """The bytes of a payload that are held at once when it is read."""
 
-_ADD_DATA_EMITTED = 1 << 20
-_DATA_EMITTED = 1 << 20
 _SHORT = [bytes((value,)) for value in range(0x80)]
 _NO_NAMES = frozenset((b"", b".", b".."))
 _LAST_SHIFT = 63  # of the tenth and last byte of a 64-bit value
@@ -87,112 +78,10 @@ def normalised(path: bytes) -> bytes | None:
     return path
 
 
-class OpWriter:
-    """Writes operations to `out`, merging neighbours; `finish` writes what is still held back.
-
-    Sources are named at each call, so that nobody else keeps the state of the decoder: the writer knows which source is
-    open and where its position is.
-    """
-
-    def __init__(self, out: Writable) -> None:
-        self._out = out
-        self._path = b""
-        self._position = 0  # where the decoder stands after everything held back is written
-        self._copy = 0
-        self._data = bytearray()
-        self.ops = 0
-        """Operations written so far."""
-        self.literal = 0
-        self.copied = 0
-        self.added = 0
-        """Bytes of output made by Data, Copy and AddData."""
-
-    def data(self, data: bytes | memoryview) -> None:
-        """Emit `data` as it is."""
-        if data:
-            self._flush_copy()
-            self._data += data
-            self.literal += len(data)
-            if len(self._data) >= _DATA_EMITTED:
-                self._flush_data()
-
-    def copy(self, path: bytes, offset: int, size: int) -> None:
-        """Emit `size` bytes of the source `path` from `offset`."""
-        if size:
-            if self._data or path != self._path or offset != self._position:
-                self._stand_at(path, offset)
-            self._copy += size
-            self._position += size
-            self.copied += size
-
-    def add(self, path: bytes, offset: int, difference: bytes) -> None:
-        """Emit the bytes of the source `path` from `offset`, each plus its byte of `difference` mod 256."""
-        for at in range(0, len(difference), _ADD_DATA_EMITTED):
-            piece = difference[at : at + _ADD_DATA_EMITTED]
-            self._stand_at(path, offset + at)
-            self._flush_copy()
-            self._op(Op.ADD_DATA, len(piece))
-            self._out.write(piece)
-            self._position += len(piece)
-            self.added += len(piece)
-
-    def begin_run(self, path: bytes) -> int:
-        """Open the source `path` for operations that are encoded elsewhere (`runs`); the position in it."""
-        self._flush_copy()
-        self._flush_data()
-        if path != self._path:
-            self._open(path)
-        return self._position
-
-    def end_run(self, encoded: bytes, *, ops: int, position: int, literal: int, copied: int, added: int) -> None:
-        """Write `encoded`, `ops` operations on the source of `begin_run` that leave it at `position`."""
-        self._out.write(encoded)
-        self._position = position
-        self.ops += ops
-        self.literal += literal
-        self.copied += copied
-        self.added += added
-
-    def finish(self) -> None:
-        """Write what was held back."""
-        self._flush_copy()
-        self._flush_data()
-
-    def _stand_at(self, path: bytes, offset: int) -> None:
-        self._flush_data()
-        if path != self._path:
-            self._flush_copy()
-            self._open(path)
-        if offset != self._position:
-            self._flush_copy()
-            self._op(Op.SEEK, offset)
-            self._position = offset
-
-    def _open(self, path: bytes) -> None:
-        self._op(Op.OPEN, len(path))
-        self._out.write(path)
-        self._path, self._position = path, 0
-
-    def _flush_copy(self) -> None:
-        if self._copy:
-            self._op(Op.COPY, self._copy)
-            self._copy = 0
-
-    def _flush_data(self) -> None:
-        if self._data:
-            self._op(Op.DATA, len(self._data))
-            self._out.write(bytes(self._data))
-            self._data.clear()
-
-    def _op(self, code: Op, size: int) -> None:
-        self._out.write(_SHORT[code] + uvarint(size))
-        self.ops += 1
-
-
-def operations(pieces: Iterator[bytes], *, part: int = MAX_PART) -> Iterator[tuple[int, int, bytes]]:
+def operations(pieces: Iterator[bytes], *, most: int = MAX_PIECE) -> Iterator[tuple[int, int, bytes]]:
     """The operations of a decompressed stream: code, size, and the payload of Data, AddData and Open.
 
-    A payload of more than `part` bytes comes in parts of that size, as if there were several operations of its kind.
+    A payload of more than `most` bytes comes in pieces of that size, as if there were several operations of its kind.
 
     Raises (while iterating):
         MalformedDeltaError: an unknown code, a size beyond 64 bits, a path or an AddData beyond what decoders accept,
@@ -203,7 +92,7 @@ def operations(pieces: Iterator[bytes], *, part: int = MAX_PART) -> Iterator[tup
     _, open_, copy, add_data, seek = map(int, Op)
     has_no_payload = frozenset((copy, seek))
     buffer, at, length = b"", 0, 0
-    small = min(part, MAX_PATH)
+    small = min(most, MAX_PATH)
     before = 0  # bytes of the stream in front of the buffer
     while True:
         start = at
@@ -247,7 +136,7 @@ def operations(pieces: Iterator[bytes], *, part: int = MAX_PART) -> Iterator[tup
         if code == open_ and size > MAX_PATH:
             raise MalformedDeltaError(f"a path of {size:,} bytes is refused", offset=before + start)
         while size:
-            count = min(size, part)
+            count = min(size, most)
             if at + count > length:
                 before += at
                 buffer, at = _gathered(pieces, buffer[at:], count, before), 0
@@ -267,11 +156,11 @@ def _next(pieces: Iterator[bytes], offset: int) -> bytes:
 
 def _gathered(pieces: Iterator[bytes], head: bytes, size: int, offset: int) -> bytes:
     """`head` and as many pieces as make at least `size` bytes; `offset` is where `head` begins."""
-    parts, have = [head], len(head)
+    gathered, have = [head], len(head)
     while have < size:
         piece = _next(pieces, offset + have)
         if not piece:
             raise MalformedDeltaError("ends inside the data of an operation", offset=offset)
-        parts.append(piece)
+        gathered.append(piece)
         have += len(piece)
-    return b"".join(parts)
+    return b"".join(gathered)

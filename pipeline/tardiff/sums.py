@@ -1,7 +1,7 @@
 """Sums of bytes, modulo 256 each.
 
-Rule 1. bsdiff4 adds, for that is what its own patches are made of. Numbers of Python are eight times as slow; numpy,
-        which adds faster still, takes longer to load than most deltas to apply.
+Rule 1. bsdiff4 adds, for that is what its own patches are made of. Numbers of Python are far slower; numpy, which
+        adds faster still, takes longer to load than most deltas to apply.
 Rule 2. Even so little is loaded only for a delta that adds something.
 """
 

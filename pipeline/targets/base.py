@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Final, Protocol
 
-from ..content import Content
+from ..content import CHUNK, Content
 from ..errors import DeltapressError, ExitCode
 from ..keys import PRIVATE, Headers, Key
 from ..oci.digest import Digest
@@ -97,19 +97,35 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """What taking the lock told of times.
+class LockInfo:
+    """What taking the lock told.
 
     `last` is when somebody took it before, None where that leaves no trace. `clock` is the time of the storage itself
-    just now, None where it tells none.
+    just now, None where it tells none. `caveats` say which guarantees this storage cannot give, for people.
     """
 
     last: datetime | None = None
     clock: datetime | None = None
+    caveats: tuple[str, ...] = ()
 
 
-class Target(Protocol):
-    """A flat store of keys."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Properties:
+    """What kind of storage a target is.
+
+    stores_headers: True where `put` keeps the headers (a bucket), False where a web server must be told them (a
+        directory).
+    folds_case: True where keys that differ in upper and lower case alone are one.
+    concurrency: how many calls at the same time serve it best; all methods may be called from that many threads.
+    """
+
+    stores_headers: bool
+    folds_case: bool = False
+    concurrency: int = 1
+
+
+class ReadableTarget(Protocol):
+    """A flat store of keys, for those who only read it."""
 
     @property
     def url(self) -> str:
@@ -117,23 +133,8 @@ class Target(Protocol):
         ...
 
     @property
-    def stores_headers(self) -> bool:
-        """True where `put` keeps the headers (a bucket), False where a web server must be told them (a directory)."""
-        ...
-
-    @property
-    def folds_case(self) -> bool:
-        """True where keys that differ in upper and lower case alone are one."""
-        ...
-
-    @property
-    def concurrency(self) -> int:
-        """How many calls at the same time serve it best; all methods may be called from that many threads."""
-        ...
-
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        """Which guarantees this storage cannot give, for people; known once the lock has been taken."""
+    def properties(self) -> Properties:
+        """What it can do. Some storages know all of it only once something lies in them. Raises TargetError."""
         ...
 
     def open(self, key: Key) -> BinaryIO:
@@ -143,6 +144,17 @@ class Target(Protocol):
     def stat(self, key: Key) -> Stored | None:
         """None when the key is missing. Raises TargetError."""
         ...
+
+    def keys(self) -> Iterator[Key]:
+        """Every key, in the order of its code points; also what somebody else put there, if its name can be a key.
+
+        Only for rebuilding a lost ledger and for verifying; a publishing run does without. Raises TargetError.
+        """
+        ...
+
+
+class Target(ReadableTarget, Protocol):
+    """A flat store of keys, for those who also write it."""
 
     def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
         """Make `key` hold `content`, whose digest is `digest`.
@@ -161,14 +173,7 @@ class Target(Protocol):
         """Remove `key`; nothing happens when it is missing. Raises TargetError."""
         ...
 
-    def keys(self) -> Iterator[Key]:
-        """Every key, in the order of its code points; also what somebody else put there, if its name can be a key.
-
-        Only for rebuilding a lost ledger and for verifying; a publishing run does without. Raises TargetError.
-        """
-        ...
-
-    def lock(self, *, now: datetime, wait: float) -> AbstractContextManager[Held]:
+    def lock(self, *, now: datetime, wait: float) -> AbstractContextManager[LockInfo]:
         """Hold the target for one publisher; `wait` seconds at most for another to finish.
 
         Whoever puts or deletes holds it; what a killed writer left behind is removed by the next one who takes it.
@@ -180,7 +185,7 @@ class Target(Protocol):
         ...
 
 
-def read_bytes(target: Target, key: Key, *, limit: int) -> bytes:
+def read_bytes(target: ReadableTarget, key: Key, *, limit: int) -> bytes:
     """All bytes of a small document.
 
     Raises:
@@ -188,8 +193,11 @@ def read_bytes(target: Target, key: Key, *, limit: int) -> bytes:
         TooLargeError: it has more than `limit` bytes.
         TargetError: the storage failed.
     """
+    data = bytearray()
     with target.open(key) as stream:
-        data = stream.read(limit + 1)
+        # in pieces: a stream may set aside all that it is asked for, which the limit is far above
+        while len(data) <= limit and (piece := stream.read(min(CHUNK, limit + 1 - len(data)))):
+            data += piece
     if len(data) > limit:
         raise TooLargeError(key, limit)
-    return data
+    return bytes(data)

@@ -28,15 +28,27 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self, cast
 
 from ..content import CHUNK, Content
-from ..keys import IMMUTABLE, Headers, Key
+from ..keys import PRIVATE, Headers, Key
 from ..oci.digest import Digest
-from .base import LOCK_KEY, TEMPORARY_PREFIX, Held, KeyMissingError, LostUpdateError, Stored, TargetError
+from .base import (
+    LOCK_KEY,
+    TEMPORARY_PREFIX,
+    KeyMissingError,
+    LockInfo,
+    LostUpdateError,
+    Properties,
+    Stored,
+    TargetError,
+)
 from .checks import MAX_KEY, check_key, is_key, verified
 from .flock import last_holder, locked
 from .folders import Folders
 from .holder import Holder
 
 _TEMPORARY: Final = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{16}\.tmp")
+# the first part of every key that has several
+_OWN_FOLDERS: Final = ("v2", "index", PRIVATE)
+_CONCURRENCY: Final = 4  # the calls wait for the disk, not for the processor
 _FILE_MODE: Final = 0o644
 _SECOND: Final = 1_000_000_000  # in the nanoseconds of a file's time
 # O_NONBLOCK: opening a FIFO that somebody put there must not wait for its other end.
@@ -70,10 +82,6 @@ _ADVICE: Final = {
 class DirectoryTarget:
     """The files below `path`, which is made at the first write. Safe for threads."""
 
-    stores_headers = False
-    concurrency = 4  # they wait for the disk, not for the processor
-    caveats: tuple[str, ...] = ()
-
     def __init__(self, path: Path) -> None:
         self.url = str(path)
         self._folders = Folders(path)
@@ -83,7 +91,10 @@ class DirectoryTarget:
         self._holder: Holder | None = None
 
     @property
-    def folds_case(self) -> bool:
+    def properties(self) -> Properties:
+        return Properties(stores_headers=False, folds_case=self._folds_case(), concurrency=_CONCURRENCY)
+
+    def _folds_case(self) -> bool:
         """Known once there is a lock file, since that answers to another name then."""
         *parts, name = LOCK_KEY.split("/")
         with self._translated(LOCK_KEY), suppress(FileNotFoundError), self._folders.opened(parts) as folder:
@@ -112,7 +123,7 @@ class DirectoryTarget:
     def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
         *parts, name = check_key(key)
         source = None if same_as is None else check_key(same_as)
-        is_lasting = headers.cache_control == IMMUTABLE
+        is_lasting = headers.is_immutable
         with self._translated(key):
             if self._is_stored(parts, name, content.size, digest):
                 self._seen.pop(key, None)
@@ -139,7 +150,7 @@ class DirectoryTarget:
         return (Key(path) for path in self._walk([]) if is_key(path))
 
     @contextmanager
-    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
+    def lock(self, *, now: datetime, wait: float) -> Iterator[LockInfo]:
         *parts, name = LOCK_KEY.split("/")
         with ExitStack() as stack:
             with self._translated(LOCK_KEY):
@@ -151,7 +162,7 @@ class DirectoryTarget:
             self._holder = Holder.this_process(now)
             # that of the file server, where there is one
             clock = datetime.fromtimestamp(taken.written, UTC)
-            yield Held(last=taken.last.since if taken.last else None, clock=clock)
+            yield LockInfo(last=taken.last.since if taken.last else None, clock=clock)
 
     def _open_file(self, key: Key) -> int | None:
         """A descriptor; None where nothing is, or a folder, since a key may be the beginning of others."""
@@ -273,7 +284,10 @@ class DirectoryTarget:
                 yield prefix + name
 
     def _remove_leftovers(self) -> None:
-        for path in self._walk([]):
+        """Remove temporary files, but only where this target makes some: another one may lie in a folder beside."""
+        files, folders = self._folders.entries([])
+        ours = (path for folder in folders if folder in _OWN_FOLDERS for path in self._walk([folder]))
+        for path in (*files, *ours):
             *parts, name = path.split("/")
             if _TEMPORARY.fullmatch(name):
                 with self._folders.opened(parts) as folder:

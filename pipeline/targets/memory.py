@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import BinaryIO
 
 from ..content import Content
-from ..keys import IMMUTABLE, Headers, Key
+from ..keys import Headers, Key
 from ..oci.digest import Digest
-from .base import Held, KeyMissingError, LockHeldError, LostUpdateError, Stored
+from .base import KeyMissingError, LockHeldError, LockInfo, LostUpdateError, Properties, Stored
 from .checks import check_object_key, verified
 from .holder import Holder
 
@@ -23,10 +23,7 @@ class MemoryTarget:
     """
 
     url = "memory:"
-    stores_headers = True
-    folds_case = False
-    concurrency = 1
-    caveats: tuple[str, ...] = ()
+    properties = Properties(stores_headers=True)
 
     def __init__(self, rival: "MemoryTarget | None" = None) -> None:
         self.contents: dict[Key, bytes] = {} if rival is None else rival.contents
@@ -52,7 +49,7 @@ class MemoryTarget:
             check_object_key(same_as)
         data = b"".join(verified(key, content, digest))
         present = self.contents.get(key)
-        if headers.cache_control != IMMUTABLE and self._seen.get(key, present) != present != data:
+        if not headers.is_immutable and self._seen.get(key, present) != present != data:
             raise LostUpdateError(key, None)
         self.headers[key] = headers
         self._seen[key] = self.contents[key] = data
@@ -67,13 +64,13 @@ class MemoryTarget:
         yield from sorted(self.contents)
 
     @contextmanager
-    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
+    def lock(self, *, now: datetime, wait: float) -> Iterator[LockInfo]:
         if not self._lock.is_free.acquire(timeout=wait):
             raise LockHeldError(self._lock.holder)
         try:
             self._lock.holder = Holder.this_process(now)
             self._seen.clear()
-            yield Held()
+            yield LockInfo()
         finally:
             self._lock.holder = None
             self._lock.is_free.release()

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ..keys import Key
-from .base import Target
+from .base import ReadableTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredContent:
     """Bytes that the target holds already."""
 
-    target: Target
+    target: ReadableTarget
     key: Key
     size: int
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..content import Content
 from ..keys import Key, blob_key, manifest_key, parse_key
 from ..oci.digest import Digest, DigestError
-from ..targets.base import Target
+from ..targets.base import ReadableTarget
 from ..targets.stored import StoredContent
 
 
@@ -58,20 +58,18 @@ def _digest(text: str) -> Digest | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedStorage:
-    """One repository of a published tree, in the shape of a layout's files: `blobs/<algorithm>/<hex>`."""
+class PublishedBlobs:
+    """One repository of a published tree, as images are read from it."""
 
-    target: Target
+    target: ReadableTarget
     repository: str
 
     @property
     def path(self) -> Path:
         return Path(self.target.url) / "v2" / self.repository
 
-    def find(self, name: str) -> Content | None:
-        """A manifest or a blob by its digest. Raises TargetError."""
-        _, algorithm, encoded = name.split("/")
-        digest = Digest.parse(f"{algorithm}:{encoded}")
+    def blob(self, digest: Digest) -> Content | None:
+        """A manifest or a blob. Raises TargetError."""
         for key in (manifest_key(self.repository, digest), blob_key(self.repository, digest)):
             stored = self.target.stat(key)
             if stored is not None:

@@ -14,14 +14,14 @@ from ..history.records import LayerRecord
 from ..keys import Key
 from ..oci.digest import DiffID
 from ..progress import Progress
-from ..targets.base import Target
+from ..targets.base import ReadableTarget
 from .findings import Findings, ListedDelta, Problem
 
 
 def check_deltas(
     findings: Findings,
     ledger: Ledger,
-    target: Target,
+    target: ReadableTarget,
     source: LayerSource,
     directory: Path,
     *,
@@ -61,7 +61,7 @@ def _check_group(
     sources: Sequence[tuple[Key, LayerRecord]],
     deltas: Mapping[str, ListedDelta],
     layers: Mapping[DiffID, tuple[Key, LayerRecord]],
-    target: Target,
+    target: ReadableTarget,
     source: LayerSource,
     directory: Path,
 ) -> list[Problem]:

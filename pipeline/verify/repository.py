@@ -7,7 +7,7 @@ from ..content import chunks
 from ..history.records import DeltaKey
 from ..history.scan import record_of
 from ..keys import TYPED, Key, blob_key, delta_index_key, manifest_key, referrers_key, tags_key, typed_key
-from ..layout.images import Holder, Reader
+from ..layout.images import Origin, Reader
 from ..layout.storage import LayoutError
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest, DigestError
@@ -15,9 +15,9 @@ from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, Manifest, parse_document, successors
 from ..oci.media_types import OCI_INDEX, TAR_DIFF
 from ..oci.reference import is_reserved_tag
-from ..targets.base import KeyMissingError, Target, TargetError, read_bytes
+from ..targets.base import KeyMissingError, ReadableTarget, TargetError, read_bytes
 from ..tree.contents import FROM, TARGET, TO
-from ..tree.published import PublishedRepository, PublishedStorage
+from ..tree.published import PublishedBlobs, PublishedRepository
 from .findings import Findings, ListedDelta
 
 MAX_LISTING: Final = 64 * 1024 * 1024
@@ -27,7 +27,7 @@ class RepositoryCheck:
     """The checks of one repository of `target`; what they find goes to `findings`."""
 
     def __init__(
-        self, target: Target, repository: PublishedRepository, keys: frozenset[Key], findings: Findings
+        self, target: ReadableTarget, repository: PublishedRepository, keys: frozenset[Key], findings: Findings
     ) -> None:
         self._target, self._repository, self._keys, self._findings = target, repository, keys, findings
         self._sizes: dict[Digest, int] = {}
@@ -101,12 +101,12 @@ class RepositoryCheck:
             self._complain(key, f"says that blob {blob.digest} is {blob.size:,} bytes, it is {size:,}")
 
     def _collect_layers(self) -> None:
-        reader = Reader(PublishedStorage(target=self._target, repository=self._repository.name))
+        reader = Reader(PublishedBlobs(target=self._target, repository=self._repository.name))
         for document in self._documents.values():
             if isinstance(document, Manifest) and document.is_image:
-                holder = Holder.of(document, tag=None, platform=None)
+                origin = Origin.of(document, tag=None, platform=None)
                 try:
-                    image = record_of(reader.image(document.descriptor(), holder=holder))
+                    image = record_of(reader.image(document.descriptor(), origin=origin))
                 except LayoutError as error:
                     self._complain(manifest_key(self._repository.name, document.digest), error.problem)
                     continue
@@ -127,7 +127,7 @@ class RepositoryCheck:
         # a listing under a tag (`_deltaindex`, the referrers fallback) changes, so it has no copy under its digest
         if not is_reserved_tag(tag) and not any(raw == known.raw for known in self._documents.values()):
             self._complain(key, f"leads to {document.digest}, which is not stored under its digest")
-        if not self._target.stores_headers:
+        if not self._target.properties.stores_headers:
             self._check_typed(tag, key, document)
 
     def _check_typed(self, tag: str, key: Key, document: Document) -> None:

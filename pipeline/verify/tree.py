@@ -10,13 +10,13 @@ from ..deltas.layers import LayerSource
 from ..errors import ExitCode
 from ..history.ledger import Ledger, LedgerError
 from ..history.records import LayerRecord
-from ..history.store import LedgerStore
+from ..history.store import load_ledger
 from ..keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, parse_key
 from ..limits import Limits
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..progress import Progress
 from ..publish.repair import find_damage
-from ..targets.base import Target, TargetError, read_bytes
+from ..targets.base import ReadableTarget, TargetError, read_bytes
 from ..targets.stored import StoredContent
 from ..tree.published import PublishedRepository, by_repository
 from .deltas import check_deltas
@@ -41,7 +41,7 @@ class Verification:
 
 
 def verify(
-    target: Target, *, jobs: int, limits: Limits, progress: Progress, temporary: Path | None = None
+    target: ReadableTarget, *, jobs: int, limits: Limits, progress: Progress, temporary: Path | None = None
 ) -> Verification:
     """Check everything. `jobs` threads; `limits` bound an uncompressed layer.
 
@@ -89,17 +89,17 @@ def _is_read(key: Key) -> bool:
     return parsed is not None and parsed.digest is not None and parsed.kind in {"blobs", "manifests"}
 
 
-def _ledger(target: Target, findings: Findings) -> Ledger:
+def _ledger(target: ReadableTarget, findings: Findings) -> Ledger:
     """An empty one where there is none: a mirror has a right tree without it."""
     try:
-        return LedgerStore(target).load() or Ledger()
+        return load_ledger(target) or Ledger()
     except LedgerError as error:
         findings.complain(LEDGER_KEY, str(error).removeprefix(f"{LEDGER_KEY}: "))
         return Ledger()
 
 
 def _check_flatpak_index(
-    target: Target, repositories: Mapping[str, PublishedRepository], keys: frozenset[Key], findings: Findings
+    target: ReadableTarget, repositories: Mapping[str, PublishedRepository], keys: frozenset[Key], findings: Findings
 ) -> None:
     if FLATPAK_INDEX_KEY not in keys:
         return

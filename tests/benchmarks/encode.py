@@ -7,13 +7,15 @@ import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 from pipeline.cli.machine import usable_memory, usable_processors
 from pipeline.compression import decompressed
+from pipeline.efforts import Effort
 from pipeline.limits import Limits
 from pipeline.tardiff.encoder import EncoderOptions, encode
+from pipeline.tardiff.layer.tree import extract
 from pipeline.tardiff.pool import Pool
-from pipeline.tardiff.tree import extract
 
 _LIMIT = 1 << 36
 
@@ -28,7 +30,7 @@ def main(old: str, new: str, out: str, effort: str) -> None:
         with Path(new).open("rb") as packed, decompressed(packed, max_bytes=_LIMIT) as layer, tar.open("xb") as target:
             shutil.copyfileobj(layer, target, 1 << 20)
         with Path(out).open("wb") as delta:
-            encode(tree, tar, delta, options=EncoderOptions(effort=effort), pool=pool)
+            encode(tree, tar, delta, options=EncoderOptions(effort=cast(Effort, effort)), pool=pool)
 
 
 if __name__ == "__main__":

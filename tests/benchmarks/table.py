@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.efforts import EFFORTS
+
 from .contest import REFERENCE_LEVELS, Made, Outcome
 from .corpus import PAIRS, Bound
 from .measure import Usage
@@ -94,7 +96,7 @@ def _beyond(outcome: Outcome, effort: str, bound: Bound) -> Iterator[str]:
 
 
 def _rows(outcomes: Sequence[Outcome]) -> Iterator[Row]:
-    efforts = [name for name in ("fast", "default", "max") if any(name in outcome.made for outcome in outcomes)]
+    efforts: list[str] = [name for name in EFFORTS if any(name in outcome.made for outcome in outcomes)]
     for outcome in outcomes:
         # without any of ours, the reference's figures alone
         for effort in [name for name in efforts if name in outcome.made] or [""]:

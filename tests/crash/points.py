@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import count
 
 from pipeline.targets.base import Target
-from pipeline.targets.wrappers import FAILURE_MODES, Call, FailingTarget, FailureMode, InjectedError, RecordingTarget
 
 from ..runs import MemoryFolder
+from ..targets.wrappers import FAILURE_MODES, Call, FailingTarget, FailureMode, InjectedError, RecordingTarget
 
 Run = Callable[[Target], object]
 

@@ -14,12 +14,12 @@ import pytest
 from pipeline.errors import ExitCode
 from pipeline.history.store import LedgerStore
 from pipeline.keys import Key
-from pipeline.targets.wrappers import FAILURE_MODES
 
 from ..client import deltas_of, problems, sha256, unproven
 from ..layouts.builder import LayoutBuilder, on
 from ..runs import MemoryFolder, Shop, app, other
 from ..targets.processes import ROOT
+from ..targets.wrappers import FAILURE_MODES
 from .points import Run, count_points, deaths
 
 _POLICY = 'versions = 1\nkeep = 2\ngrace = "1d"\nmax_delete = 1.0\norder = '

@@ -16,7 +16,7 @@ from pipeline.history.versions import Observation, advance
 from pipeline.oci.descriptor import Descriptor, Platform
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.oci.media_types import OCI_INDEX, OCI_MANIFEST
-from pipeline.tardiff.outline import Outline, outline
+from pipeline.tardiff.layer.outline import Outline, outline
 
 from ..tars import file, tar
 

@@ -15,10 +15,10 @@ from pipeline.history.store import LedgerStore
 from pipeline.keys import LEDGER_KEY, Key
 from pipeline.oci.digest import Digest
 from pipeline.targets.memory import MemoryTarget
-from pipeline.targets.wrappers import RecordingTarget
 
 from ..layouts.builder import LayoutBuilder, on
 from ..runs import Shop, app, night, other
+from ..targets.wrappers import RecordingTarget
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from pipeline.efforts import EFFORTS, Effort
 from pipeline.tardiff.decoder import apply
 from pipeline.tardiff.encoder import EncoderOptions, encode
+from pipeline.tardiff.layer.tree import extract
 from pipeline.tardiff.pool import Pool
-from pipeline.tardiff.tree import extract
 from tests import tars
 from tests.conftest import require_tool
 from tests.tardiff.lab import lay_out
@@ -65,9 +66,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("effort", ["fast", "default", "max"])
+@pytest.mark.parametrize("effort", EFFORTS)
 @pytest.mark.parametrize("name", CASES)
-def test_the_reference_applies_our_deltas(tmp_path: Path, name: str, effort: str) -> None:
+def test_the_reference_applies_our_deltas(tmp_path: Path, name: str, effort: Effort) -> None:
     patch = require_tool("tar-patch")
     old, new = CASES[name]
     (tmp_path / "tree").mkdir()

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.tardiff.decoder import DeltaError, apply
+from pipeline.tardiff.layer.tree import SourceTree, extract
 from pipeline.tardiff.sums import sum_of
-from pipeline.tardiff.tree import SourceTree, extract
 from tests import tars
 from tests.tardiff.lab import lay_out
 from tests.vectors.generate import ADD, COPY, DATA, OPEN, SEEK, delta, op

@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ExitCode
-from pipeline.targets.wrappers import FAILURE_MODES, FailingTarget, FailureMode, InjectedError
 
 from ..client import Client, problems, unproven
 from ..layouts.builder import Json, LayoutBuilder, on
 from ..runs import Shop, app, other
+from ..targets.wrappers import FAILURE_MODES, FailingTarget, FailureMode, InjectedError
 
 _KINDS = ("plain", "two layers", "index", "docker", "zstd", "empty", "chart")
 

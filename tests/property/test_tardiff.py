@@ -14,15 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.compression import CompressionError, decompressed
-from pipeline.tardiff import encoder, runs
-from pipeline.tardiff.cover import checked
+from pipeline.tardiff import encoder
 from pipeline.tardiff.decoder import DeltaError, apply
 from pipeline.tardiff.encoder import EncoderOptions, encode
-from pipeline.tardiff.format import MAGIC, OpWriter
-from pipeline.tardiff.matchers import CoverArray
+from pipeline.tardiff.format import MAGIC
+from pipeline.tardiff.layer.tar import TarError, TarReader
+from pipeline.tardiff.layer.tree import SourceTree, extract
+from pipeline.tardiff.match.cover import CoverArray, checked
 from pipeline.tardiff.pool import Pool
-from pipeline.tardiff.tar import TarError, TarReader
-from pipeline.tardiff.tree import SourceTree, extract
+from pipeline.tardiff.write import differences
+from pipeline.tardiff.write.writer import OpWriter
 from tests import tars
 from tests.tardiff.lab import assert_common_subset, lay_out
 from tests.tars import Member, tar
@@ -162,7 +163,7 @@ def test_a_misbehaving_matcher_does_no_harm(
 def test_any_valid_cover_gives_the_file(
     rows: list[tuple[int, int, int]], gap: int, piece: int, data: st.DataObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "PIECE", piece)
+    monkeypatch.setattr(differences, "PIECE", piece)
     few = st.lists(st.sampled_from([0, 0, 0, 1, 255]), min_size=300, max_size=300).map(bytes)
     old = np.frombuffer(data.draw(few), np.uint8)[:130]
     new = np.frombuffer(data.draw(few | st.binary(min_size=300, max_size=300)), np.uint8)
@@ -174,8 +175,8 @@ def test_any_valid_cover_gives_the_file(
     operations = io.BytesIO()
     writer = OpWriter(operations)
     writer.data(b"before")
-    for part in runs.differences(old, new, array):
-        runs.write_differences(writer, b"f", part, gap=gap)
+    for one in differences.differences(old, new, array):
+        differences.write_differences(writer, b"f", one, gap=gap)
     writer.copy(b"f", 1, 5)
     writer.finish()
     assert writer.literal + writer.copied + writer.added == len(new) + 11

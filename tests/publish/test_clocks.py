@@ -12,7 +12,7 @@ from pipeline.errors import ExitCode
 from pipeline.history.ledger import Ledger
 from pipeline.keys import Key
 from pipeline.publish.clocks import disagreement, settle_marks
-from pipeline.targets.base import Held
+from pipeline.targets.base import LockInfo
 from pipeline.targets.directory import DirectoryTarget
 
 from ..client import problems
@@ -87,9 +87,9 @@ class Rack(MemoryFolder):
     clock: datetime | None = None
 
     @contextmanager
-    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
+    def lock(self, *, now: datetime, wait: float) -> Iterator[LockInfo]:
         with super().lock(now=now, wait=wait):
-            yield Held(last=self.last, clock=self.clock)
+            yield LockInfo(last=self.last, clock=self.clock)
             self.last = now
 
 

@@ -11,11 +11,11 @@ from pipeline.history.ledger import Ledger
 from pipeline.keys import LEDGER_KEY, Key
 from pipeline.oci.digest import Digest
 from pipeline.publish.rebuild import rebuild
-from pipeline.targets.wrappers import RecordingTarget
 
 from ..client import problems
 from ..layouts.builder import LayoutBuilder, on
 from ..runs import Shop, app, night, other
+from ..targets.wrappers import RecordingTarget
 
 
 @pytest.fixture

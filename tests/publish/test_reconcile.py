@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import publish as press
+from pipeline import publish
 from pipeline.errors import ExitCode
 from pipeline.history.ledger import LedgerError
 from pipeline.keys import LEDGER_KEY, Key
@@ -12,10 +12,10 @@ from pipeline.progress import Silent
 from pipeline.publish.reconcile import Reconciliation
 from pipeline.publish.shapes import phase_of
 from pipeline.targets.base import LockHeldError, Target
-from pipeline.targets.wrappers import FailingTarget, InjectedError, RecordingTarget
 
 from ..client import problems
 from ..runs import Shop, app, night
+from ..targets.wrappers import FailingTarget, InjectedError, RecordingTarget
 
 DIGEST = f"sha256:{'1' * 64}"
 STRAY = (
@@ -59,8 +59,8 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def reconcile(shop: Shop, target: Target | None = None, *, force: bool = False, is_dry: bool = False) -> Reconciliation:
-    settings = press.Settings(now=night(3), jobs=1, memory=1 << 30, force=force)
-    return press.reconcile(target or shop.target, settings, is_dry=is_dry, progress=Silent())
+    settings = publish.Settings(now=night(3), jobs=1, memory=1 << 30, force=force)
+    return publish.reconcile(target or shop.target, settings, is_dry=is_dry, progress=Silent())
 
 
 def strangers(shop: Shop) -> set[Key]:

@@ -16,12 +16,12 @@ from pipeline.publish import Outcome
 from pipeline.publish.repair import TooMuchLostError
 from pipeline.targets.base import TargetError
 from pipeline.targets.directory import DirectoryTarget
-from pipeline.targets.wrappers import FailingTarget, FailureMode, InjectedError, RecordingTarget
 from pipeline.verify import Problem, verify
 
 from ..client import Client, contents_of, deltas_of, problems, unproven
 from ..layouts.builder import LayoutBuilder, on
 from ..runs import MemoryFolder, Shop, WatchedTarget, app, other
+from ..targets.wrappers import FailingTarget, FailureMode, InjectedError, RecordingTarget
 
 _DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
     "missing": lambda _: None,

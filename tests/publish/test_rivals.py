@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import ExitCode
 from pipeline.keys import LEDGER_KEY
-from pipeline.targets.base import Held, LostUpdateError, Target, read_bytes
+from pipeline.targets.base import LockInfo, LostUpdateError, Target, read_bytes
 from pipeline.targets.directory import DirectoryTarget
 
 from ..client import Client, contents_of, problems
@@ -19,8 +19,8 @@ from ..runs import MemoryFolder, Shop, WatchedTarget, app, other
 
 class _Lockless(MemoryFolder):
     @contextmanager
-    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
-        yield Held()
+    def lock(self, *, now: datetime, wait: float) -> Iterator[LockInfo]:
+        yield LockInfo()
 
 
 def _in_memory(_: Path) -> Callable[[], Target]:

@@ -10,11 +10,11 @@ from pipeline.errors import ExitCode
 from pipeline.keys import LEDGER_KEY, Key, Phase
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget
-from pipeline.targets.wrappers import RecordingTarget
 
 from ..client import Client, contents_of, deltas_of, problems, unproven
 from ..layouts.builder import Json, LayoutBuilder, on, sha256
 from ..runs import MemoryFolder, Shop, WatchedTarget, app, other
+from ..targets.wrappers import RecordingTarget
 
 
 def _puts(target: RecordingTarget) -> list[str]:
@@ -111,7 +111,7 @@ def test_at_every_moment_a_client_finds_what_it_is_led_to(
     target = kind()
     policy = f'versions = 2\nkeep = 3\ngrace = "2d"\nmax_delete = 1.0\norder = "{order}"'
     shop = Shop(tmp_path, target, policy=policy)
-    headers = target.headers if target.stores_headers else None
+    headers = target.headers if target.properties.stores_headers else None
 
     def look() -> None:
         assert problems(target.contents, headers) == []

@@ -10,8 +10,8 @@ from pipeline.tardiff.decoder import apply
 from pipeline.tardiff.encoder import Encoded, EncoderOptions, encode
 from pipeline.tardiff.format import MAGIC, MAX_ADD_DATA, Op
 from pipeline.tardiff.format import operations as read_operations
+from pipeline.tardiff.layer.tree import SourceTree, extract
 from pipeline.tardiff.pool import Pool
-from pipeline.tardiff.tree import SourceTree, extract
 
 MAX_BYTES = 1 << 30
 FAST = EncoderOptions(effort="fast")
@@ -78,7 +78,7 @@ def operations(delta: bytes) -> list[tuple[Op, int, bytes]]:
     """Code, size and payload of each operation."""
     assert delta.startswith(MAGIC)
     stream = zstd_frame(io.BytesIO(delta[len(MAGIC) :]))
-    return [(Op(code), size, payload) for code, size, payload in read_operations(stream, part=MAX_ADD_DATA)]
+    return [(Op(code), size, payload) for code, size, payload in read_operations(stream, most=MAX_ADD_DATA)]
 
 
 def assert_common_subset(delta: bytes) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.compression import Strength, ZstdFrameWriter
 from pipeline.tardiff.decoder import DeltaError, MalformedDeltaError, OutputSizeError, SourceError, apply
-from pipeline.tardiff.tree import SourceTree
+from pipeline.tardiff.layer.tree import SourceTree
 from tests import tars
 from tests.vectors import generate
 from tests.vectors.generate import ADD, COPY, DATA, MAGIC, SEEK, SOURCES, data, delta, frame, op, opened

@@ -5,12 +5,13 @@ import gzip
 import io
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import zstandard
 
 from pipeline.compression import decompressed
+from pipeline.efforts import EFFORTS, Effort
 from pipeline.tardiff.encoder import EncoderOptions, encode
 from pipeline.tardiff.format import Op
 from pipeline.tardiff.pool import Pool
@@ -281,7 +282,7 @@ def test_more_effort_makes_no_larger_delta(lab: Lab, every: int) -> None:
     tree = lab.tree(tar(file("bin/program", old)))
     sizes = [
         lab.encode(tree, tar(file("bin/program", bytes(new))), options=EncoderOptions(effort=effort))[1].size
-        for effort in ("fast", "default", "max")
+        for effort in EFFORTS
     ]
     assert sizes[2] <= 1.01 * sizes[1]  # ways are compared at a quicker level, and operations have a price
     assert sizes[1] <= 0.99 * sizes[0]
@@ -307,10 +308,10 @@ def test_streams_large_enough_for_threads_do_not_depend_on_workers(lab: Lab) -> 
 
 
 def test_each_effort_has_a_key_of_its_own() -> None:
-    keys = {EncoderOptions(effort=effort).key for effort in ("fast", "default", "max")}
-    assert len(keys) == 3
+    keys = {EncoderOptions(effort=effort).key for effort in EFFORTS}
+    assert len(keys) == len(EFFORTS) == 3
 
 
 def test_an_unknown_effort_is_refused() -> None:
     with pytest.raises(ValueError, match="'heroic'"):
-        EncoderOptions(effort="heroic")
+        EncoderOptions(effort=cast(Effort, "heroic"))

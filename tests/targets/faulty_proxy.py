@@ -4,6 +4,7 @@ Requests are passed on as they are, the Host included, because that is signed.
 """
 
 import http.client
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,13 +29,15 @@ _ANSWERS: Final = {
     "expired": (403, b"<Error><Code>ExpiredToken</Code><Message>token TOKEN-S3CR3T expired</Message></Error>"),
     "unknown": (501, b"<Error><Code>NotImplemented</Code><Message>A header is not implemented.</Message></Error>"),
 }
+_CHECKSUM: Final = re.compile("x-amz-(checksum-|sdk-checksum-|trailer)", re.IGNORECASE)
 _WHILE: Final = 0.3  # seconds
 _HOP: Final = frozenset({"connection", "keep-alive", "transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """`number` counts from 1; `query` is what follows the '?'; `condition` is that of a conditional one.
+    """`number` counts from 1; `query` is what follows the '?'; `condition` is that of a conditional one;
+    `has_checksum` says that the SDK added one.
 
     `sent` and `received` are the bytes of the two bodies; of a request that was spoiled, none were received.
     """
@@ -46,6 +49,7 @@ class Request:
     condition: str | None
     sent: int
     received: int = 0
+    has_checksum: bool = False
 
 
 class FaultyProxy:
@@ -97,6 +101,7 @@ class FaultyProxy:
                 query=query,
                 condition=handler.headers.get("If-Match", handler.headers.get("If-None-Match")),
                 sent=len(body),
+                has_checksum=any(_CHECKSUM.match(name) for name in handler.headers),
             )
             self.requests.append(request)
         fault = self.fault(request)

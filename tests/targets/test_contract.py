@@ -1,5 +1,6 @@
 """The contract of a target, run against every kind of target there is."""
 
+import io
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,16 +23,18 @@ from pipeline.targets.base import (
     Stored,
     Target,
     TargetError,
+    TooLargeError,
     read_bytes,
 )
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget
-from pipeline.targets.s3.lease import Times
+from pipeline.targets.objects.lease import Times
 from pipeline.targets.s3.options import MIN_PART
 from pipeline.targets.s3.target import S3Target
-from pipeline.targets.wrappers import FailingTarget, RecordingTarget
 
 from ..interop import s3_servers
+from .memory_store import Place, memory_objects
+from .wrappers import FailingTarget, RecordingTarget
 
 NOW = datetime(2025, 6, 1, 2, 30, tzinfo=UTC)
 BLOB = Headers(content_type=OCTET_STREAM, cache_control=IMMUTABLE)
@@ -45,6 +48,8 @@ Opener = Callable[[], Target]
     params=[
         "memory",
         "directory",
+        "objects",
+        "careless objects",
         "recording",
         "failing",
         "moto",
@@ -58,10 +63,12 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Opene
         storage: s3_servers.Storage = request.getfixturevalue(request.param)
         options = storage.options(multipart_threshold=MIN_PART)
         return lambda: S3Target(storage.bucket, prefix, options, times=Times(pause=0.2))
-    memory = MemoryTarget()
+    memory, place, careless = MemoryTarget(), Place(), Place(enforces_conditions=False)
     openers: dict[str, Opener] = {
         "memory": lambda: MemoryTarget(memory),
         "directory": lambda: DirectoryTarget(tmp_path / "tree"),
+        "objects": lambda: memory_objects(place),
+        "careless objects": lambda: memory_objects(careless),
         "recording": lambda: RecordingTarget(MemoryTarget(memory)),
         "failing": lambda: FailingTarget(DirectoryTarget(tmp_path / "tree"), fail_at=0),
     }
@@ -256,7 +263,7 @@ def test_what_was_put_same_as_another_lives_on_its_own(target: Target) -> None:
 )
 def test_a_text_that_could_leave_the_tree_is_no_key(target: Target, key: str) -> None:
     put(target, KEY, b"data")
-    if key == PING_FOLDER_KEY and target.stores_headers:
+    if key == PING_FOLDER_KEY and target.properties.stores_headers:
         pytest.skip("a store without folders answers /v2/ with a key of this name")
     attempts: list[Callable[[], object]] = [
         lambda: put(target, key, b"data"),
@@ -272,7 +279,7 @@ def test_a_text_that_could_leave_the_tree_is_no_key(target: Target, key: str) ->
 
 
 def test_a_store_without_folders_answers_v2_itself(target: Target, prefix: str) -> None:
-    if not target.stores_headers:
+    if not target.properties.stores_headers:
         with pytest.raises(TargetError, match="cannot be a key"):
             put(target, PING_FOLDER_KEY, b"")
         return
@@ -380,6 +387,30 @@ def test_threads_may_put_and_delete_neighbours_at_once(target: Target) -> None:
     assert {key: get(target, key) for key in target.keys()} == {  # noqa: SIM118  # a target is no dict
         f"v2/a/blobs/{worker}": bytes([worker]) * 19 for worker in range(4)
     }
+
+
+class _Greedy(MemoryTarget):
+    """Sets aside all that it is asked for, as a buffered file does."""
+
+    def open(self, key: Key) -> BinaryIO:
+        class Stream(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                assert size is not None
+                assert 0 < size <= 1 << 20
+                return super().read(size)
+
+        return Stream(self.contents[key])
+
+
+@pytest.mark.parametrize("size", [0, 10, 1 << 20, (3 << 20) + 1])
+def test_a_document_is_read_in_pieces_however_large_it_may_be(size: int) -> None:
+    target = _Greedy()
+    put(target, KEY, bytes(size))
+    assert read_bytes(target, KEY, limit=1 << 40) == bytes(size)
+    assert read_bytes(target, KEY, limit=max(size, 1)) == bytes(size)
+    if size:
+        with pytest.raises(TooLargeError):
+            read_bytes(target, KEY, limit=size - 1)
 
 
 def test_a_document_of_more_than_the_limit_is_not_read(target: Target) -> None:

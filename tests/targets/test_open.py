@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ExitCode
-from pipeline.targets.base import TargetError
+from pipeline.targets.base import Properties, TargetError
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.open import TargetURLError, open_target
 from pipeline.targets.s3.options import S3Options
@@ -72,7 +72,7 @@ def test_any_other_url_is_a_mistake_in_the_configuration(url: str) -> None:
 def test_an_s3_url_is_a_bucket_with_a_prefix(url: str, shown: str) -> None:
     target = open_target(url, Path("/base"), s3=S3Options(concurrency=3, region="us-east-1"))
     assert isinstance(target, S3Target)
-    assert (target.url, target.concurrency, target.stores_headers) == (shown, 3, True)
+    assert (target.url, target.properties) == (shown, Properties(stores_headers=True, concurrency=3))
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from pipeline.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, Headers, Key
 from pipeline.oci.digest import Digest
 from pipeline.oci.media_types import OCI_INDEX
 from pipeline.targets.base import ContentChangedError, KeyMissingError, LostUpdateError, TargetError, read_bytes
-from pipeline.targets.s3.conditions import ANSWER_KEY, Conditions
-from pipeline.targets.s3.lease import Times
+from pipeline.targets.objects.conditions import ANSWER_KEY, Conditions
+from pipeline.targets.objects.lease import Times
 from pipeline.targets.s3.options import MIN_PART
 from pipeline.targets.s3.target import S3Target
 
@@ -271,12 +271,13 @@ def test_a_server_that_ignores_conditions(juicefs: Storage, prefix: str) -> None
 
 
 @pytest.mark.interop
-def test_after_a_run_the_target_says_what_was_not_guaranteed(juicefs: Storage, prefix: str, tmp_path: Path) -> None:
+def test_who_takes_the_lock_is_told_what_is_not_guaranteed(juicefs: Storage, prefix: str, tmp_path: Path) -> None:
     target = S3Target(juicefs.bucket, prefix, juicefs.options(), times=Times(pause=0.2))
     shop = Shop(path=tmp_path, target=target)
     shop.images({"1.0": app(0)})
     shop.run()
-    [caveat] = target.caveats
+    with target.lock(now=NOW, wait=0) as taken:
+        [caveat] = taken.caveats
     assert caveat.startswith(f"s3://tree/{prefix.rstrip('/')}: the server does not enforce")
     shop.images({"1.0": app(0), "1.1": app(1)})
     shop.run(1)

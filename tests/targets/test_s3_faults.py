@@ -13,7 +13,7 @@ from pipeline.keys import IMMUTABLE, LEDGER_KEY, OCTET_STREAM, Headers, Key
 from pipeline.oci.digest import Digest
 from pipeline.publish import Outcome
 from pipeline.targets.base import LOCK_KEY, LostUpdateError, TargetError, read_bytes
-from pipeline.targets.s3.lease import Times
+from pipeline.targets.objects.lease import Times
 from pipeline.targets.s3.options import MIN_PART
 from pipeline.targets.s3.target import S3Target
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.keys import Key
+from pipeline.keys import LEDGER_KEY, Key
+from pipeline.oci.digest import Digest
 from pipeline.targets.base import LOCK_KEY, LockHeldError, TargetError
-from pipeline.targets.s3.lease import LockLostError, Times
+from pipeline.targets.objects.lease import LockLostError, Times
 from pipeline.targets.s3.target import S3Target
 
 from ..interop.s3_servers import Storage
@@ -59,7 +60,7 @@ def put_again_and_again(target: S3Target, *, meanwhile: Callable[[], None] = lam
 HOLDER = """
 import sys, time
 from datetime import UTC, datetime
-from pipeline.targets.s3.lease import Times
+from pipeline.targets.objects.lease import Times
 from pipeline.targets.s3.options import S3Options
 from pipeline.targets.s3.target import S3Target
 
@@ -78,9 +79,19 @@ def test_a_killed_holders_lock_is_free_when_it_has_expired(opener: Opener, stora
         process.kill()
         process.wait()
     client = storage.client()
-    client.create_multipart_upload(Bucket=storage.bucket, Key=f"{prefix}half")
+    ours = [f"v2/team/app/blobs/{Digest.of(b'')}", LEDGER_KEY, "v2/app/tags/list"]
+    foreign = [
+        "backup.tar",
+        "v2/backup.tar",
+        "v2/app/blobs/backup",
+        "docker/registry/v2/blobs/data",
+        "team/v2/app/tags/list",
+    ]
+    for key in (*ours, *foreign):
+        client.create_multipart_upload(Bucket=storage.bucket, Key=prefix + key)
     with opener().lock(now=NOW, wait=30):
-        assert not client.list_multipart_uploads(Bucket=storage.bucket, Prefix=prefix).get("Uploads")
+        left = client.list_multipart_uploads(Bucket=storage.bucket, Prefix=prefix).get("Uploads", [])
+        assert sorted(found["Key"].removeprefix(prefix) for found in left) == sorted(foreign)
     with opener().lock(now=NOW, wait=0):
         pass
 

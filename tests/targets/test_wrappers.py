@@ -11,7 +11,8 @@ from pipeline.oci.digest import Digest
 from pipeline.targets.base import Target, TargetError, read_bytes
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget
-from pipeline.targets.wrappers import FAILURE_MODES, Call, FailingTarget, FailureMode, InjectedError, RecordingTarget
+
+from .wrappers import FAILURE_MODES, Call, FailingTarget, FailureMode, InjectedError, RecordingTarget
 
 HEADERS = Headers(content_type=OCTET_STREAM, cache_control=MUTABLE)
 A, B = Key("a"), Key("b")

@@ -9,9 +9,8 @@ Rule 3. ETags are opaque, and stand here without quotes: Ceph refuses the quoted
 """
 
 import email.utils
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -26,7 +25,17 @@ from urllib3.exceptions import HTTPError  # of TLS, in the middle of a body: bot
 from ...keys import Key
 from ..base import KeyMissingError, TargetError
 from ..checks import MAX_KEY
-from .faults import ConditionError, UnsupportedError, answered, name_of, reason_of
+from ..objects.store import (
+    BrokenStreamError,
+    ConditionError,
+    Guard,
+    Info,
+    ObjectHeaders,
+    Part,
+    Unfinished,
+    Version,
+)
+from .faults import SWITCH, answered, name_of, reason_of
 from .options import S3Options
 
 _BROKEN: Final = (
@@ -54,41 +63,6 @@ _TRIES: Final = 3
 _MAX_PROBLEM: Final = 200  # characters of a message of botocore
 
 
-class BrokenStreamError(TargetError):
-    """The connection ended in the middle of an object."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """What a key holds: the bytes with this ETag, or nothing where it is None."""
-
-    etag: str | None
-
-
-ABSENT: Final = Version(None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectHeaders:
-    """What an object is stored and served with. Never a Content-Encoding: `content_encoding` is somebody else's."""
-
-    content_type: str
-    cache_control: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    content_encoding: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Info:
-    """What the server says of an object. `date` is its clock at that moment, None where it does not tell."""
-
-    size: int
-    etag: str
-    modified: datetime
-    date: datetime | None
-    headers: ObjectHeaders
-
-
 class Body:
     """The rest of an object, as it comes."""
 
@@ -108,15 +82,6 @@ class Body:
 
     def close(self) -> None:
         self._stream.close()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A part of an upload that the server has."""
-
-    number: int
-    etag: str
-    checksum: str | None = None
 
 
 def open_session(options: S3Options) -> Session:
@@ -141,7 +106,7 @@ class Bucket:
         options: S3Options,
         session: Session,
         *,
-        guard: Callable[[], None] | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.url = f"s3://{name}/{prefix}".rstrip("/")
         self.clock: datetime | None = None
@@ -169,6 +134,9 @@ class Bucket:
                 raise TargetError(
                     f"{said}; correct `endpoint` or `region` in [target.s3], or the AWS_… variables"
                 ) from None
+        # the SDK's own switch, in the environment or its configuration file: some servers know no checksums
+        is_summed = getattr(self._client.meta.config, "request_checksum_calculation", "") != "when_required"
+        self._summed: Any = {"ChecksumAlgorithm": "CRC32"} if is_summed else {}
         if "@" in self._client.meta.endpoint_url:
             raise TargetError(
                 "the endpoint holds a user name or a password, which no S3 server reads there; take it out of "
@@ -177,6 +145,13 @@ class Bucket:
         if guard is not None:
             for operation in _WRITES:
                 self._client.meta.events.register(f"before-send.s3.{operation}", lambda **_: guard())
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do where objects do not come back as they were sent."""
+        if self._summed:
+            return f"If it does not know the checksums that the SDK adds (aws-chunked), {SWITCH}"
+        return "Look at the gateways and proxies between this machine and the bucket"
 
     def get(self, key: Key, *, start: int = 0, etag: str | None = None) -> tuple[Info, Body]:
         """The object from the byte `start` on; ConditionError where its ETag is not `etag`."""
@@ -199,7 +174,7 @@ class Bucket:
         """Store `data`, in one request, and return its ETag; ConditionError where the key does not hold `over`."""
         for _ in range(_TRIES):
             try:
-                with self._translated(key, over):
+                with self._translated(key, over, is_summed=bool(self._summed)):
                     answer = self._client.put_object(
                         **self._at(key), Body=cast(bytes, data), **self._kept(headers), **_condition(over)
                     )
@@ -223,10 +198,8 @@ class Bucket:
 
     def begin_upload(self, key: Key, headers: ObjectHeaders) -> "Upload":
         """An upload in parts. Nothing is visible before it is completed."""
-        with self._translated(key):
-            answer = self._client.create_multipart_upload(
-                **self._at(key), ChecksumAlgorithm="CRC32", **self._kept(headers)
-            )
+        with self._translated(key, is_summed=bool(self._summed)):
+            answer = self._client.create_multipart_upload(**self._at(key), **self._summed, **self._kept(headers))
             return Upload(self, key, answer["UploadId"])
 
     def delete(self, key: Key) -> None:
@@ -244,16 +217,15 @@ class Bucket:
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=self._prefix):
                 yield from (found["Key"][len(self._prefix) :] for found in page.get("Contents", ()))
 
-    def abort_uploads(self) -> None:
-        """Give up every unfinished upload below the prefix; a server that cannot list them is left alone."""
-        try:
-            with self._translated(None):
-                pages = self._client.get_paginator("list_multipart_uploads")
-                for page in pages.paginate(Bucket=self._name, Prefix=self._prefix):
-                    for upload in page.get("Uploads", ()):
-                        Upload(self, Key(upload["Key"][len(self._prefix) :]), upload["UploadId"]).abort()
-        except UnsupportedError:
-            return
+    def uploads(self) -> Iterator[Unfinished]:
+        """The uploads below the prefix that were begun and not completed, also those of others."""
+        with self._translated(None):
+            pages = self._client.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=self._name, Prefix=self._prefix):
+                for found in page.get("Uploads", ()):
+                    name = found["Key"][len(self._prefix) :]
+                    upload = Upload(self, Key(name), found["UploadId"])
+                    yield Unfinished(name=name, begun=found["Initiated"], upload=upload)
 
     def _at(self, key: Key) -> Any:
         name = self._prefix + key
@@ -269,8 +241,10 @@ class Bucket:
             **self._chosen,
         }
 
-    def _translated(self, key: Key | None, over: Version | None = None) -> AbstractContextManager[None]:
-        return _translated(self.url, key, over)
+    def _translated(
+        self, key: Key | None, over: Version | None = None, *, is_summed: bool = False
+    ) -> AbstractContextManager[None]:
+        return _translated(self.url, key, over, is_summed=is_summed)
 
 
 class Upload:
@@ -282,9 +256,9 @@ class Upload:
     def send(self, number: int, data: bytes | bytearray) -> Part:
         """Part `number`, from 1 on."""
         bucket = self._bucket
-        with bucket._translated(self._key):
+        with bucket._translated(self._key, is_summed=bool(bucket._summed)):
             answer = bucket._client.upload_part(
-                **self._at(), PartNumber=number, Body=cast(bytes, data), ChecksumAlgorithm="CRC32"
+                **self._at(), PartNumber=number, Body=cast(bytes, data), **bucket._summed
             )
             return Part(number=number, etag=answer["ETag"], checksum=answer.get("ChecksumCRC32"))
 
@@ -359,8 +333,11 @@ def _info(answer: Any) -> Info:
 
 
 @contextmanager
-def _translated(url: str, key: Key | None, over: Version | None = None) -> Iterator[None]:
-    """`over` is not None for a write under a condition: a missing key then means that the condition is not met."""
+def _translated(url: str, key: Key | None, over: Version | None = None, *, is_summed: bool = False) -> Iterator[None]:
+    """`over` is not None for a write under a condition: a missing key then means that the condition is not met.
+
+    `is_summed` is for a request with a checksum, which a server may refuse for that alone.
+    """
     try:
         yield
     except boto.ClientError as error:
@@ -371,6 +348,7 @@ def _translated(url: str, key: Key | None, over: Version | None = None) -> Itera
             said.get("Message", ""),
             key=key,
             url=url,
+            is_summed=is_summed,
         )
         if over is not None and isinstance(fault, KeyMissingError):
             fault = ConditionError(key)

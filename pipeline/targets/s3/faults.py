@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from ..base import KeyMissingError, TargetError
+from ..objects.store import ConditionError, UnsupportedError
 
 _MAX_MESSAGE: Final = 160
 # long words of which a digit, a sign of base64 or of a query is part; the shortest key of AWS has 16 characters
@@ -18,29 +19,39 @@ _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefr
 _REFUSED: Final = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId"})
 _BUSY: Final = frozenset({"SlowDown", "ServiceUnavailable", "503", "Throttling", "RequestLimitExceeded", "429"})
 _FULL: Final = frozenset({"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507"})
+# What servers say to a checksum that they do not know: Cloudflare and Swift, Backblaze, older MinIO and Ceph, Google.
+_UNKNOWN_SUM: Final = frozenset(
+    {
+        *("NotImplemented", "501", "InvalidArgument", "InvalidRequest", "BadRequest", "400", "MissingContentLength"),
+        *("XAmzContentSHA256Mismatch", "SignatureDoesNotMatch", "MalformedTrailerError", "BadDigest"),
+    }
+)
+_SUM: Final = re.compile("checksum|trailer|chunked|content-sha256", re.IGNORECASE)
+SWITCH: Final = (
+    "set AWS_REQUEST_CHECKSUM_CALCULATION=when_required, or request_checksum_calculation = when_required in the profile"
+)
 _KEPT: Final = "what is complete was kept"
 
 
-class ConditionError(TargetError):
-    """The key did not hold what the write was to replace."""
+def answered(
+    code: str, status: int, message: str, *, key: str | None, url: str, is_summed: bool = False
+) -> TargetError:
+    """The error for an answer: S3's error `code`, the HTTP `status`, and the text of the server.
 
-    def __init__(self, key: str | None) -> None:
-        super().__init__("was changed by somebody else at the same time", key=key)
-
-
-class UnsupportedError(TargetError):
-    """The server does not know what was asked of it (status 501)."""
-
-
-def answered(code: str, status: int, message: str, *, key: str | None, url: str) -> TargetError:
-    """The error for an answer: S3's error `code`, the HTTP `status`, and the text of the server."""
+    `is_summed` where the request had a checksum, for which servers that know none have many errors.
+    """
     if code in _MISSING and key is not None:
         return KeyMissingError(key)
     if code in _CONDITION:
         return ConditionError(key)
+    hint = f"; if it does not know the SDK's checksums, {SWITCH}" if is_summed and _may_be_sum(code, message) else ""
     if code == "NotImplemented" or status == 501:
-        return UnsupportedError(f"the server does not implement this request (target {url})", key=key)
-    return TargetError(f"{_advice(code, status, message)} (target {url})", key=key)
+        return UnsupportedError(f"the server does not implement this request{hint} (target {url})", key=key)
+    return TargetError(f"{_advice(code, status, message)}{hint} (target {url})", key=key)
+
+
+def _may_be_sum(code: str, message: str) -> bool:
+    return code in _UNKNOWN_SUM or _SUM.search(message) is not None
 
 
 def name_of(error: BaseException) -> str:

@@ -1,298 +1,34 @@
-"""A bucket as a target. Safe for threads.
+"""A bucket that speaks S3, under the rules of `objects`."""
 
-Rule 1. Content is verified before it is visible: what is small is read into memory first, what is large goes up in
-        parts that are completed only after the digest of the whole was right, and given up otherwise.
-Rule 2. Every object carries the digest of its bytes in its metadata. An object is believed to hold the wanted bytes,
-        and copied or left alone, when its size and that digest say so; not when somebody else put it there.
-Rule 3. What never changes is written only where nothing is. What changes is written over the version that this run has
-        read or written: if that is not there any more, a rival was at work, and the run stops.
-Rule 4. Uploads hold at most `concurrency` parts in memory, however many calls there are.
-Rule 5. A run that holds the lock checks before each attempt of a write that it still does.
-"""
-
-import io
-import threading
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
-from itertools import count
-from typing import BinaryIO, Final, cast
+from typing import Final
 
-from ...content import CHUNK, Content
-from ...keys import IMMUTABLE, Headers, Key
-from ...oci.digest import Digest
-from ..base import Held, KeyMissingError, LostUpdateError, Stored, TargetError
-from ..checks import check_object_key, is_object_key, verified
-from .bucket import ABSENT, Body, Bucket, Info, ObjectHeaders, Part, Upload, Version, open_session
-from .conditions import Conditions, conditions_of
-from .faults import ConditionError, UnsupportedError
-from .lease import Lease, Times, read_lock
+from ..objects.lease import Times
+from ..objects.target import ObjectTarget, Transfers
+from .bucket import Bucket, open_session
 from .options import S3Options
-from .stream import ObjectStream
 
-DIGEST_METADATA: Final = "deltapress-digest"
-_CLIENTS_METADATA: Final = "docker-content-digest"
-_ASK_FIRST: Final = 1 << 20  # bytes, above which asking whether an object is there costs less than sending it again
-_MAX_PARTS: Final = 10_000
 _MAX_COPY: Final = 5 << 30  # bytes in one request (API reference, CopyObject)
-_COPIED_PART: Final = 1 << 30
-_PARTS_AT_ONCE: Final = 4  # of one object
 _LOCK_TIMEOUT: Final = 20  # seconds
-_TRIES: Final = 3  # against rivals that write the same key at the same time
 
 
-class S3Target:
+class S3Target(ObjectTarget):
     """The objects of `bucket` below `prefix`; `max_copy` is the size above which a copy is made in parts."""
-
-    stores_headers = True
-    folds_case = False
 
     def __init__(
         self, bucket: str, prefix: str, options: S3Options, *, times: Times | None = None, max_copy: int = _MAX_COPY
     ) -> None:
         session = open_session(options)
-        self._bucket = Bucket(bucket, prefix, options, session, guard=self._check_lease)
-        # on its own: a renewal must not queue behind blobs, nor behind the brake that botocore puts on after a 503
+        # on its own: a renewal must not queue behind the brake that botocore puts on after a 503
         lock_options = replace(options, read_timeout=min(options.read_timeout, _LOCK_TIMEOUT), concurrency=1)
-        self._lock_bucket = Bucket(bucket, prefix, lock_options, session)
-        self.url = self._bucket.url
-        self.concurrency = options.concurrency
-        self._options, self._times, self._max_copy = options, times or Times(), max_copy
-        self._slots = threading.BoundedSemaphore(options.concurrency)
-        self._asking = threading.Lock()
-        self._conditions: Conditions | None = None
-        self._seen: dict[Key, Version] = {}
-        self._lease: Lease | None = None
-
-    @property
-    def conditions(self) -> Conditions:
-        """What this server enforces; asks it, with a write, where that is not known yet. Raises TargetError."""
-        with self._asking:
-            if self._conditions is None:
-                self._conditions = conditions_of(self._bucket)
-            return self._conditions
-
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        known = self._conditions
-        return () if known is None or known.lost is None else (f"{self.url}: {known.lost}",)
-
-    def open(self, key: Key) -> BinaryIO:
-        check_object_key(key)
-        try:
-            info, body = self._bucket.get(key)
-        except KeyMissingError:
-            self._seen[key] = ABSENT
-            raise
-        self._seen[key] = Version(info.etag)
-
-        def resume(position: int) -> Body:
-            return self._bucket.get(key, start=position, etag=info.etag)[1]
-
-        return cast(BinaryIO, io.BufferedReader(ObjectStream(key, body, resume), CHUNK))
-
-    def stat(self, key: Key) -> Stored | None:
-        check_object_key(key)
-        info = self._bucket.head(key)
-        return None if info is None else Stored(size=info.size)
-
-    def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
-        check_object_key(key)
-        if same_as is not None:
-            check_object_key(same_as)
-        wanted = self._object_headers(headers, digest)
-        is_lasting = headers.cache_control == IMMUTABLE
-        if is_lasting and content.size > _ASK_FIRST and _holds(self._bucket.head(key), content.size, wanted):
-            return
-        if same_as is not None and self._copy(same_as, key, content.size, wanted):
-            return
-        if is_lasting:
-            self._write_once(key, content, wanted, digest)
-        else:
-            self._replace(key, content, wanted, digest)
-
-    def delete(self, key: Key) -> None:
-        check_object_key(key)
-        self._seen.pop(key, None)
-        self._bucket.delete(key)
-
-    def keys(self) -> Iterator[Key]:
-        # sorted here: servers that keep objects as files list folder by folder
-        yield from sorted(Key(name) for name in self._bucket.names() if is_object_key(name))
-
-    @contextmanager
-    def lock(self, *, now: datetime, wait: float) -> Iterator[Held]:
-        lease = Lease(self._lock_bucket, self.conditions, now=now, times=self._times)
-        try:
-            if lease.acquire(wait):
-                self._bucket.abort_uploads()
-            self._seen.clear()  # what was seen without the lock may have been changed under it
-            self._lease = lease
-            yield Held(clock=self._lock_bucket.clock)
-        finally:
-            self._lease = None
-            lease.release()
-
-    def _check_lease(self) -> None:
-        if (lease := self._lease) is not None:
-            lease.check()
-
-    def _object_headers(self, headers: Headers, digest: Digest) -> ObjectHeaders:
-        shown = {} if headers.digest is None else {_CLIENTS_METADATA: str(headers.digest)}
-        parts = [headers.cache_control, self._options.cache_control]
-        return ObjectHeaders(
-            content_type=headers.content_type,
-            cache_control=", ".join(part for part in parts if part),
-            metadata={DIGEST_METADATA: str(digest), **shown},
+        super().__init__(
+            lambda guard: Bucket(bucket, prefix, options, session, guard=guard),
+            Bucket(bucket, prefix, lock_options, session),
+            Transfers(
+                concurrency=options.concurrency,
+                part=options.multipart_threshold,
+                max_copy=max_copy,
+                cache_control=options.cache_control,
+            ),
+            times=times,
         )
-
-    def _write_once(self, key: Key, content: Content, wanted: ObjectHeaders, digest: Digest) -> None:
-        over = ABSENT
-        for _ in range(_TRIES):
-            try:
-                self._send(key, content, wanted, digest, self.conditions.enforced(over))
-            except ConditionError:
-                info = self._bucket.head(key)
-                if _holds(info, content.size, wanted):
-                    return  # somebody wrote the same, or we did and the answer was lost
-                # these bytes have no other form: what is there is damaged, or its headers are old
-                over = Version(info.etag if info else None)
-            else:
-                return
-        raise self._lost_update(key)
-
-    def _replace(self, key: Key, content: Content, wanted: ObjectHeaders, digest: Digest) -> None:
-        over = self._seen.pop(key, None)  # until the write has succeeded: a failure may come after the effect
-        condition = self.conditions.enforced(over)
-        if over is not None and condition is None:
-            # the next best to a condition: look first
-            info = self._bucket.head(key)
-            if Version(info.etag if info else None) != over and not _holds(info, content.size, wanted):
-                raise self._lost_update(key)
-        try:
-            etag = self._send(key, content, wanted, digest, condition)
-        except ConditionError as error:
-            info = self._bucket.head(key)
-            if info is None or not _holds(info, content.size, wanted):
-                raise self._lost_update(key) from error
-            etag = info.etag
-        self._seen[key] = Version(etag)
-
-    def _lost_update(self, key: Key) -> LostUpdateError:
-        lock, lease = read_lock(self._bucket), self._lease
-        is_ours = lock is not None and lease is not None and lock.nonce == lease.nonce
-        return LostUpdateError(key, lock.holder if lock is not None and not is_ours else None)
-
-    def _send(self, key: Key, content: Content, wanted: ObjectHeaders, digest: Digest, over: Version | None) -> str:
-        chunks = verified(key, content, digest)
-        if content.size > self._options.multipart_threshold:
-            upload = self._bucket.begin_upload(key, wanted)
-            with _given_up_on_failure(upload):
-                return upload.complete(self._send_parts(upload, chunks, content.size), over=over)
-        with self._slots:
-            # one byte more than there can be, so that the chunks are read to their end, where they are verified
-            data = next(_parts(chunks, content.size + 1), b"")
-            return self._bucket.put(key, data, wanted, over=over)
-
-    def _send_parts(self, upload: Upload, chunks: Iterator[bytes], size: int) -> list[Part]:
-        """Send all of `chunks`, which end with an error where they are not the promised ones."""
-        parts = _parts(chunks, max(self._options.multipart_threshold, -(-size // _MAX_PARTS)))
-        sent: list[Part] = []
-        under_way: deque[Future[Part]] = deque()
-
-        def send(number: int, data: bytearray) -> Part:
-            try:
-                return upload.send(number, data)
-            finally:
-                self._slots.release()
-
-        pool = ThreadPoolExecutor(_PARTS_AT_ONCE)
-        try:
-            for number in count(1):
-                self._slots.acquire()
-                data = None
-                try:
-                    data = next(parts, None)
-                finally:
-                    if data is None:
-                        self._slots.release()
-                if data is None:
-                    break
-                under_way.append(pool.submit(send, number, data))
-                del data  # while this thread waits for the next slot, the part belongs to its sender alone
-                while under_way and under_way[0].done():
-                    sent.append(under_way.popleft().result())
-            return [*sent, *(future.result() for future in under_way)]
-        finally:
-            pool.shutdown()
-
-    def _copy(self, source: Key, key: Key, size: int, wanted: ObjectHeaders) -> bool:
-        """Copy `source` in the server, if it certainly holds the wanted bytes and the server can."""
-        info = self._bucket.head(source)
-        if (
-            info is None
-            or info.size != size
-            or info.headers.metadata.get(DIGEST_METADATA) != wanted.metadata[DIGEST_METADATA]
-        ):
-            return False
-        try:
-            if size <= self._max_copy:
-                etag = self._bucket.copy(source, key, wanted, etag=info.etag)
-            else:
-                etag = self._copy_parts(source, key, size, wanted, info.etag)
-        except (ConditionError, UnsupportedError):
-            return False
-        if key in self._seen:
-            self._seen[key] = Version(etag)
-        return True
-
-    def _copy_parts(self, source: Key, key: Key, size: int, wanted: ObjectHeaders, etag: str) -> str:
-        step = min(_COPIED_PART, self._max_copy)
-        upload = self._bucket.begin_upload(key, wanted)
-        with _given_up_on_failure(upload):
-            parts = [
-                upload.copy(number, source, etag=etag, start=start, end=min(start + step, size))
-                for number, start in enumerate(range(0, size, step), 1)
-            ]
-            return upload.complete(parts)
-
-
-def _holds(info: Info | None, size: int, wanted: ObjectHeaders) -> bool:
-    return info is not None and info.size == size and info.headers == wanted
-
-
-def _parts(chunks: Iterator[bytes], size: int) -> Iterator[bytearray]:
-    """The same bytes in pieces of `size`, the last one shorter; none of no bytes.
-
-    A piece is forgotten here when it is given away, and the next begun when it is asked for: who bounds the number of
-    pieces bounds the memory.
-    """
-    begun: list[bytearray] = []
-    filled = 0
-    for chunk in chunks:
-        view = memoryview(chunk)
-        while view:
-            if not begun:
-                begun.append(bytearray(size))
-            taken = min(size - filled, len(view))
-            begun[0][filled : filled + taken] = view[:taken]
-            filled, view = filled + taken, view[taken:]
-            if filled == size:
-                filled = 0
-                yield begun.pop()
-    if begun:
-        del begun[0][filled:]
-        yield begun.pop()
-
-
-@contextmanager
-def _given_up_on_failure(upload: Upload) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        with suppress(TargetError):  # what cannot be given up now is by whoever takes an expired lock
-            upload.abort()
-        raise

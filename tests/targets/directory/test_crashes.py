@@ -80,6 +80,19 @@ def test_a_damaged_lock_file_is_taken_for_one_whose_holder_died(
         assert (root / TAG).with_name(".deltapress-mine.tmp").exists()
 
 
+def test_what_another_target_is_writing_in_a_folder_beside_is_left_alone(target: DirectoryTarget, root: Path) -> None:
+    put(target, TAG, b"data")
+    ours, theirs = (root / place / LEFTOVER for place in ("v2/a/blobs", "staging/v2/a/blobs"))
+    for file in (ours, theirs):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"half")
+    (root / "index").symlink_to("staging")
+    (root / LOCK_KEY).parent.mkdir()
+    (root / LOCK_KEY).write_bytes(b"{")
+    with target.lock(now=NOW, wait=0):
+        assert (ours.exists(), theirs.exists()) == (False, True)
+
+
 def test_a_failed_put_leaves_no_temporary_file(target: DirectoryTarget, root: Path) -> None:
     headers = Headers(content_type=OCTET_STREAM, cache_control=IMMUTABLE)
     with pytest.raises(ContentChangedError):

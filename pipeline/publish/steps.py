@@ -1,0 +1,221 @@
+"""The steps of a run, each of which changes its state; `job` puts them in order."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import assert_never
+
+from ..content import Content
+from ..deltas.job import Failed, Made, Refused, Result
+from ..deltas.layers import LayerSource
+from ..deltas.make import Workshop, make_deltas
+from ..deltas.plan import plan_deltas
+from ..deltas.savings import savings
+from ..history.records import LayerRecord
+from ..keys import Phase
+from ..progress import Silent
+from ..tardiff.encoder import GENERATOR, EncoderOptions
+from ..tardiff.pool import Pool
+from ..targets.base import LockInfo
+from ..targets.stored import StoredContent
+from ..tree.contents import Entry, assemble, blob_entry, check_case
+from ..tree.pages import page_files, server_files
+from .clocks import disagreement, settle_marks
+from .prune import TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
+from .repair import broken_keys, remove_spoiled
+from .rules import rules_of
+from .run import Run
+from .write import Stock, plan_writes, stored_content, write_entries
+
+Step = Callable[[Run], None]
+
+
+def plan_jobs(run: Run) -> None:
+    """Decide which deltas should exist, and which of them must be made."""
+    config = run.order.config
+    run.plan = plan_deltas(
+        run.ledger, rules_of(config, run.ledger), generator=GENERATOR, options=EncoderOptions(effort=config.effort).key
+    )
+
+
+def assemble_tree(run: Run) -> None:
+    """Lay out what should be published, with the deltas that are there by now. Raises CollisionError."""
+    properties = run.order.target.properties
+    if run.server_files is None:
+        run.server_files = server_files(stores_headers=properties.stores_headers)
+    pages = page_files(run.ledger, tuple(savings(run.ledger, run.plan.wanted)))
+    run.tree = assemble(
+        run.ledger, run.plan.wanted, extras={**pages, **run.server_files}, stores_headers=properties.stores_headers
+    )
+    if properties.folds_case:
+        check_case(run.tree)
+
+
+def plan_writing(run: Run) -> None:
+    """Say what would be written."""
+    run.writes = plan_writes(run.tree, run.ledger, stores_headers=run.order.target.properties.stores_headers)
+
+
+def write_images(run: Run) -> None:
+    """Write what does not wait for deltas."""
+    waiting = {known.name for known in run.order.config.repositories if known.policy.order == "deltas-first"}
+
+    def is_ready(entry: Entry) -> bool:
+        if entry.phase <= Phase.REFERRERS:
+            return True
+        return not waiting if entry.repository is None else entry.repository not in waiting
+
+    _write(run, is_ready)
+
+
+def write_all(run: Run) -> None:
+    """Write whatever the target lacks of the tree."""
+    _write(run, lambda _: True)
+
+
+def _write(run: Run, is_ready: Callable[[Entry], bool]) -> None:
+    run.ledger = unmark(run.ledger, run.tree)
+    stores_headers = run.order.target.properties.stores_headers
+    missing = plan_writes(run.tree, run.ledger, stores_headers=stores_headers)
+    stock = Stock(fresh=run.history.fresh, target=run.order.target, found=run.history.found)
+    entries = tuple(entry for entry in missing if is_ready(entry))
+    run.ledger, written = write_entries(run.order.store, entries, run.ledger, stock, progress=run.order.progress)
+    run.done.written += written
+
+
+def remove_damage(run: Run) -> None:
+    """Delete the content that is not what its name says, so that it can be written anew."""
+    run.done.damage |= run.history.damage
+    remove_spoiled(run.order.target, run.history.damage, run.ledger.keys)
+
+
+def remove_broken(run: Run) -> None:
+    """Delete what nobody can use, and the tree goes on without."""
+    if run.history.is_rebuilt:
+        return
+    run.done.broken |= broken_keys(run.ledger, run.tree.entries, run.order.target)
+    found = (*run.history.damage, *run.done.broken)
+    gone = [key for key in found if key in run.ledger.keys and key not in run.tree.entries]
+    removal = plan_removal(run.ledger, dict.fromkeys(gone), now=run.order.settings.now)
+    run.ledger = execute(run.order.store, removal, run.ledger, progress=run.order.progress)
+
+
+def make_missing_deltas(run: Run) -> None:
+    """Make the deltas of the plan. A proven one is stored and remembered at once."""
+    for result in _results(run):
+        match result:
+            case Made():
+                run.made.append(result.record)
+                _remember(run, result)
+                _store_delta(run, result)
+            case Refused():
+                run.refused.append(result.record)
+                _remember(run, result)
+            case Failed():
+                run.failures.append(result)
+            case _:
+                assert_never(result)
+
+
+def _remember(run: Run, result: Made | Refused) -> None:
+    run.ledger = replace(run.ledger, deltas={**run.ledger.deltas, result.job.key: result.record})
+
+
+def _store_delta(run: Run, result: Made) -> None:
+    """Store the delta wherever it will be listed."""
+    digest = result.record.digest
+    if digest is None:
+        return
+    wanted = run.plan.wanted
+    names = {want.repository for want in wanted if want.key == result.job.key and want.accepts(result.record)}
+    entries = [blob_entry(name, digest, result.record.size) for name in sorted(names)]
+    stock = Stock(fresh=lambda _repository, _digest: result.content, target=run.order.target, found=run.history.found)
+    run.ledger, written = write_entries(
+        run.order.store, entries, run.ledger, stock, progress=Silent(), is_followed=True
+    )
+    run.done.written += written
+
+
+def _results(run: Run) -> Iterator[Result]:
+    if not run.plan.jobs:
+        return
+    stored, settings = stored_content(run.ledger), run.order.settings
+
+    def content(layer: LayerRecord) -> Content:
+        found = run.history.anywhere(layer.digest)
+        return found or StoredContent(target=run.order.target, key=stored[layer.digest], size=layer.size)
+
+    with (
+        TemporaryDirectory(prefix="deltapress-", dir=settings.temporary) as directory,
+        Pool(workers=settings.jobs, memory=settings.memory) as pool,
+    ):
+        workshop = Workshop(
+            layers=LayerSource(content=content, limits=run.order.config.limits),
+            directory=Path(directory),
+            pool=pool,
+            options=EncoderOptions(effort=run.order.config.effort),
+        )
+        yield from make_deltas(run.plan.jobs, workshop, progress=run.order.progress)
+
+
+def mark_unreferenced(run: Run) -> None:
+    """Note since when nothing leads to what the tree does not have."""
+    run.ledger = mark(run.ledger, run.tree, now=run.order.settings.now)
+
+
+def settle_clock(run: Run) -> None:
+    """Let marks count anew that a jump of the clock would make old."""
+    lock = run.order.lock or LockInfo()
+    run.ledger, note = settle_marks(run.ledger, run.grace_of, now=run.order.settings.now, last=lock.last)
+    if note is not None:
+        run.notes.append(note)
+
+
+def plan_deletion(run: Run) -> None:
+    """Decide what may go of what is marked, and whether anything may."""
+    run.deletion = plan_prune(run.ledger, run.grace_of, now=run.order.settings.now)
+    run.prune_problem = _doubt(run) if run.deletion.remove and run.order.settings.prune else None
+
+
+def _doubt(run: Run) -> str | None:
+    """Why everything must stay, in words."""
+    settings, lock = run.order.settings, run.order.lock or LockInfo()
+    if run.history.is_rebuilt:
+        return "the ledger was rebuilt in this run"
+    if run.history.unread:
+        return run.history.unread
+    waited = timedelta(seconds=settings.wait)
+    if (problem := disagreement(settings.now, lock.clock, waited=waited)) is not None:
+        return problem
+    if not settings.force:
+        try:
+            check_share(run.deletion, run.order.config.max_delete)
+        except TooMuchError as error:
+            return str(error)
+    return None
+
+
+def delete(run: Run) -> None:
+    """Delete as planned, where nothing speaks against it."""
+    if run.prune_problem is not None or not run.order.settings.prune:
+        return
+    run.ledger = execute(run.order.store, run.deletion, run.ledger, progress=run.order.progress)
+    run.is_pruned = True
+
+
+def forget_unwanted(run: Run) -> None:
+    """Forget the deltas that no image wants, once their blobs are gone too."""
+    run.ledger = forget_deltas(run.ledger, (want.key for want in run.plan.wanted))
+
+
+def save(run: Run) -> None:
+    """Remember it all."""
+    run.order.store.save(run.ledger)
+
+
+def save_loaded(run: Run) -> None:
+    """Remember it all, unless the ledger was rebuilt: only a publish, which has seen the layouts, begins a new one."""
+    if not run.history.is_rebuilt:
+        save(run)

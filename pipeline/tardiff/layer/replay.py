@@ -1,0 +1,358 @@
+"""The replay of a layer's entries, as containers/storage does it: a model of the tree, and the contents in one file.
+
+Rule 1. What is in the way of an entry is removed, unless both are directories. Missing parents are made.
+Rule 2. Whiteouts remove what lower layers brought; they are no files themselves (image-spec, layer.md, "Whiteouts").
+Rule 3. A hard link shares what its target is *now*. Where the target is missing (it lies in a layer that is not here)
+        nothing is known about the link's path any more.
+Rule 4. Where clients differ, a path is *unclear*: no source, and nothing below it either, until an entry names it
+        again. So is: a path reached through a symlink or a file, an absolute one or one with "..", an unknown kind of
+        entry, a whiteout of what the same layer brought.
+Rule 5. Names live in the model only. None of them ever reaches our disk, so nothing can be written or read through one.
+Rule 6. No sources: empty and sparse files, files that others may not read (their mode lacks o+r; clients need not be
+        root), a file of which another hard link was replaced in the same layer, and names that some decoder or disk
+        refuses.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ...compression import Writable
+from ...errors import DeltapressError
+from ..format import MAX_PATH, normalised
+from .tar import Entry, Kind, TarReader, names_of
+
+MAX_NODES = 1_000_000
+"""Files, directories and links in one tree; parents that no entry names count too."""
+
+_WHITEOUT = b".wh."
+_META = b".wh..wh."  # aufs keeps its own files under such names; only the opaque mark means anything
+_OPAQUE = b".wh..wh..opq"
+_MAX_SYMLINKS = 40
+_NAME_MAX: Final = 255
+_DISK_PATH_MAX: Final = 4095 - 255  # PATH_MAX, less what the directory may take into which a client extracts
+
+
+class ExtractError(DeltapressError):
+    """Old layers that cannot be extracted into `directory`."""
+
+    def __init__(self, directory: Path, reason: str) -> None:
+        super().__init__(f"cannot extract into {directory}: {reason}")
+        self.directory = directory
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file that deltas may read: its path in the tree, its size in bytes (never 0), and `offset`, where its content
+    begins in the file of all contents."""
+
+    path: bytes
+    size: int
+    offset: int
+
+
+@dataclass(slots=True)
+class _Content:
+    """What hard links share."""
+
+    size: int
+    offset: int
+    is_usable: bool = True
+    links: int = 1
+
+
+class _Node:
+    """Something that is no source: a device, a FIFO, what is unclear."""
+
+    __slots__ = ("layer",)
+
+    def __init__(self, layer: int) -> None:
+        self.layer = layer
+
+
+class _Directory(_Node):
+    __slots__ = ("children", "emptied_by")
+
+    def __init__(self, layer: int) -> None:
+        self.layer = layer
+        self.children: dict[bytes, _Node] = {}
+        self.emptied_by = 0  # the last layer whose opaque mark was seen here; the lowest one's means nothing
+
+
+class _Symlink(_Node):
+    __slots__ = ("target",)
+
+    def __init__(self, layer: int, target: bytes) -> None:
+        self.layer = layer
+        self.target = target
+
+
+class _File(_Node):
+    """`is_there`: the content is kept, and a disk can hold the name."""
+
+    __slots__ = ("content", "is_there")
+
+    def __init__(self, layer: int, content: _Content, *, is_there: bool) -> None:
+        self.layer = layer
+        self.content = content
+        self.is_there = is_there
+
+
+class Replay:
+    """The tree while entries come in. Contents are written to `out`, one after the other; those of files that later
+    entries replace stay there.
+
+    `directory` is where that is, for errors. At most `max_bytes` are written.
+    """
+
+    def __init__(self, out: Writable, directory: Path, max_bytes: int) -> None:
+        self._out = out
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._stored = 0
+        self._nodes = 0
+        self._root = _Directory(0)
+
+    def entry(self, entry: Entry, reader: TarReader, layer: int) -> None:
+        """Do what unpacking `entry` of layer number `layer` does."""
+        path = entry.path
+        parts = names_of(path)
+        if not parts or len(path) > MAX_PATH:
+            return  # the root itself, or a path that no client can unpack
+        if b".." in parts or path.startswith(b"/"):
+            # some clients clean such a path, some follow it, some refuse it
+            self._make_unclear(parts, layer)
+            self._make_unclear(_cleaned(parts), layer)
+            return
+        if _WHITEOUT in path and self._is_mark(parts, layer):
+            return
+        if (parent := self._parent(parts, layer, is_directory=entry.kind is Kind.DIRECTORY)) is not None:
+            self._put(entry, reader, parent, parts, layer)
+
+    def finish(self) -> list[Source]:
+        """The sources by path."""
+        sources = []
+        pending = [(b"", self._root)]
+        while pending:
+            above, directory = pending.pop()
+            for name, node in directory.children.items():
+                if isinstance(node, _Directory):
+                    pending.append((above + name + b"/", node))
+                elif isinstance(node, _File) and node.is_there and node.content.is_usable and normalised(above + name):
+                    content = node.content
+                    sources.append(Source(path=above + name, size=content.size, offset=content.offset))
+        sources.sort(key=lambda source: source.path)
+        return sources
+
+    def _is_mark(self, parts: list[bytes], layer: int) -> bool:
+        """Whether the entry at `parts` is a whiteout, or aufs's own; then do what it says."""
+        *above, name = parts
+        if any(part.startswith(_WHITEOUT) for part in above):
+            return True
+        if name.startswith(_META):
+            if name == _OPAQUE:
+                self._empty_lower(above, layer)
+            return True
+        if name.startswith(_WHITEOUT):
+            self._white_out([*above, name.removeprefix(_WHITEOUT)], layer)
+            return True
+        return False
+
+    def _put(self, entry: Entry, reader: TarReader, parent: _Directory, parts: list[bytes], layer: int) -> None:
+        name, kind = parts[-1], entry.kind
+        there = parent.children.get(name)
+        if there is not None:
+            if kind is Kind.DIRECTORY and isinstance(there, _Directory):
+                there.layer = layer
+                return
+            self._remove(parent, name, layer)
+        node: _Node
+        if kind is Kind.FILE and not entry.path.endswith(b"/"):
+            node = self._file(entry, reader, parts, layer)
+        elif kind is Kind.HARD_LINK:
+            node = self._hard_link(entry, parts, layer)
+        elif kind is Kind.DIRECTORY:
+            node = _Directory(layer)
+        elif kind is Kind.SYMLINK and len(entry.link) < MAX_PATH:
+            node = _Symlink(layer, entry.link)
+        else:
+            node = _Node(layer)
+        self._add(parent, name, node)
+
+    def _file(self, entry: Entry, reader: TarReader, parts: list[bytes], layer: int) -> _File:
+        content = _Content(entry.size, self._stored)
+        if not entry.size or entry.is_sparse or not _is_readable(entry):
+            content.is_usable = False
+            return _File(layer, content, is_there=False)
+        if self._stored + entry.size > self._max_bytes:
+            raise ExtractError(self._directory, f"its files have more than the allowed {self._max_bytes:,} bytes")
+        if not _fits_disks(entry.path, parts):
+            content.is_usable = False
+            return _File(layer, content, is_there=False)
+        self._stored += entry.size
+        for piece in reader.data():
+            self._out.write(piece)
+        return _File(layer, content, is_there=True)
+
+    def _hard_link(self, entry: Entry, parts: list[bytes], layer: int) -> _Node:
+        target = None if entry.link.startswith(b"/") else self._find(names_of(entry.link))
+        if isinstance(target, _Symlink):
+            return _Symlink(layer, target.target)
+        if not isinstance(target, _File):
+            return _Node(layer)
+        content = target.content
+        content.links += 1
+        # some clients give the shared file the mode of the link
+        content.is_usable = content.is_usable and _is_readable(entry)
+        return _File(layer, content, is_there=target.is_there and _fits_disks(entry.path, parts))
+
+    def _parent(self, parts: list[bytes], layer: int, *, is_directory: bool) -> _Directory | None:
+        """The directory that `parts` lies in, made where it is missing; None where clients differ about it.
+
+        `is_directory`: the entry is one.
+        """
+        node = self._root
+        for name in parts[:-1]:
+            child = node.children.get(name)
+            if child is None:
+                child = _Directory(layer)
+                self._add(node, name, child)
+            if not isinstance(child, _Directory):
+                self._make_unclear(parts, layer, spare_directory=is_directory)
+                return None
+            node = child
+        return node
+
+    def _directory_at(self, parts: list[bytes], entry: list[bytes], layer: int) -> _Directory | None:
+        """The directory at `parts`, None where it is missing or not one; then `entry` may have landed elsewhere."""
+        node = self._root
+        for name in parts:
+            child = node.children.get(name)
+            if child is None:
+                return None
+            if not isinstance(child, _Directory):
+                self._make_unclear(entry, layer)
+                return None
+            node = child
+        return node
+
+    def _find(self, parts: list[bytes]) -> _Node | None:
+        node: _Node | None = self._root
+        for name in parts:
+            if not isinstance(node, _Directory):
+                return None
+            node = node.children.get(name)
+        return node
+
+    def _make_unclear(self, parts: list[bytes], layer: int, *, spare_directory: bool = False) -> None:
+        """Make the place unclear where an entry `parts` lands for a client that follows symlinks in its parents.
+
+        `spare_directory`: the entry is a directory, which does nothing to one that is there.
+        """
+        pending = deque(parts)
+        way: list[_Directory] = []
+        symlinks = 0
+        while pending:
+            name = pending.popleft()
+            if name == b"..":
+                del way[-1:]
+                continue
+            parent = way[-1] if way else self._root
+            child = parent.children.get(name)
+            if pending and isinstance(child, _Directory):
+                way.append(child)
+            elif pending and isinstance(child, _Symlink):
+                symlinks += 1
+                if symlinks > _MAX_SYMLINKS:
+                    return
+                if child.target.startswith(b"/"):
+                    way = []
+                pending.extendleft(reversed(names_of(child.target)))
+            else:
+                if not (spare_directory and isinstance(child, _Directory)):
+                    self._remove(parent, name, layer)
+                    self._add(parent, name, _Node(layer))
+                return
+
+    def _white_out(self, parts: list[bytes], layer: int) -> None:
+        name = parts[-1]
+        if name in (b"", b".", b".."):
+            return
+        parent = self._directory_at(parts[:-1], parts, layer)
+        if parent is None or name not in parent.children:
+            return
+        self._remove_lower(parent, name, layer)
+        if name in parent.children:
+            # brought and whited out by one layer: which wins depends on the client
+            self._remove(parent, name, layer)
+            self._add(parent, name, _Node(layer))
+
+    def _empty_lower(self, parts: list[bytes], layer: int) -> None:
+        node = self._directory_at(parts, [*parts, _OPAQUE], layer)
+        if node is None or node.emptied_by == layer:
+            return
+        node.emptied_by = layer
+        for name in list(node.children):
+            self._remove_lower(node, name, layer)
+
+    def _remove_lower(self, parent: _Directory, name: bytes, layer: int) -> None:
+        """Remove what lower layers brought at `name` and below; a directory stays while something is left in it."""
+        pending = [(parent, name)]
+        directories = []
+        while pending:
+            above, name = pending.pop()
+            node = above.children[name]
+            if isinstance(node, _Directory):
+                directories.append((above, name, node))
+                if node.emptied_by == layer:
+                    continue  # nothing of lower layers is left in there; looking each time would not be linear
+                pending.extend((node, below) for below in node.children)
+            elif node.layer < layer:
+                self._remove(above, name, layer)
+        for above, name, node in reversed(directories):
+            if node.layer < layer and not node.children:
+                self._remove(above, name, layer)
+
+    def _remove(self, parent: _Directory, name: bytes, layer: int) -> None:
+        """Remove the node at `name`, if there is one, with all below it."""
+        removed = parent.children.pop(name, None)
+        pending = [] if removed is None else [removed]
+        while pending:
+            node = pending.pop()
+            self._nodes -= 1
+            if isinstance(node, _Directory):
+                pending.extend(node.children.values())
+            elif isinstance(node, _File):
+                node.content.links -= 1
+                if node.content.links and node.layer == layer:
+                    # a client that resolves hard links late gives the others what now comes here
+                    node.content.is_usable = False
+
+    def _add(self, parent: _Directory, name: bytes, node: _Node) -> None:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise ExtractError(self._directory, f"there are more than the allowed {MAX_NODES:,} names")
+        parent.children[name] = node
+
+
+def _cleaned(parts: list[bytes]) -> list[bytes]:
+    """`parts` with each ".." taking back the name before it."""
+    cleaned: list[bytes] = []
+    for part in parts:
+        if part != b"..":
+            cleaned.append(part)
+        elif cleaned:
+            cleaned.pop()
+    return cleaned
+
+
+def _is_readable(entry: Entry) -> bool:
+    return bool(entry.mode & 0o004)
+
+
+def _fits_disks(path: bytes, parts: list[bytes]) -> bool:
+    if len(path) <= _NAME_MAX:
+        return True
+    return sum(map(len, parts)) + len(parts) <= _DISK_PATH_MAX and max(map(len, parts)) <= _NAME_MAX

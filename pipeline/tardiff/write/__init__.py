@@ -1,0 +1,1 @@
+"""Covers written as operations, in the order of the new tar."""
