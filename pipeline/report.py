@@ -72,6 +72,12 @@ def prune_text(outcome: Outcome) -> str:
     return _text(lines)
 
 
+def removal_text(outcome: Outcome) -> str:
+    """What `remove` un-listed or put back, or would; when it goes."""
+    wrote = _writes(outcome) if outcome.is_dry else [_written(outcome)]
+    return _text([*outcome.notes, *wrote, *_deletions(outcome)])
+
+
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
     """All of an outcome but the ledger."""
     return {

@@ -118,9 +118,7 @@ def plan_deltas(ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, o
     wanted = tuple(entry for entry in found if isinstance(entry, Wanted))
     theirs = {want.key for want in wanted if rules[want.repository].is_foreign}
     ours = [want for want in wanted if not rules[want.repository].is_foreign]
-    settled = {
-        key for key in theirs if (record := ledger.deltas.get(key)) is not None and record.generator == generator
-    }
+    settled = {key for key in theirs if key in ledger.deltas and ledger.deltas[key].generator == generator}
     return DeltaPlan(
         wanted=wanted,
         jobs=_jobs(

@@ -10,7 +10,7 @@ Rule 3. It remembers too what was taken. An undo puts that back, as far as its b
 Rule 4. Nothing is deleted here. What nothing names any more is, after its grace period.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
@@ -97,6 +97,23 @@ def put_back(ledger: Ledger, what: Removable, *, there: Set[Digest]) -> Ledger:
     return replace(ledger, repositories=repositories, removals=removals)
 
 
+def changes(before: Ledger, after: Ledger, repository: str) -> Iterator[str]:
+    """A line for each tag of a repository that came, went or moved, and one for its images."""
+    old, new = (ledger.repositories.get(repository, RepositoryRecord()) for ledger in (before, after))
+    for tag in sorted(old.tags.keys() | new.tags.keys()):
+        was, known = old.tags.get(tag), new.tags.get(tag)
+        if known is None:
+            yield f"the tag {tag} is published no longer"
+        elif was is None or was.image != known.image:
+            yield f"the tag {tag} points to {known.image.short} again"
+    if gone := len(old.images.keys() - new.images.keys()):
+        yield f"{gone} image{'s are' if gone > 1 else ' is'} published no longer"
+    if come := len(new.images.keys() - old.images.keys()):
+        yield f"{come} image{'s are' if come > 1 else ' is'} published again"
+    if old == new:
+        yield "nothing of it is there to be published again; the next publish takes it from its layout"
+
+
 def is_removed(ledger: Ledger, repository: str) -> bool:
     """True for a repository that was removed as a whole."""
     return repository in ledger.removals
@@ -122,13 +139,15 @@ def admitted(
         if (what := by_digest.get(document.digest)) is not None
     }
     tags = {tag: image for tag, image in seen.tags.items() if tag not in by_tag and image not in out}
+    # it is there, so it is not lost: what it pointed to before stays
+    barred = {tag for tag, image in seen.tags.items() if image in out}
     notes = tuple(
         f"{tag} is in the layout, but {what} was removed; `deltapress remove --undo {what}` takes that back"
         for tag, image in seen.tags.items()
         if (what := by_tag.get(tag) or out.get(image)) is not None
     )
     images = {digest: image for digest, image in seen.images.items() if digest not in out}
-    return replace(seen, tags=tags, images=images), notes
+    return replace(seen, tags=tags, images=images, broken=seen.broken | barred), notes
 
 
 def _without(record: RepositoryRecord, what: Removable) -> RepositoryRecord | None:

@@ -3,7 +3,7 @@
 Nothing is written here: what is remembered is saved with the first key that is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..config import Config
@@ -11,6 +11,8 @@ from ..content import Content
 from ..errors import DeltapressError
 from ..history.ledger import Ledger, LedgerError
 from ..history.records import RepositoryRecord
+from ..history.removal import admitted, is_removed
+from ..history.renaming import carry_over
 from ..history.retention import pinned_images, retain
 from ..history.scan import Seen, scan_repository
 from ..history.store import LedgerStore
@@ -134,8 +136,16 @@ def read_history(
     if settings.repair:
         found = _copies(ledger) | found
     repositories = dict(ledger.repositories)
-    for name, layout in seen.items():
-        repositories[name] = advance(repositories.get(name, RepositoryRecord()), layout.observation, now=settings.now)
+    for repository in config.repositories:
+        name = repository.name
+        if is_removed(ledger, name):
+            notes.append(f"{name}: was removed; `deltapress remove --undo {name}` lets it be published again")
+        elif name in seen:
+            names = (name, *repository.formerly)
+            observation, barred = admitted(seen[name].observation, ledger.removals, names)
+            notes.extend(f"{name}: {line}" for line in barred)
+            before = carry_over(repositories.get(name, RepositoryRecord()), repository.formerly, ledger.repositories)
+            repositories[name] = advance(before, observation, now=settings.now)
     unfinished, lost = forget_lost(repositories, found, seen, ledger=ledger, damage=damage)
     notes.extend(unfinished)
     if settings.repair and not settings.force:
@@ -153,11 +163,9 @@ def read_history(
                 record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now
             )
             repositories[repository.name] = replace(kept, rules=rules_record(repository))
-    configured = {repository.name for repository in config.repositories}
-    notes.extend(
-        f"{name}: published, but not in {config.path.name}; left as it is"
-        for name in sorted(repositories.keys() - configured)
-    )
+            if not kept.images:
+                del repositories[repository.name]
+    notes.extend(_unconfigured(config, repositories))
     used = {layer.diff_id for record in repositories.values() for layer in record.layers()}
     outlines = {**ledger.outlines}
     for layout in seen.values():
@@ -179,6 +187,15 @@ def read_history(
     )
 
 
+def _unconfigured(config: Config, repositories: Mapping[str, RepositoryRecord]) -> Iterator[str]:
+    now_called = {former: known.name for known in config.repositories for former in known.formerly}
+    for name in sorted(repositories.keys() - {known.name for known in config.repositories}):
+        if name in now_called:
+            yield f"{name}: goes on as {now_called[name]}; left as it is, until `deltapress remove {name}`"
+        else:
+            yield f"{name}: published, but not in {config.path.name}; left as it is"
+
+
 def _scan(
     config: Config, ledger: Ledger, settings: Settings, given_up: Mapping[str, DeltapressError]
 ) -> tuple[dict[str, Seen], dict[str, DeltapressError]]:
@@ -186,7 +203,7 @@ def _scan(
     seen: dict[str, Seen] = {}
     failed = dict(given_up)
     for repository in config.repositories:
-        if repository.name in failed:
+        if repository.name in failed or is_removed(ledger, repository.name):
             continue
         try:
             seen[repository.name] = scan_repository(

@@ -33,11 +33,16 @@ def rules_record(repository: Repository) -> RulesRecord:
 
 def grace_of(key: Key, config: Config, ledger: Ledger) -> timedelta:
     """How long the key stays, unreferenced. What belongs to no repository that is known has the policy for all."""
-    name = repository_of(key)
+    name = repository_of(key) or ""
     policies = (known.policy.grace for known in config.repositories if known.name == name)
-    record = ledger.repositories.get(name) if name is not None else None
-    remembered = record.rules.grace if record is not None and record.rules is not None else config.policy.grace
-    return next(policies, remembered)
+    return next(policies, _remembered_grace(name, ledger, config.policy.grace))
+
+
+def _remembered_grace(name: str, ledger: Ledger, otherwise: timedelta) -> timedelta:
+    record = ledger.repositories.get(name)
+    if record is None and name in ledger.removals:
+        record = ledger.removals[name].taken
+    return record.rules.grace if record is not None and record.rules is not None else otherwise
 
 
 def scopes_of(repository: Repository) -> tuple[str, ...]:

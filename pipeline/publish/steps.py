@@ -14,7 +14,7 @@ from ..deltas.make import Workshop, make_deltas
 from ..deltas.plan import plan_deltas
 from ..deltas.savings import savings
 from ..history.records import LayerRecord
-from ..keys import Phase
+from ..keys import Phase, repository_of
 from ..progress import Silent
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
@@ -23,7 +23,7 @@ from ..targets.stored import StoredContent
 from ..tree.contents import Entry, assemble, blob_entry, check_case
 from ..tree.pages import page_files, server_files
 from .clocks import disagreement, settle_marks
-from .prune import TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
+from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
 from .repair import broken_keys, remove_spoiled
 from .rules import rules_of
 from .run import Run
@@ -191,10 +191,16 @@ def _doubt(run: Run) -> str | None:
         return problem
     if not settings.force:
         try:
-            check_share(run.deletion, run.order.config.max_delete)
+            check_share(_not_asked_for(run), run.order.config.max_delete)
         except TooMuchError as error:
             return str(error)
     return None
+
+
+def _not_asked_for(run: Run) -> PrunePlan:
+    """The deletion without the repositories that somebody removed by their names: those are no mistake."""
+    stones = (stone for stone in run.deletion.remove if repository_of(stone.key) not in run.ledger.removals)
+    return replace(run.deletion, remove=tuple(stones))
 
 
 def delete(run: Run) -> None:
