@@ -186,12 +186,19 @@ class Shop:
         return publish.prune(self.config, target or self.target, chosen, is_dry=is_dry, progress=Silent())
 
     def remove(
-        self, what: str, number: float = 0, *, is_undo: bool = False, is_dry: bool = False, **settings: Any
+        self,
+        what: str,
+        number: float = 0,
+        *,
+        target: Target | None = None,
+        is_undo: bool = False,
+        is_dry: bool = False,
+        **settings: Any,
     ) -> publish.Outcome:
         return publish.remove(
             Removable.parse(what),
             self.config,
-            self.target,
+            target or self.target,
             _settings(number, settings),
             is_undo=is_undo,
             is_dry=is_dry,

@@ -61,10 +61,13 @@ class Removable:
 
 
 def remove(ledger: Ledger, what: Removable, *, now: datetime) -> Ledger:
-    """The ledger in which it is not published. Raises RemovalError when nothing is published by that name."""
+    """The ledger in which it is not published; the same value when it was removed before.
+
+    Raises RemovalError when nothing is published by that name.
+    """
     name = str(what)
     if name in ledger.removals:
-        raise RemovalError(f"{name} was removed already, on {ledger.removals[name].since:%Y-%m-%d}")
+        return ledger
     record = ledger.repositories.get(what.repository)
     if record is None:
         raise RemovalError(f"{name} is not published: there is no repository {what.repository} in the target")
@@ -110,7 +113,9 @@ def changes(before: Ledger, after: Ledger, repository: str) -> Iterator[str]:
         yield f"{gone} image{'s are' if gone > 1 else ' is'} published no longer"
     if come := len(new.images.keys() - old.images.keys()):
         yield f"{come} image{'s are' if come > 1 else ' is'} published again"
-    if old == new:
+    if old == new and before is after:
+        yield "was removed already"
+    elif old == new:
         yield "nothing of it is there to be published again; the next publish takes it from its layout"
 
 

@@ -3,6 +3,8 @@
     job         publish, dry run, prune, remove, reconcile: which steps each takes, in which order
     steps       what each step does to a run, whose state is in run
     begin       the ledger, after every layout that can be read was seen
+    removal     the ledger, after something was removed or put back
+    rules       pure: by which rules each repository is published
     write       write a Tree to a Target, phase by phase
     prune       mark -> PrunePlan -> execute; whether the clock can be trusted with that is in clocks (pure)
     repair      what the storage has lost or spoiled: found, and decided what becomes of it

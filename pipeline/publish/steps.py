@@ -14,13 +14,13 @@ from ..deltas.make import Workshop, make_deltas
 from ..deltas.plan import plan_deltas
 from ..deltas.savings import savings
 from ..history.records import LayerRecord
-from ..keys import Phase, repository_of
+from ..keys import Phase, repository_of, tags_key
 from ..progress import Silent
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
 from ..targets.base import LockInfo
 from ..targets.stored import StoredContent
-from ..tree.contents import Entry, assemble, blob_entry, check_case
+from ..tree.contents import Entry, assemble, blob_entry, check_case, still_there
 from ..tree.pages import page_files, server_files
 from .clocks import disagreement, settle_marks
 from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
@@ -209,6 +209,11 @@ def delete(run: Run) -> None:
         return
     run.ledger = execute(run.order.store, run.deletion, run.ledger, progress=run.order.progress)
     run.is_pruned = True
+    # of a repository that was removed, the empty list of tags was to stand as long as anything else did
+    removed = run.ledger.removals.keys() - run.ledger.repositories.keys() - set(still_there(run.ledger))
+    lists = [key for key in map(tags_key, removed) if key in run.ledger.keys]
+    removal = plan_removal(run.ledger, dict.fromkeys(lists), now=run.order.settings.now)
+    run.ledger = execute(run.order.store, removal, run.ledger, progress=Silent())
 
 
 def forget_unwanted(run: Run) -> None:

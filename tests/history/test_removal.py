@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.history.ledger import Ledger
 from pipeline.history.records import ImageRecord, RepositoryRecord
-from pipeline.history.removal import Removable, RemovalError, admitted, is_removed, put_back, remove
+from pipeline.history.removal import Removable, RemovalError, admitted, changes, is_removed, put_back, remove
 from pipeline.history.versions import advance
 from pipeline.oci.digest import Digest
 
@@ -113,8 +113,9 @@ def test_what_is_not_published_cannot_be_removed(text: str) -> None:
 
 
 def test_nothing_is_removed_twice_or_put_back_without_having_been_removed() -> None:
-    with pytest.raises(RemovalError, match="already, on 2026-02-20"):
-        without(history({"1.0": "A", "2.0": "B"}), "app:1.0", "app:1.0")
+    once = without(history({"1.0": "A", "2.0": "B"}), "app:1.0")
+    assert remove(once, Removable.parse("app:1.0"), now=day(60)) is once
+    assert list(changes(once, once, "app")) == ["was removed already"]
     with pytest.raises(RemovalError, match=r"what was removed: app:1\.0"):
         put_back(without(history({"1.0": "A", "2.0": "B"}), "app:1.0"), Removable.parse("app:2.0"), there=EVERYTHING)
 

@@ -9,6 +9,8 @@ from pipeline.errors import ExitCode
 from pipeline.history.ledger import LedgerError
 from pipeline.history.removal import RemovalError
 from pipeline.keys import LEDGER_KEY, PAGE_KEY, Key
+from pipeline.progress import Silent
+from pipeline.verify import verify
 
 from ..client import deltas_of
 from ..layouts.builder import LayoutBuilder
@@ -36,6 +38,7 @@ def test_a_tag_is_un_listed_at_once_deleted_after_grace_and_does_not_come_back(t
     assert outcome.notes == ("app: the tag pr-1 is published no longer", "app: 1 image is published no longer")
     assert tags(shop) == ["1.0", "1.1"]
     assert "pr-1" not in shop.folder.contents[PAGE_KEY].decode()
+    assert verify(shop.target, jobs=1, limits=shop.config.limits, progress=Silent()).problems == ()
     assert manifest("pr-1") in shop.folder.contents
     shop.check()
     for number in (2, 4):
@@ -77,6 +80,10 @@ def test_a_repository_goes_whole_and_stays_out_though_it_is_configured(tmp_path:
     shop.run()
     shop.remove("team/tool", 1)
     assert "team/tool" not in shop.folder.contents[PAGE_KEY].decode()
+    assert tags(shop, "team/tool") == []
+    assert manifest("latest", "team/tool") in shop.folder.contents, "until the grace period is over"
+    assert verify(shop.target, jobs=1, limits=shop.config.limits, progress=Silent()).problems == ()
+    shop.check()
     outcome = shop.run(2)
     assert outcome.notes == ("team/tool: was removed; `deltapress remove --undo team/tool` lets it be published again",)
     shop.run(4)
