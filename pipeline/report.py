@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from .deltas.plan import Wanted
-from .deltas.savings import Saving
+from .deltas.savings import Saving, distinct
 from .history.records import DeltaKey
 from .layout import BrokenTag
 from .oci.digest import Digest
@@ -70,6 +70,12 @@ def prune_text(outcome: Outcome) -> str:
     if outcome.is_dry:
         lines += [f"  {stone.key}  unreferenced since {stone.since:%Y-%m-%d %H:%M}" for stone in outcome.prune.remove]
     return _text(lines)
+
+
+def removal_text(outcome: Outcome) -> str:
+    """What `remove` un-listed or put back, or would; when it goes."""
+    wrote = _writes(outcome) if outcome.is_dry else [_written(outcome)]
+    return _text([*outcome.notes, *wrote, *_deletions(outcome)])
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -208,21 +214,22 @@ def _writes(outcome: Outcome) -> Iterator[str]:
 
 def _deltas(outcome: Outcome) -> Iterator[str]:
     planned = {job.key for job in outcome.plan.jobs}
+    wanted = _distinct(outcome.plan.wanted)
     if not outcome.plan.wanted:
         yield "No deltas are wanted."
     else:
-        yield f"Would make {_count(len(planned), 'delta')}; {len(outcome.plan.wanted)} are wanted:"
+        yield f"Would make {_count(len(planned), 'delta')}; {len(wanted)} are wanted:"
     tags = _tags(outcome.savings)
     yield from _table(
         [
             [
                 want.repository,
                 str(want.platform),
-                f"{_image(want.source, tags)} → {_image(want.target, tags)}",
+                _update(want, tags),
                 format_size(want.layer.size),
                 _state(want, outcome, planned),
             ]
-            for want in outcome.plan.wanted
+            for want in wanted
         ],
         right={3},
     )
@@ -270,26 +277,36 @@ def _savings(savings: Sequence[Saving]) -> Iterator[str]:
                 [
                     saving.repository,
                     str(saving.platform),
-                    f"{_image(saving.source, tags)} → {_image(saving.target, tags)}",
+                    _update(saving, tags),
                     format_size(saving.whole),
                     format_size(saving.with_deltas),
                     # rounded down: nothing but what is there already is saved whole
                     f"{math.floor(1000 * (1 - saving.share)) / 10:.1f} %",
                 ]
-                for saving in savings
+                for saving in distinct(savings)
             ),
         ],
         right={3, 4, 5},
     )
 
 
-def _tags(savings: Sequence[Saving]) -> dict[Digest, tuple[str, ...]]:
-    found = {saving.source: saving.source_tags for saving in savings}
-    return found | {saving.target: saving.target_tags for saving in savings}
+def _distinct(wanted: Iterable[Wanted]) -> tuple[Wanted, ...]:
+    """Each delta once for the images that want it, though they may belong to several series."""
+    found = {(want.repository, want.platform, want.source, want.target, want.key): want for want in wanted}
+    return tuple(found.values())
 
 
-def _image(digest: Digest, tags: Mapping[Digest, tuple[str, ...]]) -> str:
-    return ", ".join(tags.get(digest, ())) or digest.short
+def _tags(savings: Sequence[Saving]) -> dict[tuple[str, Digest], tuple[str, ...]]:
+    """The names of each image in each repository: another one may have the same image by another name."""
+    found = {(saving.repository, saving.source): saving.source_tags for saving in savings}
+    return found | {(saving.repository, saving.target): saving.target_tags for saving in savings}
+
+
+def _update(what: Wanted | Saving, tags: Mapping[tuple[str, Digest], tuple[str, ...]]) -> str:
+    old, new = (
+        ", ".join(tags.get((what.repository, digest), ())) or digest.short for digest in (what.source, what.target)
+    )
+    return f"{old} → {new}"
 
 
 def _count(number: int, name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from pipeline import publish
 from pipeline.config import Config, parse_config
 from pipeline.content import Content
+from pipeline.history.removal import Removable
 from pipeline.keys import LEDGER_KEY, Headers, Key
 from pipeline.oci.digest import Digest
 from pipeline.progress import Silent
@@ -183,6 +184,26 @@ class Shop:
     ) -> publish.Outcome:
         chosen = _settings(number, settings)
         return publish.prune(self.config, target or self.target, chosen, is_dry=is_dry, progress=Silent())
+
+    def remove(
+        self,
+        what: str,
+        number: float = 0,
+        *,
+        target: Target | None = None,
+        is_undo: bool = False,
+        is_dry: bool = False,
+        **settings: Any,
+    ) -> publish.Outcome:
+        return publish.remove(
+            Removable.parse(what),
+            self.config,
+            target or self.target,
+            _settings(number, settings),
+            is_undo=is_undo,
+            is_dry=is_dry,
+            progress=Silent(),
+        )
 
     def reconcile(
         self, number: float = 0, *, target: Target | None = None, is_dry: bool = False, **settings: Any

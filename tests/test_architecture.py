@@ -58,8 +58,10 @@ TARDIFF_MAY_IMPORT: Final[dict[str, set[str]]] = {
 
 # No I/O: functions from values to values.
 PURE: Final = {
-    *("deltas.plan", "deltas.savings", "history.versions", "history.retention"),
-    *("publish.clocks", "tree.contents", "tree.flatpak"),
+    *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
+    *("history.attached", "history.order", "history.removal", "history.renaming", "history.retention"),
+    "history.versions",
+    *("publish.clocks", "publish.rules", "tree.contents", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
     *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.layer.outline")
@@ -81,7 +83,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "hdiffpatch": {"pipeline.tardiff.match.matchers.hdiff"},
     "jinja2": {"pipeline.tree.templates"},
     "rich": {"pipeline.cli.progress"},
-    "semver": {"pipeline.history.versions"},
+    "semver": {"pipeline.history.order"},
     "tomli": {"pipeline.config.read"},
     "werkzeug": {"pipeline.serve"},
     "zstandard": {"pipeline.compression"},

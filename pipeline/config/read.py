@@ -30,7 +30,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys((field.name for field in fields(S3Options)), "[target.s3]"),
     **dict.fromkeys((*_POLICY, "max_delete", "effort"), "[policy]"),
     **dict.fromkeys(("memory", "layer", "ratio"), "[limits]"),
-    **dict.fromkeys(("name", "layout", "tags", "rename", "pins", "series"), "[[repository]]"),
+    **dict.fromkeys(("name", "layout", "tags", "rename", "pins", "series", "formerly"), "[[repository]]"),
     "match": "[[repository.series]]",
 }
 # The folders and the file of a repository, and of the tree itself, in which no other repository may live.
@@ -113,6 +113,7 @@ def _read(root: Table, path: Path) -> Config:
         root.complain("repository", "is missing; add a [[repository]] with `name` and `layout`")
     repositories = tuple(_read_repository(table, policy, path.parent) for table in tables)
     _check_names([(table, repository.name) for table, repository in zip(tables, repositories, strict=True)])
+    _check_former_names(list(zip(tables, repositories, strict=True)))
     root.close(_ELSEWHERE)
     return Config(
         path=path,
@@ -190,6 +191,7 @@ def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
         pins=table.parsed_list("pins", (), _pin),
         policy=_read_policy(table, policy),
         series=_read_series(table),
+        formerly=table.parsed_list("formerly", (), check_repository),
     )
     table.close(_ELSEWHERE)
     return repository
@@ -222,6 +224,16 @@ def _check_names(named: Sequence[tuple[Table, str]]) -> None:
             if outer in first and parts[end] in _RESERVED_PARTS:
                 table.complain(
                     "name", f"is {name!r}, but {parts[end]}/ is a folder of repository {outer!r}; rename one"
+                )
+
+
+def _check_former_names(found: Sequence[tuple[Table, Repository]]) -> None:
+    names = {repository.name for _, repository in found}
+    for table, repository in found:
+        for former in repository.formerly:
+            if former in names:
+                table.complain(
+                    "formerly", f"holds {former!r}, which is a repository of this configuration; rename or leave it out"
                 )
 
 

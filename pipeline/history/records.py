@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
 from ..oci.descriptor import Descriptor, Platform
@@ -187,11 +187,50 @@ class TagRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RulesRecord:
+    """By what a repository was published last: what decides which deltas it lists, and how long it keeps what it does
+    not. Its publisher's configuration says it; another one for the same target goes by this."""
+
+    versions: int
+    max_ratio: float
+    grace: timedelta
+    scopes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        ratio = fields.value("maxRatio") if fields.has("maxRatio") else None
+        if not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
+            raise fields.error("maxRatio", "is no share between 0 and 1")
+        return cls(
+            versions=fields.size("versions"),
+            max_ratio=float(ratio),
+            grace=timedelta(seconds=fields.size("grace")),
+            scopes=fields.list_of_texts("scopes"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "versions": self.versions,
+            "maxRatio": self.max_ratio,
+            "grace": int(self.grace.total_seconds()),
+        }
+        if self.scopes:
+            found["scopes"] = list(self.scopes)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryRecord:
-    """What is published of one repository: tags and images in the order in which they were first seen."""
+    """What is published of one repository: tags and images in the order in which they were first seen.
+
+    `rules` are None until a publisher that knows them has published it. `carried` are the names of repositories whose
+    history this one goes on from.
+    """
 
     tags: Mapping[str, TagRecord] = field(default_factory=dict)
     images: Mapping[Digest, ImageRecord] = field(default_factory=dict)
+    rules: RulesRecord | None = None
+    carried: tuple[str, ...] = ()
 
     def platform_images(self) -> Iterator[PlatformRecord]:
         for image in self.images.values():
@@ -208,13 +247,35 @@ class RepositoryRecord:
         return cls(
             tags={tag: TagRecord.read(tags.object(tag)) for tag in tags.names()},
             images={image.digest: image for image in images},
+            rules=RulesRecord.read(fields.object("rules")) if fields.has("rules") else None,
+            carried=fields.list_of_texts("carried"),
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        found: dict[str, Any] = {
             "tags": {tag: record.to_json() for tag, record in self.tags.items()},
             "images": [image.to_json() for image in self.images.values()],
         }
+        if self.rules is not None:
+            found["rules"] = self.rules.to_json()
+        if self.carried:
+            found["carried"] = list(self.carried)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovalRecord:
+    """What somebody took out of publication, and when; `taken` are the tags and the images that were named then."""
+
+    since: datetime
+    taken: RepositoryRecord
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        return cls(since=read_time(fields, "since"), taken=RepositoryRecord.read(fields.object("taken")))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"since": write_time(self.since), "taken": self.taken.to_json()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -109,6 +109,11 @@ class ContentResolver:
         if repository is not None:
             self.had.setdefault(repository, set()).add(digest)
 
+    def carry_over(self, repository: str, formerly: Iterable[str]) -> None:
+        """The repository goes on with what these had."""
+        for former in formerly:
+            self.had.setdefault(repository, set()).update(self.had.get(former, ()))
+
     def refresh(self, ledger: Ledger) -> None:
         """From now on `ledger` says what is certainly stored, and under which key."""
         self.stored = certainly_stored(ledger)

@@ -4,26 +4,27 @@ A *version* is one distinct image. A *series* is an ordered list of versions wit
 
 Rule 1. A tag that has ever moved is a series of its own: the images that it pointed to, in that order. So `stable` and
         `nightly` do not disturb each other.
-Rule 2. All tags of a scope that never moved are one series: by semantic version if every one parses as one, else by the
-        time of creation if every image states it, else in the order in which they were first seen.
+Rule 2. The tags of a scope that name versions, which `order` tells, are one series, its *line*: all images that each of
+        them pointed to, in the place of the tag. A release that was built again is in the line, and a series too.
 Rule 3. The scopes of a repository are its `series` rules, each with the tags that match it and no earlier rule, and one
         for the tags that match none.
 Rule 4. The latest is what the series points to now: a roll-back makes an old image the latest again, and so does the
         removal of the newest tag from its layout. What came after it counts as before it: clients have it.
 Rule 5. A tag that its layout has lost stays a version: a layout that holds only today's image has a history all the
-        same.
+        same. A series whose last tag is lost says so; retention lets it age.
+Rule 6. Signatures that cosign names by their image, and listings, are no versions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
-
-import semver
+from itertools import chain
 
 from ..oci.digest import Digest
 from ..oci.media_types import INDEXES
 from ..oci.reference import is_reserved_tag
+from .order import line_of
 from .records import ImageRecord, Move, RepositoryRecord, TagRecord
 
 
@@ -46,11 +47,13 @@ class Series:
     """Distinct images, oldest first; the last is the latest. `name` is the tag, or the glob of the scope.
 
     `since` says for each version when it was first seen where it stands; the one before it was the latest until then.
+    `lost` is when the last of its tags left the layout; None while the layout has one.
     """
 
     name: str
     versions: tuple[Digest, ...]
     since: tuple[datetime, ...]
+    lost: datetime | None = None
 
     @property
     def latest(self) -> Digest:
@@ -107,16 +110,9 @@ def series_of(record: RepositoryRecord, scopes: Sequence[str] = ()) -> tuple[Ser
             members[next(scope for scope in members if fnmatchcase(tag, scope))].append(tag)
     found: list[Series] = []
     for scope, tags in members.items():
-        still = [tag for tag in tags if not record.tags[tag].has_moved]
-        if still:
-            ordered = _in_order(still, record)
-            now = [tag for tag in ordered if record.tags[tag].lost is None][-1:]
-            found.append(_series(scope, (record.tags[tag].moves[-1] for tag in ordered + now)))
-        found.extend(
-            _series(tag, (move for move in record.tags[tag].moves if move.image in record.images))
-            for tag in tags
-            if record.tags[tag].has_moved
-        )
+        if line := line_of(tags, record):
+            found.append(_line(scope, line, record))
+        found.extend(_series(tag, record.tags[tag].moves, [tag], record) for tag in tags if record.tags[tag].has_moved)
     return tuple(found)
 
 
@@ -142,32 +138,24 @@ def forget(record: RepositoryRecord, there: Set[Digest]) -> RepositoryRecord:
     return replace(record, tags=tags, images=images)
 
 
-def _in_order(tags: Sequence[str], record: RepositoryRecord) -> list[str]:
-    """Sorting is stable throughout: what a rule does not tell apart stays in the order in which it was first seen."""
-    numbers = {tag: _semantic_version(tag) for tag in tags}
-    parsed = {tag: number for tag, number in numbers.items() if number is not None}
-    if len(parsed) == len(tags):
-        return sorted(tags, key=parsed.__getitem__)
-    created = {tag: record.images[record.tags[tag].image].created for tag in tags}
-    times = {tag: time for tag, time in created.items() if time is not None}
-    if len(times) == len(tags):
-        return sorted(tags, key=times.__getitem__)
-    return list(tags)
+def _line(scope: str, tags: Sequence[str], record: RepositoryRecord) -> Series:
+    now = [tag for tag in tags if record.tags[tag].lost is None][-1:]
+    moves = chain.from_iterable(record.tags[tag].moves for tag in tags)
+    return _series(scope, chain(moves, (record.tags[tag].moves[-1] for tag in now)), tags, record)
 
 
-def _semantic_version(tag: str) -> semver.Version | None:
-    """`1.2.3`, `v1.2.3`, `1.2` and `1`, with pre-release and build parts; a tag writes `+` as `_`."""
-    text = tag.removeprefix("v").replace("_", "+", 1)
-    try:
-        return semver.Version.parse(text, optional_minor_and_patch=True)
-    except ValueError:
-        return None
-
-
-def _series(name: str, moves: Iterable[Move]) -> Series:
-    """Each image once, where it came last."""
+def _series(name: str, moves: Iterable[Move], tags: Sequence[str], record: RepositoryRecord) -> Series:
+    """Each image that is there once, where it came last."""
     found: dict[Digest, datetime] = {}
     for move in moves:
-        found.pop(move.image, None)
-        found[move.image] = move.since
-    return Series(name=name, versions=tuple(found), since=tuple(found.values()))
+        if move.image in record.images:
+            found.pop(move.image, None)
+            found[move.image] = move.since
+    lost = [record.tags[tag].lost for tag in tags]
+    gone = [time for time in lost if time is not None]
+    return Series(
+        name=name,
+        versions=tuple(found),
+        since=tuple(found.values()),
+        lost=max(gone) if len(gone) == len(lost) else None,
+    )

@@ -3,13 +3,15 @@
 Nothing is written here: what is remembered is saved with the first key that is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..config import Config, Repository
+from ..config import Config
 from ..errors import DeltapressError
 from ..history.ledger import Ledger, LedgerError
 from ..history.records import RepositoryRecord
+from ..history.removal import admitted, is_removed
+from ..history.renaming import carry_over
 from ..history.resolver import ContentResolver, find_stored
 from ..history.retention import pinned_images, retain
 from ..history.scan import Seen, scan_repository
@@ -25,6 +27,7 @@ from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
 from .repair import check_losses, find_damage, forget_lost
+from .rules import rules_record, scopes_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +129,17 @@ def read_history(
         found = _copies(ledger) | found
     resolver = ContentResolver.of(store.target, ledger, layouts=seen, found=found)
     repositories = dict(ledger.repositories)
-    for name, layout in seen.items():
-        repositories[name] = advance(repositories.get(name, RepositoryRecord()), layout.observation, now=settings.now)
+    for repository in config.repositories:
+        name = repository.name
+        if is_removed(ledger, name):
+            notes.append(f"{name}: was removed; `deltapress remove --undo {name}` lets it be published again")
+        elif name in seen:
+            names = (name, *repository.formerly)
+            observation, barred = admitted(seen[name].observation, ledger.removals, names)
+            notes.extend(f"{name}: {line}" for line in barred)
+            resolver.carry_over(name, repository.formerly)
+            before = carry_over(repositories.get(name, RepositoryRecord()), repository.formerly, ledger.repositories)
+            repositories[name] = advance(before, observation, now=settings.now)
     unfinished, lost = forget_lost(repositories, resolver, ledger=ledger, damage=damage)
     notes.extend(unfinished)
     if settings.repair and not settings.force:
@@ -141,14 +153,13 @@ def read_history(
                 for pin in repository.pins
                 if not pinned_images(record, pin)
             )
-            repositories[repository.name] = retain(
+            kept = retain(
                 record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now
             )
-    configured = {repository.name for repository in config.repositories}
-    notes.extend(
-        f"{name}: published, but not in {config.path.name}; left as it is"
-        for name in sorted(repositories.keys() - configured)
-    )
+            repositories[repository.name] = replace(kept, rules=rules_record(repository))
+            if not kept.images:
+                del repositories[repository.name]
+    notes.extend(_unconfigured(config, repositories))
     used = {layer.diff_id for record in repositories.values() for layer in record.layers()}
     outlines = {**ledger.outlines}
     for layout in seen.values():
@@ -169,9 +180,13 @@ def read_history(
     )
 
 
-def scopes_of(repository: Repository) -> tuple[str, ...]:
-    """The globs that divide the repository's tags into independent lines of versions."""
-    return tuple(rule.match for rule in repository.series)
+def _unconfigured(config: Config, repositories: Mapping[str, RepositoryRecord]) -> Iterator[str]:
+    now_called = {former: known.name for known in config.repositories for former in known.formerly}
+    for name in sorted(repositories.keys() - {known.name for known in config.repositories}):
+        if name in now_called:
+            yield f"{name}: goes on as {now_called[name]}; left as it is, until `deltapress remove {name}`"
+        else:
+            yield f"{name}: published, but not in {config.path.name}; left as it is"
 
 
 def _scan(
@@ -181,7 +196,7 @@ def _scan(
     seen: dict[str, Seen] = {}
     failed = dict(given_up)
     for repository in config.repositories:
-        if repository.name in failed:
+        if repository.name in failed or is_removed(ledger, repository.name):
             continue
         try:
             seen[repository.name] = scan_repository(

@@ -1,4 +1,4 @@
-"""Publish, dry run, prune, reconcile: which steps each takes, in which order.
+"""Publish, dry run, prune, remove, reconcile: which steps each takes, in which order.
 
 The order is the promise of README, "Guarantees"; what a step does is told where it is defined, in `steps`.
 """
@@ -11,6 +11,7 @@ from typing import Final
 from ..config import Config
 from ..errors import DeltapressError
 from ..history.ledger import LedgerError
+from ..history.removal import Removable
 from ..history.store import LedgerStore
 from ..progress import Progress
 from ..targets.base import Target
@@ -18,6 +19,7 @@ from . import steps
 from .begin import load_history, read_history
 from .outcome import Outcome, Settings
 from .reconcile import Reconciliation, compare_keys, delete_stray
+from .removal import history_of_removal
 from .run import Done, Order, Run
 from .steps import Step
 from .write import SourceChangedError
@@ -60,6 +62,8 @@ DRY_RUN: Final = (
 PRUNE: Final = (steps.plan_jobs, steps.settle_clock, steps.plan_deletion, steps.delete, steps.save_loaded)
 DRY_PRUNE: Final = (steps.plan_jobs, steps.settle_clock, steps.plan_deletion)
 
+REMOVE: Final = (steps.plan_jobs, steps.assemble_tree, steps.write_all, *_CLEAN_UP)
+
 
 def run(config: Config, target: Target, settings: Settings, *, progress: Progress) -> Outcome:
     """Publish. See the guarantees in the README for what a reader sees meanwhile, and after a crash.
@@ -99,6 +103,26 @@ def prune(config: Config, target: Target, settings: Settings, *, is_dry: bool, p
     with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
         order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
         return _take(DRY_PRUNE if is_dry else PRUNE, Run.after(load_history(order.store, settings), order))
+
+
+def remove(
+    what: Removable,
+    config: Config,
+    target: Target,
+    settings: Settings,
+    *,
+    is_undo: bool,
+    is_dry: bool,
+    progress: Progress,
+) -> Outcome:
+    """Un-list something at once and for good, or put it back; what is un-listed is deleted after its grace period.
+
+    Raises what `run` raises, RemovalError when nothing goes by that name, and LedgerError when there is no ledger.
+    """
+    with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
+        order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
+        history = history_of_removal(order.store, what, settings, is_undo=is_undo)
+        return _take(DRY_RUN if is_dry else REMOVE, Run.after(history, order))
 
 
 def _take(chosen: Sequence[Step], run: Run) -> Outcome:

@@ -61,19 +61,26 @@ def _repository(target: ReadableTarget, found: PublishedRepository, *, now: date
     tags = {
         tag: TagRecord(moves=(Move(image=root, since=now),))
         for tag, key in found.tags.items()
-        if not is_reserved_tag(tag) and (root := _root(target, key)) in images
+        if not _is_listing(tag) and (root := _root(target, key)) in images
     }
-    if len(tags) == 1:
-        [(tag, known)] = tags.items()
+    versions = [tag for tag in tags if not is_reserved_tag(tag)]
+    if len(versions) == 1:
+        [tag] = versions
+        known = tags[tag]
         untagged = [
             image
             for digest, image in images.items()
-            if digest not in inner and digest != known.image and image.subject is None
+            if digest not in inner and digest not in _roots(tags) and image.subject is None
         ]
         untagged.sort(key=lambda image: (image.created or _EPOCH, image.digest))
         tags[tag] = TagRecord(moves=(*(Move(image=image.digest, since=now) for image in untagged), *known.moves))
     held = {digest: image for digest, image in images.items() if digest not in inner or digest in _roots(tags)}
     return RepositoryRecord(tags=tags, images=held)
+
+
+def _is_listing(tag: str) -> bool:
+    """True for the tags of which the tree makes what they lead to; cosign's, which have a dot, lead to images."""
+    return is_reserved_tag(tag) and "." not in tag
 
 
 def _roots(tags: dict[str, TagRecord]) -> set[Digest]:

@@ -11,7 +11,7 @@ from ..deltas.savings import savings
 from ..history.ledger import Ledger
 from ..history.records import DeltaRecord
 from ..history.store import LedgerStore
-from ..keys import Key, repository_of
+from ..keys import Key
 from ..progress import Progress
 from ..targets.base import LockInfo, Target
 from ..tree.contents import Entry, Tree
@@ -19,6 +19,7 @@ from .begin import History
 from .outcome import Outcome, Settings
 from .prune import PrunePlan
 from .repair import Repair
+from .rules import grace_of
 from .write import Written
 
 
@@ -35,12 +36,6 @@ class Order:
     @property
     def target(self) -> Target:
         return self.store.target
-
-    def grace_of(self, key: Key) -> timedelta:
-        """How long the key stays, unreferenced. What belongs to no configured repository has the policy for all."""
-        name = repository_of(key)
-        policies = (known.policy for known in self.config.repositories if known.name == name)
-        return next(policies, self.config.policy).grace
 
 
 @dataclass(slots=True)
@@ -88,6 +83,10 @@ class Run:
     def after(cls, history: History, order: Order, done: Done | None = None) -> "Run":
         """A run that has read its history, and nothing more."""
         return cls(order=order, done=done or Done(), history=history, ledger=history.ledger, notes=[*history.notes])
+
+    def grace_of(self, key: Key) -> timedelta:
+        """How long the key stays, unreferenced."""
+        return grace_of(key, self.order.config, self.ledger)
 
     @property
     def outcome(self) -> Outcome:

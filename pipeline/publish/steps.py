@@ -10,19 +10,19 @@ from typing import assert_never
 from ..deltas.executor import ThreadExecutor, make_deltas
 from ..deltas.job import DeltaJob, Failed, Made, Refused, Result
 from ..deltas.make import Workshop
-from ..deltas.plan import Rules, plan_deltas
+from ..deltas.plan import plan_deltas
 from ..deltas.savings import savings
-from ..keys import Phase
+from ..keys import Phase, repository_of, tags_key
 from ..progress import Silent
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
 from ..targets.base import LockInfo
-from ..tree.contents import Entry, assemble, blob_entry, check_case
+from ..tree.contents import Entry, assemble, blob_entry, check_case, still_there
 from ..tree.pages import page_files, server_files
-from .begin import scopes_of
 from .clocks import disagreement, settle_marks
-from .prune import TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
+from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
 from .repair import broken_keys, remove_spoiled
+from .rules import rules_of
 from .run import Run
 from .write import plan_writes, write_entries
 
@@ -32,10 +32,9 @@ Step = Callable[[Run], None]
 def plan_jobs(run: Run) -> None:
     """Decide which deltas should exist, and which of them must be made."""
     config = run.order.config
-    # a repository that is no longer configured keeps its deltas, by the policy for all
-    rules = {name: Rules(policy=config.policy) for name in run.ledger.repositories}
-    rules |= {known.name: Rules(policy=known.policy, scopes=scopes_of(known)) for known in config.repositories}
-    run.plan = plan_deltas(run.ledger, rules, generator=GENERATOR, options=EncoderOptions(effort=config.effort).key)
+    run.plan = plan_deltas(
+        run.ledger, rules_of(config, run.ledger), generator=GENERATOR, options=EncoderOptions(effort=config.effort).key
+    )
 
 
 def assemble_tree(run: Run) -> None:
@@ -171,14 +170,14 @@ def mark_unreferenced(run: Run) -> None:
 def settle_clock(run: Run) -> None:
     """Let marks count anew that a jump of the clock would make old."""
     lock = run.order.lock or LockInfo()
-    run.ledger, note = settle_marks(run.ledger, run.order.grace_of, now=run.order.settings.now, last=lock.last)
+    run.ledger, note = settle_marks(run.ledger, run.grace_of, now=run.order.settings.now, last=lock.last)
     if note is not None:
         run.notes.append(note)
 
 
 def plan_deletion(run: Run) -> None:
     """Decide what may go of what is marked, and whether anything may."""
-    run.deletion = plan_prune(run.ledger, run.order.grace_of, now=run.order.settings.now)
+    run.deletion = plan_prune(run.ledger, run.grace_of, now=run.order.settings.now)
     run.prune_problem = _doubt(run) if run.deletion.remove and run.order.settings.prune else None
 
 
@@ -194,10 +193,16 @@ def _doubt(run: Run) -> str | None:
         return problem
     if not settings.force:
         try:
-            check_share(run.deletion, run.order.config.max_delete)
+            check_share(_not_asked_for(run), run.order.config.max_delete)
         except TooMuchError as error:
             return str(error)
     return None
+
+
+def _not_asked_for(run: Run) -> PrunePlan:
+    """The deletion without the repositories that somebody removed by their names: those are no mistake."""
+    stones = (stone for stone in run.deletion.remove if repository_of(stone.key) not in run.ledger.removals)
+    return replace(run.deletion, remove=tuple(stones))
 
 
 def delete(run: Run) -> None:
@@ -206,6 +211,11 @@ def delete(run: Run) -> None:
         return
     run.ledger = execute(run.order.store, run.deletion, run.ledger, progress=run.order.progress)
     run.is_pruned = True
+    # of a repository that was removed, the empty list of tags was to stand as long as anything else did
+    removed = run.ledger.removals.keys() - run.ledger.repositories.keys() - set(still_there(run.ledger))
+    lists = [key for key in map(tags_key, removed) if key in run.ledger.keys]
+    removal = plan_removal(run.ledger, dict.fromkeys(lists), now=run.order.settings.now)
+    run.ledger = execute(run.order.store, removal, run.ledger, progress=Silent())
 
 
 def forget_unwanted(run: Run) -> None:

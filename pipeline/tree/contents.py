@@ -39,6 +39,7 @@ from ..keys import (
     manifest_key,
     parse_key,
     referrers_key,
+    repository_of,
     sidecar_key,
     tags_key,
     typed_key,
@@ -110,6 +111,7 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
             _repository(name, record, [want for want in wanted if want.repository == name], ledger, stores_headers)
             for name, record in sorted(ledger.repositories.items())
         ),
+        _emptied(ledger),
         [_made(FLATPAK_INDEX_KEY, flatpak_index(ledger.repositories), JSON, MUTABLE, Phase.LISTINGS)],
         (_extra(key, data) for key, data in sorted(extras.items())),
     ):
@@ -178,8 +180,26 @@ def _repository(
         # just before `_deltaindex` and the tags: Apache must know the type of what a tag leads to when it moves, and
         # with the order deltas-first it does not move until then
         yield _made(access_file_key(name), _access_file(types), TEXT, MUTABLE, Phase.DELTA_INDEX, repository=name)
-    listed = sorted(tag for tag in tags if not is_reserved_tag(tag))
-    yield _made(tags_key(name), _json({"name": name, "tags": listed}), JSON, MUTABLE, Phase.LISTINGS, repository=name)
+    yield _tags_list(name, (tag for tag in tags if not is_reserved_tag(tag)))
+
+
+def _emptied(ledger: Ledger) -> Iterator[Entry]:
+    """A repository that was removed lists no tags, as long as something of it can still be pulled."""
+    for name in still_there(ledger):
+        yield _tags_list(name, ())
+
+
+def still_there(ledger: Ledger) -> list[str]:
+    """The repositories that were removed as a whole, and of which more is stored than their list of tags."""
+    removed = ledger.removals.keys() - ledger.repositories.keys()
+    keys = ledger.keys if removed else ()
+    found = {name for key in keys if (name := repository_of(key)) in removed and key != tags_key(name or "")}
+    return sorted(name for name in found if name is not None)
+
+
+def _tags_list(name: str, tags: Iterable[str]) -> Entry:
+    listed = _json({"name": name, "tags": sorted(tags)})
+    return _made(tags_key(name), listed, JSON, MUTABLE, Phase.LISTINGS, repository=name)
 
 
 def _ranks(record: RepositoryRecord) -> dict[Digest, int]:

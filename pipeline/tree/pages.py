@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Final
 
-from ..deltas.savings import Saving
+from ..deltas.savings import Saving, distinct
 from ..history.ledger import Ledger
 from ..history.records import PlatformRecord, RepositoryRecord
 from ..keys import IMMUTABLE, MUTABLE, PAGE_KEY, PING, TYPED, Key, server_key
@@ -52,7 +52,7 @@ def page_files(ledger: Ledger, found: Sequence[Saving]) -> dict[Key, bytes]:
         RepositoryRow(
             name=name,
             tags=tuple(_tags(record)),
-            savings=tuple(saving for saving in found if saving.repository == name),
+            savings=distinct(saving for saving in found if saving.repository == name),
         )
         for name, record in sorted(ledger.repositories.items())
     ]

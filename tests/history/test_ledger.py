@@ -54,7 +54,7 @@ def test_what_is_written_is_read(ledger: Ledger) -> None:
 
 def test_it_is_json_with_one_record_a_line(ledger: Ledger) -> None:
     lines = ledger.serialise().decode().splitlines()
-    assert json.loads(ledger.serialise())["schema"] == 1
+    assert json.loads(ledger.serialise())["schema"] == 2
     records = len(ledger.keys) + len(ledger.deltas) + len(ledger.outlines) + len(ledger.repositories)
     assert records < len(lines) < records + 20
 
@@ -111,8 +111,8 @@ def test_every_cut_is_an_error(ledger: Ledger) -> None:
 
 
 def test_a_newer_schema_is_told_apart() -> None:
-    with pytest.raises(LedgerError, match="schema 2") as caught:
-        Ledger.parse(b'{"schema": 2}')
+    with pytest.raises(LedgerError, match="schema 3") as caught:
+        Ledger.parse(b'{"schema": 3}')
     assert caught.value.is_newer
 
 
