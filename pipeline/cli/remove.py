@@ -17,7 +17,9 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_config(parser)
     parser.add_argument(
-        "what", metavar="REPOSITORY[:TAG|@DIGEST]", help="what is un-listed now, and deleted after the grace period"
+        "what",
+        metavar="NAME",
+        help="REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST: un-listed now, and deleted after the grace period",
     )
     parser.add_argument("--undo", action="store_true", help="put it back as far as it is still there")
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be un-listed")

@@ -191,7 +191,7 @@ def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
         pins=table.parsed_list("pins", (), _pin),
         policy=_read_policy(table, policy),
         series=_read_series(table),
-        formerly=table.parsed_list("formerly", (), check_repository),
+        formerly=table.parsed_list("formerly", (), check_repository, empty=True),
     )
     table.close(_ELSEWHERE)
     return repository
