@@ -47,13 +47,15 @@ class Series:
     """Distinct images, oldest first; the last is the latest. `name` is the tag, or the glob of the scope.
 
     `since` says for each version when it was first seen where it stands; the one before it was the latest until then.
-    `lost` is when the last of its tags left the layout; None while the layout has one.
+    `lost` is when the last of its tags left the layout; None while the layout has one. `is_of_line` is true for the
+    series of a single tag that is in a line, too: its latest is one build of a release, and not what is newest.
     """
 
     name: str
     versions: tuple[Digest, ...]
     since: tuple[datetime, ...]
     lost: datetime | None = None
+    is_of_line: bool = False
 
     @property
     def latest(self) -> Digest:
@@ -110,9 +112,14 @@ def series_of(record: RepositoryRecord, scopes: Sequence[str] = ()) -> tuple[Ser
             members[next(scope for scope in members if fnmatchcase(tag, scope))].append(tag)
     found: list[Series] = []
     for scope, tags in members.items():
-        if line := line_of(tags, record):
+        line = line_of(tags, record)
+        if line:
             found.append(_line(scope, line, record))
-        found.extend(_series(tag, record.tags[tag].moves, [tag], record) for tag in tags if record.tags[tag].has_moved)
+        of_line = set(line)
+        for tag in tags:
+            if record.tags[tag].has_moved:
+                single = _series(tag, record.tags[tag].moves, [tag], record)
+                found.append(replace(single, is_of_line=tag in of_line))
     return tuple(found)
 
 
