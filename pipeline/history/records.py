@@ -201,10 +201,14 @@ class RulesRecord:
         ratio = fields.value("maxRatio") if fields.has("maxRatio") else None
         if not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
             raise fields.error("maxRatio", "is no share between 0 and 1")
+        try:
+            grace = timedelta(seconds=fields.size("grace"))
+        except OverflowError as error:
+            raise fields.error("grace", "is more than a time can be") from error
         return cls(
             versions=fields.size("versions"),
             max_ratio=float(ratio),
-            grace=timedelta(seconds=fields.size("grace")),
+            grace=grace,
             scopes=fields.list_of_texts("scopes"),
         )
 
