@@ -8,7 +8,10 @@ Rule 2. Semantic versions decide the order if every tag has one, its own or that
         `latest` that has not moved yet disturbs nothing.
 Rule 3. Otherwise what was first seen in a later run is newer, whatever it says of itself: builds that are reproducible
         state a time of creation that means nothing, and clocks of builders differ.
-Rule 4. What one run saw first is ordered by the times of creation, if every image of it states one that may be true,
+Rule 4. Even then a version never stands behind a higher one: those of the tags that have a semantic version of two
+        numbers at least take the places of these tags in its order. One tag that is no version (`pr-7`) must not make a
+        security release of an old branch the latest. A single number may be anything: a date, a part of a hash.
+Rule 5. What one run saw first is ordered by the times of creation, if every image of it states one that may be true,
         else as its layout lists it.
 """
 
@@ -61,7 +64,10 @@ def _in_order(tags: Sequence[str], record: RepositoryRecord) -> list[str]:
         return record.tags[tag].moves[0].since
 
     runs = groupby(sorted(tags, key=first_seen), key=first_seen)
-    return [tag for _, run in runs for tag in _of_one_run(list(run), record)]
+    seen = [tag for _, run in runs for tag in _of_one_run(list(run), record)]
+    numbered = {tag for tag in tags if "." in tag and _semantic_version(tag) is not None}
+    in_order = iter(sorted((tag for tag in seen if tag in numbered), key=versions.__getitem__))
+    return [next(in_order) if tag in numbered else tag for tag in seen]
 
 
 def _versions(tags: Sequence[str], record: RepositoryRecord) -> dict[str, semver.Version]:

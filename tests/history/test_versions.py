@@ -107,8 +107,13 @@ def test_versions_come_first_where_all_are_versions() -> None:
     record = history({"1.0": "A", "1.2": "C"}, {"1.1": "B"})
     assert names(record) == {"*": ["A", "C", "B"]}, "1.1 is all that its layout has: a roll-back"
     assert names(history({"1.0": "A", "1.2": "C"}, {"1.0": "A", "1.2": "C", "1.1": "B"})) == {"*": list("ABC")}
-    mixed = {"1.0": "A", "1.2": "C", "edge": "D"}
-    assert names(history(mixed, mixed | {"1.1": "B"})) == {"*": list("ACDB")}
+
+
+def test_a_tag_that_is_no_version_makes_no_old_version_the_latest() -> None:
+    mixed = {"1.0": "A", "1.2": "C", "pr-7": "D"}
+    assert names(history(mixed, mixed | {"1.1": "B"})) == {"*": list("ABDC")}
+    hashes = {"9999999": "A", "beef001": "B"}
+    assert names(history(hashes, hashes | {"1000001": "C"})) == {"*": list("ABC")}, "numbers, but no versions"
 
 
 @pytest.mark.parametrize(
