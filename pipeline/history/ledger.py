@@ -37,7 +37,7 @@ class LedgerError(DeltapressError):
     exit_code = ExitCode.TARGET_FAILED
 
     def __init__(self, problem: str, *, is_newer: bool = False) -> None:
-        self.is_newer = is_newer
+        self.problem, self.is_newer = problem, is_newer
         super().__init__(f"{LEDGER_KEY}: {problem}")
 
 

@@ -2,7 +2,7 @@
 
     job         publish, dry run, prune, remove, reconcile: which steps each takes, in which order
     steps       what each step does to a run, whose state is in run
-    begin       the ledger, after every layout that can be read was seen
+    begin       the ledger, after every layout that can be read was seen; each repository is tried alone (trial)
     removal     the ledger, after something was removed or put back
     rules       pure: by which rules each repository is published
     write       write a Tree to a Target, phase by phase

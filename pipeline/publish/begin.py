@@ -3,12 +3,13 @@
 Nothing is written here: what is remembered is saved with the first key that is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from ..config import Config
-from ..errors import DeltapressError
-from ..history.ledger import Ledger, LedgerError
+from ..config import Config, Repository
+from ..errors import DeltapressError, InternalError
+from ..history.ledger import MAX_LEDGER_SIZE, Ledger, LedgerError
 from ..history.records import RepositoryRecord
 from ..history.removal import admitted, is_removed
 from ..history.renaming import carry_over
@@ -28,6 +29,7 @@ from .prune import without_lost
 from .rebuild import rebuild
 from .repair import check_losses, find_damage, forget_lost
 from .rules import rules_record, scopes_of
+from .trial import no_room, try_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,62 +124,122 @@ def read_history(
             f"{again}"
         )
     seen, failed = _scan(config, ledger, settings, given_up)
-    for name, layout in seen.items():
-        notes.extend(f"{name}: {line}" for line in layout.notes)
     found = find_stored(ledger, store.target, damaged=damage)
     if settings.repair:
         found = _copies(ledger) | found
-    resolver = ContentResolver.of(store.target, ledger, layouts=seen, found=found)
+    while True:
+        layouts = {name: layout for name, layout in seen.items() if name not in failed}
+        resolver = ContentResolver.of(store.target, ledger, layouts=layouts, found=found)
+        try:
+            history = _remembered(ledger, resolver, store, config, settings, damage)
+        except _FaultError as fault:
+            failed[fault.repository] = fault.error
+            continue
+        return replace(
+            history, is_rebuilt=loaded.rebuilt is not None, failed=failed, notes=(*notes, *history.notes), damage=damage
+        )
+
+
+def _remembered(
+    ledger: Ledger,
+    resolver: ContentResolver,
+    store: LedgerStore,
+    config: Config,
+    settings: Settings,
+    damage: Mapping[Key, str],
+) -> History:
+    """What `ledger` becomes with what the layouts of `resolver` hold.
+
+    Raises:
+        _FaultError: something is wrong inside one repository.
+        TooMuchLostError: a repair would un-list too much.
+    """
+    seen = resolver.layouts
+    notes = [f"{name}: {line}" for name, layout in seen.items() for line in layout.notes]
     repositories = dict(ledger.repositories)
     for repository in config.repositories:
         name = repository.name
         if is_removed(ledger, name):
             notes.append(f"{name}: was removed; `deltapress remove --undo {name}` lets it be published again")
         elif name in seen:
-            names = (name, *repository.formerly)
-            observation, barred = admitted(seen[name].observation, ledger.removals, names)
-            notes.extend(f"{name}: {line}" for line in barred)
-            resolver.carry_over(name, repository.formerly)
-            before = carry_over(repositories.get(name, RepositoryRecord()), repository.formerly, ledger.repositories)
-            repositories[name] = advance(before, observation, now=settings.now)
+            with _within(name):
+                names = (name, *repository.formerly)
+                observation, barred = admitted(seen[name].observation, ledger.removals, names)
+                notes.extend(f"{name}: {line}" for line in barred)
+                resolver.carry_over(name, repository.formerly)
+                known = repositories.get(name, RepositoryRecord())
+                before = carry_over(known, repository.formerly, ledger.repositories)
+                repositories[name] = advance(before, observation, now=settings.now)
     unfinished, lost = forget_lost(repositories, resolver, ledger=ledger, damage=damage)
     notes.extend(unfinished)
     if settings.repair and not settings.force:
         images = sum(len(record.images) for record in ledger.repositories.values())
         check_losses(len(damage), lost=len(lost), images=images, max_delete=config.max_delete)
     for repository in config.repositories:
-        if repository.name in seen and repository.name in repositories:
-            record = repositories[repository.name]
-            notes.extend(
-                f"{repository.name}: the pin {pin} holds nothing, since no published image or tag has that name"
-                for pin in repository.pins
-                if not pinned_images(record, pin)
-            )
-            kept = retain(
-                record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now
-            )
-            repositories[repository.name] = replace(kept, rules=rules_record(repository))
-            if not kept.images:
-                del repositories[repository.name]
+        name = repository.name
+        if name in seen and name in repositories:
+            with _within(name):
+                notes.extend(_idle_pins(repository, repositories[name]))
+                kept = _retained(repository, repositories[name], settings)
+                repositories[name] = kept
+                if not kept.images:
+                    del repositories[name]
     notes.extend(_unconfigured(config, repositories))
     used = {layer.diff_id for record in repositories.values() for layer in record.layers()}
     outlines = {**ledger.outlines}
     for layout in seen.values():
         outlines |= layout.outlines
-    return History(
-        ledger=replace(
-            ledger,
-            repositories=repositories,
-            outlines={diff_id: outline for diff_id, outline in outlines.items() if diff_id in used},
-            deltas=without_lost(ledger.deltas, found),
-        ),
-        is_rebuilt=loaded.rebuilt is not None,
-        resolver=resolver,
-        failed=failed,
-        notes=tuple(notes),
-        damage=damage,
-        lost=tuple(lost),
+    after = replace(
+        ledger,
+        repositories=repositories,
+        outlines={diff_id: outline for diff_id, outline in outlines.items() if diff_id in used},
+        deltas=without_lost(ledger.deltas, resolver.found),
     )
+    _try_out(after, ledger, store, config, seen)
+    return History(ledger=after, is_rebuilt=False, resolver=resolver, notes=tuple(notes), lost=tuple(lost))
+
+
+def _try_out(after: Ledger, before: Ledger, store: LedgerStore, config: Config, names: Iterable[str]) -> None:
+    """Try each repository that has changed, in the order of the configuration. Raises _FaultError."""
+    properties = store.target.properties
+    left = MAX_LEDGER_SIZE - store.size
+    for name in names:
+        if name in after.repositories and after.repositories[name] != before.repositories.get(name):
+            with _within(name):
+                growth = try_out(name, after, before, config=config, properties=properties)
+                if growth > left:
+                    raise no_room(name, growth, left)
+                left -= max(0, growth)
+
+
+class _FaultError(Exception):
+    """Something went wrong inside a repository, and concerns no other."""
+
+    def __init__(self, repository: str, error: DeltapressError) -> None:
+        super().__init__(repository)
+        self.repository, self.error = repository, error
+
+
+@contextmanager
+def _within(repository: str) -> Iterator[None]:
+    """Where whatever goes wrong is a fault of that repository alone, our own mistakes too."""
+    try:
+        yield
+    except DeltapressError as error:
+        raise _FaultError(repository, error) from error
+    except Exception as error:
+        raise _FaultError(repository, InternalError(error)) from error
+
+
+def _idle_pins(repository: Repository, record: RepositoryRecord) -> Iterator[str]:
+    for pin in repository.pins:
+        if not pinned_images(record, pin):
+            yield f"{repository.name}: the pin {pin} holds nothing, since no published image or tag has that name"
+
+
+def _retained(repository: Repository, record: RepositoryRecord, settings: Settings) -> RepositoryRecord:
+    kept = retain(record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now)
+    return replace(kept, rules=rules_record(repository))
 
 
 def _unconfigured(config: Config, repositories: Mapping[str, RepositoryRecord]) -> Iterator[str]:
@@ -199,14 +261,15 @@ def _scan(
         if repository.name in failed or is_removed(ledger, repository.name):
             continue
         try:
-            seen[repository.name] = scan_repository(
-                repository,
-                known=_known(stored.get(repository.name), ledger.repositories.get(repository.name)),
-                limits=config.limits,
-                jobs=settings.jobs,
-            )
-        except DeltapressError as error:
-            failed[repository.name] = error
+            with _within(repository.name):
+                seen[repository.name] = scan_repository(
+                    repository,
+                    known=_known(stored.get(repository.name), ledger.repositories.get(repository.name)),
+                    limits=config.limits,
+                    jobs=settings.jobs,
+                )
+        except _FaultError as fault:
+            failed[repository.name] = fault.error
     return seen, failed
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..deltas.job import Failed
 from ..deltas.plan import DeltaPlan
 from ..deltas.savings import Saving
-from ..errors import DeltapressError, ExitCode
+from ..errors import DeltapressError, ExitCode, InternalError
 from ..history.ledger import Ledger
 from ..history.records import DeltaRecord
 from ..layout import BrokenTag
@@ -64,7 +64,8 @@ class Outcome:
 
     @property
     def exit_code(self) -> ExitCode:
-        if self.failed and len(self.failed) == len(self.repositories):
+        is_internal = any(isinstance(error, InternalError) for error in self.failed.values())
+        if self.failed and len(self.failed) == len(self.repositories) and not is_internal:
             return ExitCode.BAD_INPUT
         if self.failed or self.broken or self.delta_failures or self.prune_problem or self.lost:
             return ExitCode.PARTLY_DONE
