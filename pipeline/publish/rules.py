@@ -5,6 +5,7 @@ configuration of his own. What was published before rules were remembered, or is
 policy for all.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from ..config.values import Config, Policy, Repository
@@ -31,18 +32,12 @@ def rules_record(repository: Repository) -> RulesRecord:
     )
 
 
-def grace_of(key: Key, config: Config, ledger: Ledger) -> timedelta:
-    """How long the key stays, unreferenced. What belongs to no repository that is known has the policy for all."""
-    name = repository_of(key) or ""
-    policies = (known.policy.grace for known in config.repositories if known.name == name)
-    return next(policies, _remembered_grace(name, ledger, config.policy.grace))
-
-
-def _remembered_grace(name: str, ledger: Ledger, otherwise: timedelta) -> timedelta:
-    record = ledger.repositories.get(name)
-    if record is None and name in ledger.removals:
-        record = ledger.removals[name].taken
-    return record.rules.grace if record is not None and record.rules is not None else otherwise
+def graces(config: Config, ledger: Ledger) -> Callable[[Key], timedelta]:
+    """How long each key stays, unreferenced. What belongs to no repository that is known has the policy for all."""
+    records = {name: removal.taken for name, removal in ledger.removals.items()} | dict(ledger.repositories)
+    found = {name: record.rules.grace for name, record in records.items() if record.rules is not None}
+    found |= {known.name: known.policy.grace for known in config.repositories}
+    return lambda key: found.get(repository_of(key) or "", config.policy.grace)
 
 
 def scopes_of(repository: Repository) -> tuple[str, ...]:

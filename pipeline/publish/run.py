@@ -1,6 +1,6 @@
 """The state of one run, which its steps change one after the other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ from .begin import History
 from .outcome import Outcome, Settings
 from .prune import PrunePlan
 from .repair import Repair
-from .rules import grace_of
+from .rules import graces
 from .write import Written
 
 
@@ -84,9 +84,10 @@ class Run:
         """A run that has read its history, and nothing more."""
         return cls(order=order, done=done or Done(), history=history, ledger=history.ledger, notes=[*history.notes])
 
-    def grace_of(self, key: Key) -> timedelta:
-        """How long the key stays, unreferenced."""
-        return grace_of(key, self.order.config, self.ledger)
+    @property
+    def grace_of(self) -> Callable[[Key], timedelta]:
+        """How long a key stays, unreferenced."""
+        return graces(self.order.config, self.ledger)
 
     @property
     def outcome(self) -> Outcome:
