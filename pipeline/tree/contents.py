@@ -193,8 +193,8 @@ def still_there(ledger: Ledger) -> list[str]:
     """The repositories that were removed as a whole, and of which more is stored than their list of tags."""
     removed = ledger.removals.keys() - ledger.repositories.keys()
     keys = ledger.keys if removed else ()
-    found = {name for key in keys if (name := repository_of(key)) in removed and key != tags_key(name or "")}
-    return sorted(name for name in found if name is not None)
+    found = {name for key in keys if (name := repository_of(key)) in removed and key != tags_key(name)}
+    return sorted(found)
 
 
 def _tags_list(name: str, tags: Iterable[str]) -> Entry:
