@@ -51,13 +51,15 @@ _XZ_MEMORY = 256 << 20  # a dictionary of 64 MiB, that of `xz -9`, needs 65 MiB
 class CompressionError(DeltapressError):
     """A compressed stream that cannot be read.
 
-    `format` is gzip, bzip2, xz, zstd or plain; `reason` says what is wrong.
+    `format` is gzip, bzip2, xz, zstd or plain; `reason` says what is wrong, `advice` what else to do than making the
+    stream again.
     """
 
-    def __init__(self, format: str, reason: str) -> None:  # noqa: A002 - the field's natural name
+    def __init__(self, format: str, reason: str, *, advice: str = "") -> None:  # noqa: A002 - the field's natural name
         super().__init__(f"{format} stream: {reason}")
         self.format = format
         self.reason = reason
+        self.advice = advice
 
 
 class OutputTooLargeError(CompressionError):
@@ -369,6 +371,13 @@ def _zstd_frame_pieces(source: _Input) -> Iterator[bytes]:
     single_segment = descriptor >> 5 & 1
     size_field = (single_segment, 2, 4, 8)[descriptor >> 6]
     header = _exactly(source, (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3] + size_field)
+    window = _window(header, single_segment, size_field)
+    if window > 1 << MAX_WINDOW_LOG:
+        raise CompressionError(
+            "zstd",
+            f"needs a window of {window >> 20:,} MiB, {1 << MAX_WINDOW_LOG >> 20} MiB at most are read",
+            advice=f"Compress it with `zstd --long={MAX_WINDOW_LOG}` or less, or without --long.",
+        )
     decoder = zstandard.ZstdDecompressor(max_window_size=1 << MAX_WINDOW_LOG).decompressobj()
     try:
         decoder.decompress(_ZSTD_MAGIC + bytes([descriptor]) + header)
@@ -386,6 +395,16 @@ def _zstd_frame_pieces(source: _Input) -> Iterator[bytes]:
         raise CompressionError("zstd", f"is damaged ({error})") from error
     if not decoder.eof:
         raise CompressionError("zstd", "is damaged (its frame does not end with its last block)")
+
+
+def _window(header: bytes, single_segment: int, size_field: int) -> int:
+    """The bytes that a frame's reader must hold (RFC 8878, 3.1.1.1.2): its window, or all of its one segment."""
+    if single_segment:
+        size = int.from_bytes(header[len(header) - size_field :], "little")
+        return size + 256 if size_field == 2 else size
+    exponent, mantissa = header[0] >> 3, header[0] & 7
+    base = 1 << 10 + exponent
+    return base + (base >> 3) * mantissa
 
 
 def _is_skippable(magic: bytes) -> bool:

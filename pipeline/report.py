@@ -15,6 +15,7 @@ from typing import Any, Final
 from .deltas.plan import Wanted
 from .deltas.savings import Saving
 from .history.records import DeltaKey
+from .layout import BrokenTag
 from .oci.digest import Digest
 from .publish import Outcome
 from .publish.prune import PrunePlan, Tombstone
@@ -37,6 +38,10 @@ def failures(outcome: Outcome) -> Iterator[str]:
     """What went wrong, one line each (an error may add indented ones)."""
     for name, error in outcome.failed.items():
         yield f"{error}\n  Repository {name} was not published."
+    for name, broken in outcome.broken.items():
+        for found in broken:
+            what = f"Tag {one_line(found.tag, most=_MAX_CELL)}" if found.tag else "It"
+            yield f"{found.error}\n  {what} of repository {name} was left out; what was published of it before stays."
     for failure in outcome.delta_failures:
         yield one_line(f"delta {failure.job.key}: {failure.problem}; it is not listed")
     yield from map(one_line, outcome.lost)
@@ -76,7 +81,10 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "dry_run": outcome.is_dry,
         "exit_code": int(outcome.exit_code),
         "repositories": {
-            name: {"problem": str(outcome.failed[name]) if name in outcome.failed else None}
+            name: {
+                "problem": str(outcome.failed[name]) if name in outcome.failed else None,
+                "broken": [_broken_json(found) for found in outcome.broken.get(name, ())],
+            }
             for name in outcome.repositories
         },
         "written": {"keys": outcome.written.keys, "size": outcome.written.size},
@@ -178,7 +186,11 @@ def _written(outcome: Outcome) -> str:
 
 
 def _nothing(outcome: Outcome) -> str:
-    return "Nothing to write." if outcome.failed else "Nothing to write: everything is published already."
+    return (
+        "Nothing to write."
+        if outcome.failed or outcome.broken
+        else "Nothing to write: everything is published already."
+    )
 
 
 def _writes(outcome: Outcome) -> Iterator[str]:
@@ -298,6 +310,15 @@ def _table(rows: Sequence[Sequence[str]], *, right: Iterable[int]) -> Iterator[s
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield f"  {'  '.join(cells)}".rstrip()
+
+
+def _broken_json(found: BrokenTag) -> dict[str, Any]:
+    return {
+        "tag": found.tag,
+        "digest": str(found.digest) if found.digest else None,
+        "problem": found.problem,
+        "advice": found.advice,
+    }
 
 
 def _key_json(key: DeltaKey) -> dict[str, Any]:

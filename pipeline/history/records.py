@@ -87,7 +87,9 @@ class ImageRecord:
     """What one tag can point to: a manifest or an index, and all that it reaches.
 
     `documents` are the descriptors of its manifests and indexes, children before parents, the root last; `subjects`
-    says which of them are attached to another document (by the digest of the attached one).
+    says which of them are attached to another document (by the digest of the attached one). `absent` are manifests
+    that its indexes name and no layout had: of an index that is published as it is, clients of the other platforms
+    find theirs.
     """
 
     documents: tuple[Descriptor, ...]
@@ -95,6 +97,7 @@ class ImageRecord:
     platforms: tuple[PlatformRecord, ...]
     subjects: Mapping[Digest, Digest] = field(default_factory=dict, hash=False)
     created: datetime | None = None
+    absent: frozenset[Digest] = frozenset()
 
     @property
     def root(self) -> Descriptor:
@@ -123,6 +126,7 @@ class ImageRecord:
                 for key, value in fields.texts("subjects").items()
             },
             created=read_time(fields, "created") if fields.has("created") else None,
+            absent=frozenset(_digest(fields, "absent", text) for text in fields.list_of_texts("absent")),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -133,6 +137,8 @@ class ImageRecord:
             found["subjects"] = {str(key): str(value) for key, value in sorted(self.subjects.items())}
         if self.created is not None:
             found["created"] = write_time(self.created)
+        if self.absent:
+            found["absent"] = sorted(map(str, self.absent))
         return found
 
 

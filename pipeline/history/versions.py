@@ -22,16 +22,23 @@ from fnmatch import fnmatchcase
 import semver
 
 from ..oci.digest import Digest
+from ..oci.media_types import INDEXES
 from ..oci.reference import is_reserved_tag
 from .records import ImageRecord, Move, RepositoryRecord, TagRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What one layout holds at this run: where each tag points, and the images, artifacts included."""
+    """What one layout holds at this run: where each tag points, and the images, artifacts included.
+
+    `broken` tags are there, but nobody can tell where they point; unless the observation `is_whole`, any other tag may
+    be there too.
+    """
 
     tags: Mapping[str, Digest]
     images: Mapping[Digest, ImageRecord]
+    broken: Set[str] = frozenset()
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +69,34 @@ def advance(record: RepositoryRecord, seen: Observation, *, now: datetime) -> Re
         elif known.lost is not None:
             tags[tag] = replace(known, lost=None)
     for tag, known in record.tags.items():
-        if tag not in seen.tags and known.lost is None:
+        if seen.is_whole and tag not in seen.tags and tag not in seen.broken and known.lost is None:
             tags[tag] = replace(known, lost=now)
-    images = {**record.images, **seen.images}
+    images = dict(record.images)
+    for digest, found in seen.images.items():
+        images[digest] = _joined(images[digest], found) if digest in images else found
     return replace(record, tags=tags, images=images) if tags != record.tags or images != record.images else record
+
+
+def _joined(old: ImageRecord, new: ImageRecord) -> ImageRecord:
+    """What two layouts have of the same image: of an index, each may lack other manifests."""
+    if not old.absent and not new.absent:
+        return new
+    longer, shorter = sorted((old, new), key=lambda image: len(image.documents), reverse=True)
+    have = {document.digest for document in longer.documents}
+    more = [document for document in shorter.documents if document.digest not in have]
+    blobs = {blob.digest: blob for blob in (*shorter.blobs, *longer.blobs)}
+    platforms = {(image.manifest, image.platform): image for image in (*shorter.platforms, *longer.platforms)}
+    dates = [image.created for image in (old, new) if image.created is not None]
+    # manifests before the indexes that may hold them, and the root last
+    return replace(
+        longer,
+        documents=(*sorted(more, key=lambda document: document.media_type in INDEXES), *longer.documents),
+        blobs=tuple(blobs.values()) if more else longer.blobs,
+        platforms=tuple(platforms.values()) if more else longer.platforms,
+        subjects={**shorter.subjects, **longer.subjects},
+        created=max(dates, default=None),
+        absent=(old.absent | new.absent) - have - {document.digest for document in more},
+    )
 
 
 def series_of(record: RepositoryRecord, scopes: Sequence[str] = ()) -> tuple[Series, ...]:

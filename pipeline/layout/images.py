@@ -5,8 +5,12 @@ Rule 2. Each document and each config of a layout is read once, however many ref
         compared with what it leads to all the same.
 Rule 3. Only what a delta can be made of becomes a `PlatformImage`. Everything else is carried as it is, and its configs
         are nobody's business.
+Rule 4. An index may name manifests that the layout does not have, as `docker save` of one platform writes it; clients
+        fetch the one for their platform alone. They are `absent`. Everything else that is missing is a fault.
+Rule 5. What an entry of an index is, its content says where its media type does not: clients look there too.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -22,17 +26,25 @@ from ..oci.manifest import (
     ImageConfig,
     Index,
     Manifest,
+    is_document,
     parse_document,
     parse_image_config,
     successors,
 )
-from ..oci.media_types import INDEXES
+from ..oci.media_types import INDEXES, TAR_LAYERS
 from .storage import COPY_AGAIN, LayoutError, Storage, blob_name, read_small
 
 # Tools nest two deep (an index of indexes). Documents are kept in memory, so a layout may not have any number of them.
 MAX_DEPTH: Final = 8
 MAX_DOCUMENTS: Final = 100_000
 MAX_DOCUMENT_BYTES: Final = 256 * 1024 * 1024
+# Planning compares each layer of an image with each of another. No kernel stacks so many.
+MAX_LAYERS: Final = 500
+# What the ledger has to remember of a layout, in bytes: many images may share documents, of which it holds copies.
+ANY_MEMORY: Final = 64 * 1024 * 1024
+MEMORY_RATIO: Final = 8
+MAX_MEMORY: Final = 512 * 1024 * 1024
+_ENTRY, _LAYER = 200, 300  # of a document or a blob, and of a layer of a platform
 
 REBUILD: Final = "The tool that made it wrote something wrong; build the image again."
 
@@ -40,8 +52,8 @@ _CREATED: Final = "org.opencontainers.image.created"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """What holds a descriptor, for messages: `manifest sha256:41aa… (tag nightly, linux/arm64)`."""
+class Origin:
+    """Where a descriptor stands, for messages: `manifest sha256:41aa… (tag nightly, linux/arm64)`."""
 
     noun: str
     digest: Digest | None = None
@@ -49,7 +61,7 @@ class Holder:
     platform: Platform | None = None
 
     @classmethod
-    def of(cls, document: Document, *, tag: str | None, platform: Platform | None) -> "Holder":
+    def of(cls, document: Document, *, tag: str | None, platform: Platform | None) -> "Origin":
         noun = "index" if isinstance(document, Index) else "manifest"
         return cls(noun=noun, digest=document.digest, tag=tag, platform=platform)
 
@@ -87,6 +99,7 @@ class Image:
 
     `documents` holds all that `root` reaches, each once, children before parents, `root` last; `blobs` what those need,
     each once. `platforms` is empty for what is no container image. `created` is the youngest of its configs' dates.
+    `absent` are the manifests that its indexes name and the layout does not have.
     """
 
     root: Document
@@ -94,126 +107,240 @@ class Image:
     blobs: tuple[Descriptor, ...]
     platforms: tuple[PlatformImage, ...]
     created: datetime | None
+    absent: tuple[Descriptor, ...] = ()
 
     @property
     def digest(self) -> Digest:
         return self.root.digest
 
 
+class LayoutTooLargeError(LayoutError):
+    """The layout as a whole exceeds a bound."""
+
+
 class Reader:
-    """Reads images from one layout, each document at most once."""
+    """Reads images from one layout, each document, config and image at most once."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._documents: dict[Digest, Document] = {}
         self._configs: dict[Digest, ImageConfig] = {}
+        self._layers: dict[Digest, tuple[Layer, ...]] = {}
+        self._images: dict[tuple[Digest, Platform | None], Image] = {}
+        self._faults: dict[tuple[Digest, Platform | None], LayoutError] = {}
+        self._looks: dict[Digest, bool] = {}
         self._bytes = 0
+        self._remembered = 0
 
-    def document(self, descriptor: Descriptor, *, holder: Holder) -> Document:
-        """The manifest or index behind `descriptor`, which stands in `holder`.
+    def document(self, descriptor: Descriptor, *, origin: Origin) -> Document:
+        """The manifest or index behind `descriptor`, which stands in `origin`.
 
         Raises:
             LayoutError: it is missing, not what the descriptor promises, or does not parse.
         """
         noun = "index" if descriptor.media_type in INDEXES else "manifest"
-        what = f"{noun} {descriptor.digest.short} of {holder}"
+        what = f"{noun} {descriptor.digest.short} of {origin}"
         known = self._documents.get(descriptor.digest)
         if known is not None:
-            self._compare(descriptor, known, what=what, holder=holder)
+            self._compare(descriptor, known, what=what, origin=origin)
             return known
-        raw = self._read(descriptor, limit=MAX_MANIFEST_SIZE, what=what, holder=holder)
-        self._bytes += len(raw)
-        if len(self._documents) == MAX_DOCUMENTS or self._bytes > MAX_DOCUMENT_BYTES:
-            raise LayoutError(
-                self._storage.path,
-                f"holds more than {MAX_DOCUMENTS:,} manifests, or {MAX_DOCUMENT_BYTES:,} bytes of them.",
-                advice="Divide it into several layouts.",
-            )
+        raw = self._read(descriptor, limit=MAX_MANIFEST_SIZE, what=what, origin=origin)
         try:
-            document = parse_document(raw, descriptor.media_type, descriptor.digest)
+            document = parse_document(raw, descriptor.media_type if is_document(descriptor) else "", descriptor.digest)
         except FieldError as error:
-            raise self._error(f"{what}: {error}.", descriptor, holder) from error
+            raise self._error(f"{what}: {error}.", descriptor, origin) from error
         self._documents[descriptor.digest] = document
         return document
 
-    def image(self, descriptor: Descriptor, *, holder: Holder) -> Image:
-        """Everything that `descriptor`, which stands in `holder`, leads to. Raises LayoutError."""
+    def image(self, descriptor: Descriptor, *, origin: Origin) -> Image:
+        """Everything that `descriptor`, which stands in `origin`, leads to. Raises LayoutError."""
+        key = descriptor.digest, descriptor.platform
+        known = self._images.get(key)
+        if known is not None:
+            self.document(descriptor, origin=origin)
+            return known
+        if (fault := self._faults.get(key)) is not None:
+            same = f"tag {origin.tag} leads to what tag {fault.tag} leads to: " if origin.tag and fault.tag else ""
+            raise self._error(same + fault.problem, descriptor, origin, advice=fault.advice) from fault
+        try:
+            image = self._walked(descriptor, origin)
+        except LayoutError as error:
+            self._faults[key] = error
+            raise
+        self._remember(image)
+        self._images[key] = image
+        return image
+
+    def _walked(self, descriptor: Descriptor, origin: Origin) -> Image:
         walk = _Walk()
-        root = self._visit(walk, descriptor, holder=holder, depth=1)
+        root = self._visit(walk, descriptor, origin=origin, depth=1)
         return Image(
             root=root,
             documents=tuple(walk.documents.values()),
             blobs=tuple(walk.blobs.values()),
             platforms=tuple(walk.platforms.values()),
             created=_created(root, walk),
+            absent=tuple(walk.absent.values()),
         )
 
-    def _visit(self, walk: "_Walk", descriptor: Descriptor, *, holder: Holder, depth: int) -> Document:
-        document = self.document(descriptor, holder=holder)
-        here = Holder.of(document, tag=holder.tag, platform=descriptor.platform)
+    def _visit(self, walk: "_Walk", descriptor: Descriptor, *, origin: Origin, depth: int) -> Document:
+        document = self.document(descriptor, origin=origin)
+        here = Origin.of(document, tag=origin.tag, platform=descriptor.platform)
         if document.digest not in walk.documents:
             if depth > MAX_DEPTH:
-                raise self._error(f"{here} is nested more than {MAX_DEPTH} indexes deep.", descriptor, holder)
-            edges = successors(document)
-            for child in edges.documents:
-                self._visit(walk, child, holder=here, depth=depth + 1)
-            for blob in edges.blobs:
-                if (other := walk.blobs.setdefault(blob.digest, blob)).size != blob.size:
-                    problem = (
-                        f"blob {blob.digest.short} is {blob.size:,} bytes in {here}, but {other.size:,} elsewhere."
-                    )
-                    raise self._error(problem, blob, holder, advice=REBUILD)
+                raise self._error(f"{here} is nested more than {MAX_DEPTH} indexes deep.", descriptor, origin)
+            if isinstance(document, Index):
+                self._visit_entries(walk, document, here, depth)
+            else:
+                for blob in successors(document).blobs:
+                    self._add_blob(walk, blob, here)
             walk.documents[document.digest] = document
         if isinstance(document, Manifest) and document.is_image:
             image = self._platform_image(document, here)
-            if not image.platform.is_unknown:
+            if image is not None and not image.platform.is_unknown:
                 walk.platforms.setdefault((document.digest, image.platform), image)
         return document
 
-    def _platform_image(self, manifest: Manifest, here: Holder) -> PlatformImage:
-        what = f"config {manifest.config.digest.short} of {here}"
-        config = self._configs.get(manifest.config.digest)
-        if config is None:
-            raw = self._read(manifest.config, limit=MAX_CONFIG_SIZE, what=what, holder=here)
-            try:
-                config = parse_image_config(raw)
-            except FieldError as error:
-                raise self._error(f"{what}: {error}.", manifest.config, here) from error
-            self._configs[manifest.config.digest] = config
-        if len(config.diff_ids) != len(manifest.layers):
-            problem = f"{what}: rootfs.diff_ids has {len(config.diff_ids)} entries for {len(manifest.layers)} layers."
-            raise self._error(problem, manifest.config, here, advice=REBUILD)
+    def _visit_entries(self, walk: "_Walk", index: Index, here: Origin, depth: int) -> None:
+        absent: list[Descriptor] = []
+        is_useful = False
+        for entry in index.manifests:
+            if not self._is_document(entry):
+                self._add_blob(walk, entry, here)
+            elif self._is_absent(entry, here):
+                absent.append(entry)
+                continue
+            else:
+                self._visit(walk, entry, origin=here, depth=depth + 1)
+            is_useful |= entry.platform is None or not entry.platform.is_unknown
+        if absent and not is_useful:
+            what = f"manifest {absent[0].digest.short} of {here}"
+            problem = f"{what} is missing, and so is each other that the index names; nobody could use it."
+            raise self._error(problem, absent[0], here, advice=COPY_AGAIN)
+        walk.absent.update((entry.digest, entry) for entry in absent)
+
+    def _add_blob(self, walk: "_Walk", blob: Descriptor, here: Origin) -> None:
+        if (other := walk.blobs.setdefault(blob.digest, blob)).size != blob.size:
+            problem = f"blob {blob.digest.short} is {blob.size:,} bytes in {here}, but {other.size:,} elsewhere."
+            raise self._error(problem, blob, here, advice=REBUILD)
+
+    def _is_absent(self, entry: Descriptor, here: Origin) -> bool:
+        """True for a manifest that is not there; also where nothing but the manifest itself is, as containerd has it
+        of the platforms that it did not pull."""
+        if self._storage.find(blob_name(entry.digest)) is None:
+            return True
+        document = self.document(entry, origin=here)
+        if not isinstance(document, Manifest) or not document.is_image:
+            return False
+        return all(self._storage.find(blob_name(blob.digest)) is None for blob in (document.config, *document.layers))
+
+    def _is_document(self, entry: Descriptor) -> bool:
+        """What clients take for a manifest: by its media type, or where that is none of theirs, by its content."""
+        if is_document(entry) or entry.digest in self._documents:
+            return True
+        found = self._looks.get(entry.digest)
+        if found is None:
+            found = self._looks[entry.digest] = self._looks_like_document(entry)
+        return found
+
+    def _looks_like_document(self, entry: Descriptor) -> bool:
+        content = self._storage.find(blob_name(entry.digest))
+        if content is None:
+            return not entry.media_type
+        if entry.media_type in TAR_LAYERS or content.size != entry.size or content.size > MAX_MANIFEST_SIZE:
+            return False
+        raw = read_small(self._storage, f"blob {entry.digest.short}", content, limit=MAX_MANIFEST_SIZE)
+        try:
+            parse_document(raw)
+        except FieldError:
+            return False
+        return True
+
+    def _platform_image(self, manifest: Manifest, here: Origin) -> PlatformImage | None:
+        """None for an artifact that calls its config an image's: OPA's bundles, Wasm modules and models do."""
+        config = self._config(manifest, here)
+        if not config.diff_ids:
+            return None
+        layers = self._layers.get(manifest.digest)
+        if layers is None:
+            what = f"config {manifest.config.digest.short} of {here}"
+            if len(manifest.layers) > MAX_LAYERS:
+                problem = f"{here} has {len(manifest.layers):,} layers, an image may have {MAX_LAYERS}."
+                raise self._error(problem, manifest.config, here, advice="Build it with fewer, larger ones.")
+            if len(config.diff_ids) != len(manifest.layers):
+                problem = (
+                    f"{what}: rootfs.diff_ids has {len(config.diff_ids)} entries for {len(manifest.layers)} layers."
+                )
+                raise self._error(problem, manifest.config, here, advice=REBUILD)
+            layers = self._layers[manifest.digest] = tuple(
+                Layer(descriptor=layer, diff_id=diff_id)
+                for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
+            )
         said = here.platform
         return PlatformImage(
             platform=said if said is not None and said.os and said.architecture else config.platform,
             manifest=manifest,
             config=config,
-            layers=tuple(
-                Layer(descriptor=layer, diff_id=diff_id)
-                for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
-            ),
+            layers=layers,
         )
 
-    def _read(self, descriptor: Descriptor, *, limit: int, what: str, holder: Holder) -> bytes:
+    def _config(self, manifest: Manifest, here: Origin) -> ImageConfig:
+        config = self._configs.get(manifest.config.digest)
+        if config is None:
+            what = f"config {manifest.config.digest.short} of {here}"
+            raw = self._read(manifest.config, limit=MAX_CONFIG_SIZE, what=what, origin=here)
+            try:
+                config = parse_image_config(raw)
+            except FieldError as error:
+                raise self._error(f"{what}: {error}.", manifest.config, here) from error
+            self._configs[manifest.config.digest] = config
+        return config
+
+    def _remember(self, image: Image) -> None:
+        """Count what the ledger will hold of it."""
+        labels = {found.manifest.digest: found.config.labels for found in image.platforms}
+        self._remembered += (
+            _ENTRY * (len(image.documents) + len(image.blobs) + len(image.absent) + len(image.platforms))
+            + _LAYER * sum(len(found.layers) for found in image.platforms)
+            + sum(_length(found) for found in labels.values())
+            + sum(_length(document.annotations) for document in image.documents if document.subject is not None)
+        )
+        most = min(ANY_MEMORY + MEMORY_RATIO * self._bytes, MAX_MEMORY)
+        if self._remembered > most:
+            raise LayoutTooLargeError(
+                self._storage.path,
+                f"its images share so much that the ledger would have to hold more than {most:,} bytes of them "
+                f"({ANY_MEMORY:,} and {MEMORY_RATIO} times their manifests and configs are allowed).",
+                advice="Divide it into several layouts.",
+            )
+
+    def _read(self, descriptor: Descriptor, *, limit: int, what: str, origin: Origin) -> bytes:
         raw = read_small(
-            self._storage, what, find_blob(self._storage, descriptor, what=what, holder=holder), limit=limit
+            self._storage, what, find_blob(self._storage, descriptor, what=what, origin=origin), limit=limit
         )
         hasher = descriptor.digest.new_hasher()
         hasher.update(raw)
         if hasher.hexdigest() != descriptor.digest.hex:
-            raise self._error(f"{what} is damaged: its digest is not that.", descriptor, holder, advice=COPY_AGAIN)
+            raise self._error(f"{what} is damaged: its digest is not that.", descriptor, origin, advice=COPY_AGAIN)
+        self._bytes += len(raw)
+        if len(self._documents) + len(self._configs) >= MAX_DOCUMENTS or self._bytes > MAX_DOCUMENT_BYTES:
+            raise LayoutTooLargeError(
+                self._storage.path,
+                f"holds more than {MAX_DOCUMENTS:,} manifests and configs, or {MAX_DOCUMENT_BYTES:,} bytes of them.",
+                advice="Divide it into several layouts.",
+            )
         return raw
 
-    def _compare(self, descriptor: Descriptor, document: Document, *, what: str, holder: Holder) -> None:
+    def _compare(self, descriptor: Descriptor, document: Document, *, what: str, origin: Origin) -> None:
         if descriptor.size != len(document.raw):
-            problem = f"{what} is {len(document.raw):,} bytes, {holder.says} {descriptor.size:,}."
-            raise self._error(problem, descriptor, holder, advice=REBUILD)
-        if descriptor.media_type and descriptor.media_type != document.media_type:
-            problem = f"{what} is of type {document.media_type!r}, {holder.says} {descriptor.media_type!r}."
-            raise self._error(problem, descriptor, holder, advice=REBUILD)
+            problem = f"{what} is {len(document.raw):,} bytes, {origin.says} {descriptor.size:,}."
+            raise self._error(problem, descriptor, origin, advice=REBUILD)
+        if is_document(descriptor) and descriptor.media_type != document.media_type:
+            problem = f"{what} is of type {document.media_type!r}, {origin.says} {descriptor.media_type!r}."
+            raise self._error(problem, descriptor, origin, advice=REBUILD)
 
-    def _error(self, problem: str, descriptor: Descriptor, holder: Holder, *, advice: str = "") -> LayoutError:
-        return LayoutError(self._storage.path, problem, advice=advice, digest=descriptor.digest, tag=holder.tag)
+    def _error(self, problem: str, descriptor: Descriptor, origin: Origin, *, advice: str = "") -> LayoutError:
+        return LayoutError(self._storage.path, problem, advice=advice, digest=descriptor.digest, tag=origin.tag)
 
 
 @dataclass(slots=True)
@@ -223,9 +350,10 @@ class _Walk:
     documents: dict[Digest, Document] = field(default_factory=dict)
     blobs: dict[Digest, Descriptor] = field(default_factory=dict)
     platforms: dict[tuple[Digest, Platform], PlatformImage] = field(default_factory=dict)
+    absent: dict[Digest, Descriptor] = field(default_factory=dict)
 
 
-def find_blob(storage: Storage, descriptor: Descriptor, *, what: str, holder: Holder) -> Content:
+def find_blob(storage: Storage, descriptor: Descriptor, *, what: str, origin: Origin) -> Content:
     """The content of `descriptor`, there and of the promised size; its digest is still to be checked.
 
     Raises:
@@ -235,10 +363,14 @@ def find_blob(storage: Storage, descriptor: Descriptor, *, what: str, holder: Ho
     if content is None:
         problem = f"{what} is missing."
     elif content.size != descriptor.size:
-        problem = f"{what} is {content.size:,} bytes, {holder.says} {descriptor.size:,}."
+        problem = f"{what} is {content.size:,} bytes, {origin.says} {descriptor.size:,}."
     else:
         return content
-    raise LayoutError(storage.path, problem, advice=COPY_AGAIN, digest=descriptor.digest, tag=holder.tag)
+    raise LayoutError(storage.path, problem, advice=COPY_AGAIN, digest=descriptor.digest, tag=origin.tag)
+
+
+def _length(texts: Mapping[str, str]) -> int:
+    return sum(len(name) + len(text) for name, text in texts.items())
 
 
 def _created(root: Document, walk: _Walk) -> datetime | None:

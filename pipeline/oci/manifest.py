@@ -6,6 +6,7 @@ Rule 2. `successors` is the only function that knows the edges of the content gr
 Rule 3. No document over 4 MiB is read: clients refuse larger manifests (distribution-spec, "Pushing Manifests").
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -132,17 +133,20 @@ class Successors:
     blobs: tuple[Descriptor, ...]
 
 
-def successors(document: Document) -> Successors:
+def successors(document: Document, documents: Container[Digest] = frozenset()) -> Successors:
     """The content that must be stored before `document` may be (distribution-spec, "Pushing Manifests").
+
+    `documents` are those entries of an index that are manifests by their content, though their media type does not say
+    so; clients fetch them as manifests all the same.
 
     A `subject` is no successor: it may be missing or come later (distribution-spec, "Pushing Manifests with Subject").
     Foreign layers are none either: their bytes are fetched from their `urls`.
     """
     if isinstance(document, Index):
-        return Successors(
-            documents=tuple(entry for entry in document.manifests if is_document(entry)),
-            blobs=tuple(entry for entry in document.manifests if not is_document(entry)),
-        )
+        found: tuple[list[Descriptor], list[Descriptor]] = [], []
+        for entry in document.manifests:
+            found[is_document(entry) or entry.digest in documents].append(entry)
+        return Successors(documents=tuple(found[True]), blobs=tuple(found[False]))
     blobs = [layer for layer in document.layers if not (layer.media_type in FOREIGN_LAYERS and layer.urls)]
     return Successors(documents=(), blobs=(document.config, *blobs))
 
@@ -150,16 +154,23 @@ def successors(document: Document) -> Successors:
 def parse_image_config(raw: bytes) -> ImageConfig:
     """Read an image configuration.
 
+    An empty one, or one without DiffIDs, is what artifacts put there that borrow the media type: it has no `diff_ids`.
+
     Raises:
         FieldError: naming the key path of what is wrong.
     """
+    if raw.strip() in (b"", b"null"):
+        raw = b"{}"
     fields = Fields(parse_json_object(raw))
+    if not fields.has("rootfs") or not (rootfs := fields.object("rootfs")).has("diff_ids"):
+        # whatever else stands there is the artifact's own affair
+        return ImageConfig(platform=Platform(os="", architecture=""), diff_ids=(), created=None, labels={})
     labels = {}
     if fields.has("config") and (inner := fields.object("config")).has("Labels"):
         labels = inner.texts("Labels")
     return ImageConfig(
         platform=Platform.read(fields),
-        diff_ids=fields.object("rootfs").diff_ids("diff_ids"),
+        diff_ids=rootfs.diff_ids("diff_ids"),
         created=fields.optional_text("created"),
         labels=labels,
     )

@@ -16,9 +16,11 @@ from ..history.scan import Seen, observe_repository
 from ..history.store import LedgerStore
 from ..history.versions import advance, forget
 from ..keys import LEDGER_KEY, Key, manifest_key
+from ..layout import BrokenTag
+from ..layout.check import Known
 from ..oci.digest import Digest
 from ..progress import Progress
-from ..tree.published import by_repository
+from ..tree.published import PublishedRepository, by_repository
 from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
@@ -51,6 +53,11 @@ class History:
     notes: tuple[str, ...]
     damage: Mapping[Key, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
+
+    @property
+    def broken(self) -> dict[str, tuple[BrokenTag, ...]]:
+        """The tags that could not be read, by repository."""
+        return {name: layout.broken for name, layout in self.seen.items() if layout.broken}
 
     def fresh(self, repository: str, digest: Digest) -> Content | None:
         """The bytes as the repository's layout has them, or else another one."""
@@ -107,7 +114,7 @@ def read_history(
         )
     seen, failed = _observe(config, ledger, settings, given_up)
     for name, layout in seen.items():
-        notes.extend(f"{name}: {line}" for line in layout.skipped)
+        notes.extend(f"{name}: {line}" for line in layout.notes)
     found = found_content(ledger, store.target, damaged=damage)
     if settings.repair:
         found = _copies(ledger) | found
@@ -164,7 +171,7 @@ def scopes_of(repository: Repository) -> tuple[str, ...]:
 def _observe(
     config: Config, ledger: Ledger, settings: Settings, given_up: Mapping[str, DeltapressError]
 ) -> tuple[dict[str, Seen], dict[str, DeltapressError]]:
-    known = {record.digest for record in ledger.keys.values() if not record.is_pending}
+    stored = by_repository(key for key, record in ledger.keys.items() if not record.is_pending)
     seen: dict[str, Seen] = {}
     failed = dict(given_up)
     for repository in config.repositories:
@@ -172,11 +179,22 @@ def _observe(
             continue
         try:
             seen[repository.name] = observe_repository(
-                repository, is_known=known.__contains__, limits=config.limits, jobs=settings.jobs
+                repository,
+                known=_known(stored.get(repository.name), ledger.repositories.get(repository.name)),
+                limits=config.limits,
+                jobs=settings.jobs,
             )
         except DeltapressError as error:
             failed[repository.name] = error
     return seen, failed
+
+
+def _known(stored: PublishedRepository | None, record: RepositoryRecord | None) -> Known:
+    """What needs no check. What another repository has is not known here: whoever names its digest must have it."""
+    if stored is None or record is None:
+        return Known()
+    images = {image.manifest for image in record.platform_images()}
+    return Known(blobs=stored.blobs.keys(), manifests=stored.manifests.keys(), images=images & stored.manifests.keys())
 
 
 def _copies(ledger: Ledger) -> dict[Digest, Key]:

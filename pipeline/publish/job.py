@@ -137,7 +137,7 @@ class _Press:
         ledger = self._write(tree, ledger, history)
         ledger = mark(ledger, tree, now=self._settings.now)
         ledger, settled = self._settle(ledger)
-        prune_plan, problem = self._plan_prune(ledger, is_rebuilt=history.is_rebuilt, failed=len(history.failed))
+        prune_plan, problem = self._plan_prune(ledger, is_rebuilt=history.is_rebuilt, unread=_unread(history))
         if not self._settings.prune:
             problem = None  # nothing was to be deleted
         is_pruned = problem is None and self._settings.prune
@@ -149,6 +149,7 @@ class _Press:
             ledger,
             plan,
             failed=history.failed,
+            broken=history.broken,
             notes=(*history.notes, *settled),
             made=tuple(made),
             delta_failures=tuple(failures),
@@ -164,12 +165,13 @@ class _Press:
         plan = self._plan(history.ledger)
         tree = self._tree(history.ledger, plan)
         marked = mark(history.ledger, tree, now=self._settings.now)
-        prune_plan, problem = self._plan_prune(marked, is_rebuilt=history.is_rebuilt, failed=len(history.failed))
+        prune_plan, problem = self._plan_prune(marked, is_rebuilt=history.is_rebuilt, unread=_unread(history))
         return self._outcome(
             history.ledger,
             plan,
             is_dry=True,
             failed=history.failed,
+            broken=history.broken,
             notes=history.notes,
             writes=plan_writes(tree, history.ledger, stores_headers=self._target.properties.stores_headers),
             prune=prune_plan,
@@ -282,15 +284,15 @@ class _Press:
             for key, problem in sorted(problems.items())
         )
 
-    def _plan_prune(self, ledger: Ledger, *, is_rebuilt: bool, failed: int = 0) -> tuple[PrunePlan, str | None]:
+    def _plan_prune(self, ledger: Ledger, *, is_rebuilt: bool, unread: str = "") -> tuple[PrunePlan, str | None]:
         """What may go, and why it must stay all the same."""
         plan = plan_prune(ledger, self._grace_of, now=self._settings.now)
         if not plan.remove:
             return plan, None
         if is_rebuilt:
             return plan, "the ledger was rebuilt in this run"
-        if failed:
-            return plan, f"{failed} of the repositories could not be read"
+        if unread:
+            return plan, unread
         waited = timedelta(seconds=self._settings.wait)
         if (doubt := disagreement(self._settings.now, self._held.clock, waited=waited)) is not None:
             return plan, doubt
@@ -319,3 +321,11 @@ class _Press:
             notes=(*notes, *self._held.caveats),
             **what,
         )
+
+
+def _unread(history: History) -> str:
+    """What of the layouts could not be read, and may hold what would be deleted; empty where all could."""
+    broken = sum(map(len, history.broken.values()))
+    parts = [f"{len(history.failed)} of the repositories"] if history.failed else []
+    parts += [f"{broken} of the tags"] if broken else []
+    return f"{' and '.join(parts)} could not be read" if parts else ""

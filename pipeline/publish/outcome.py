@@ -10,6 +10,7 @@ from ..deltas.plan import DeltaPlan
 from ..deltas.savings import Saving
 from ..errors import DeltapressError, ExitCode
 from ..history.ledger import Ledger
+from ..layout import BrokenTag
 from ..tree.contents import Entry
 from .prune import PrunePlan
 from .repair import Repair
@@ -35,7 +36,8 @@ class Settings:
 class Outcome:
     """What a run did, or, when `is_dry`, would do.
 
-    `failed` maps a repository to what is wrong with it; `made` are the delta jobs that ended, without their bytes;
+    `failed` maps a repository to what is wrong with it, `broken` one of the others to its tags that were left
+    out; `made` are the delta jobs that ended, without their bytes;
     `writes` is for a dry run; `prune_problem` says why nothing was deleted, when something could have been. `repairs`
     are what a repair found and did, `lost` a line for each image that it could not put back.
     """
@@ -45,6 +47,7 @@ class Outcome:
     plan: DeltaPlan
     repositories: tuple[str, ...]
     failed: Mapping[str, DeltapressError] = field(default_factory=dict)
+    broken: Mapping[str, tuple[BrokenTag, ...]] = field(default_factory=dict)
     made: tuple[Made, ...] = ()
     delta_failures: tuple[Failed, ...] = ()
     writes: tuple[Entry, ...] = ()
@@ -61,6 +64,6 @@ class Outcome:
     def exit_code(self) -> ExitCode:
         if self.failed and len(self.failed) == len(self.repositories):
             return ExitCode.BAD_INPUT
-        if self.failed or self.delta_failures or self.prune_problem or self.lost:
+        if self.failed or self.broken or self.delta_failures or self.prune_problem or self.lost:
             return ExitCode.PARTLY_DONE
         return ExitCode.SUCCESS

@@ -14,7 +14,7 @@ from ..history.ledger import Ledger
 from ..history.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagRecord
 from ..history.scan import record_of
 from ..keys import Key, Phase, parse_key
-from ..layout.images import Holder, Reader
+from ..layout.images import Origin, Reader
 from ..layout.storage import LayoutError
 from ..oci.digest import Digest
 from ..oci.fields import FieldError
@@ -52,7 +52,7 @@ def _repository(target: ReadableTarget, found: PublishedRepository, *, now: date
             document = parse_document(read_bytes(target, key, limit=MAX_MANIFEST_SIZE), "", digest)
             if isinstance(document, Manifest) and document.config.media_type == DELTA_CONFIG:
                 continue
-            image = record_of(reader.image(document.descriptor(), holder=Holder.of(document, tag=None, platform=None)))
+            image = record_of(reader.image(document.descriptor(), origin=Origin.of(document, tag=None, platform=None)))
         except (FieldError, LayoutError, TooLargeError):
             continue
         if isinstance(document, Index):

@@ -20,7 +20,7 @@ from ..history.ledger import Ledger
 from ..history.records import KeyRecord
 from ..keys import TYPED, Key, ParsedKey, blob_key, manifest_key, parse_key, sidecar_key, typed_key
 from ..oci.fields import FieldError
-from ..oci.manifest import MAX_MANIFEST_SIZE, parse_document, successors
+from ..oci.manifest import MAX_MANIFEST_SIZE, Index, parse_document, successors
 from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
 from ..parallel import threads
@@ -116,7 +116,7 @@ def broken_keys(ledger: Ledger, wanted: Container[Key], target: ReadableTarget) 
         if parsed.kind == "tags":
             lost = "a tag that is gone" if parsed.repository in repositories else None
         else:
-            lost = _lost_successor(target, key, parsed, is_stored)
+            lost = _lost_successor(target, key, parsed, is_stored, ledger.keys)
         if lost is None:
             continue
         broken[key] = f"leads to {lost}"
@@ -129,9 +129,12 @@ def broken_keys(ledger: Ledger, wanted: Container[Key], target: ReadableTarget) 
 
 
 def _lost_successor(
-    target: ReadableTarget, key: Key, parsed: ParsedKey, is_stored: Callable[[Key], bool]
+    target: ReadableTarget, key: Key, parsed: ParsedKey, is_stored: Callable[[Key], bool], known: Container[Key]
 ) -> str | None:
-    """What a stored document leads to and is not stored, in words."""
+    """What a stored document leads to and is not stored, in words.
+
+    Of an index, what the ledger has never `known` was not lost: its layout did not have it.
+    """
     raw = read_bytes(target, key, limit=MAX_LISTING if parsed.digest is None else MAX_MANIFEST_SIZE)
     try:
         document = parse_document(raw, OCI_INDEX if parsed.kind == "referrers" else "")
@@ -141,6 +144,12 @@ def _lost_successor(
     children = [child.digest for child in edges.documents]
     if parsed.kind == "manifests" and parsed.digest is None and not is_reserved_tag(parsed.name):
         children.append(document.digest)
+    if isinstance(document, Index) and parsed.digest is not None and parsed.kind == "manifests":
+        for entry in document.manifests:
+            places = manifest_key(parsed.repository, entry.digest), blob_key(parsed.repository, entry.digest)
+            if any(place in known for place in places) and not any(map(is_stored, places)):
+                return f"{entry.digest}, which is missing"
+        return None
     for child in children:
         if not is_stored(manifest_key(parsed.repository, child)):
             return f"the manifest {child}, which is missing"

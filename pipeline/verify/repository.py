@@ -7,7 +7,7 @@ from ..content import chunks
 from ..history.records import DeltaKey
 from ..history.scan import record_of
 from ..keys import TYPED, Key, blob_key, delta_index_key, manifest_key, referrers_key, tags_key, typed_key
-from ..layout.images import Holder, Reader
+from ..layout.images import Origin, Reader
 from ..layout.storage import LayoutError
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest, DigestError
@@ -104,9 +104,9 @@ class RepositoryCheck:
         reader = Reader(PublishedStorage(target=self._target, repository=self._repository.name))
         for document in self._documents.values():
             if isinstance(document, Manifest) and document.is_image:
-                holder = Holder.of(document, tag=None, platform=None)
+                origin = Origin.of(document, tag=None, platform=None)
                 try:
-                    image = record_of(reader.image(document.descriptor(), holder=holder))
+                    image = record_of(reader.image(document.descriptor(), origin=origin))
                 except LayoutError as error:
                     self._complain(manifest_key(self._repository.name, document.digest), error.problem)
                     continue

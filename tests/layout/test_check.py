@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from pipeline.layout import LayoutError, read_layout
-from pipeline.layout.check import check_images
+from pipeline.layout.check import Known, check_images
 from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.tardiff.layer.outline import Outline
@@ -26,10 +26,13 @@ def check(path: Path, *, known: Collection[str] = (), **options: Any) -> dict[Di
     layout = read_layout(path)
     images = [ref.image for ref in layout.refs]
 
-    def is_known(digest: Digest) -> bool:
-        return str(digest) in known
-
-    return dict(check_images(layout, images, is_known=is_known, **{"limits": Limits(layer=1 << 20), **options}))
+    digests = frozenset(map(Digest.parse, known))
+    checked = check_images(
+        layout, images, known=Known(blobs=digests, images=digests), **{"limits": Limits(layer=1 << 20), **options}
+    )
+    for error in checked.faults.values():
+        raise error
+    return dict(checked.outlines)
 
 
 def packed(tar: bytes, data: bytes) -> Callable[[LayoutBuilder], dict[str, Any]]:
@@ -218,6 +221,6 @@ def test_a_shared_layer_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     layout = read_layout(build.write(tmp_path))
     monkeypatch.setattr(Path, "open", recorded)
-    check_images(layout, [ref.image for ref in layout.refs], is_known=lambda _: False, limits=Limits())
+    check_images(layout, [ref.image for ref in layout.refs], limits=Limits())
     layer = blob_path(sha256(compressed(ONE, "gzip")))
     assert [path.relative_to(tmp_path.resolve()).as_posix() for path in opened].count(layer) == 1

@@ -244,6 +244,8 @@ def test_image_configs() -> None:
     assert (str(config.platform), config.created, config.labels) == ("linux/arm/v7", "2024-01-01T00:00:00Z", {"a": "b"})
     bare = parse_image_config(b'{"rootfs": {"diff_ids": []}, "config": {"Labels": null}}')
     assert (bare.labels, bare.diff_ids, bare.created) == ({}, (), None)
-    for raw in (b"{}", b'{"rootfs": {}}', b'{"rootfs": {"diff_ids": ["x"]}}', b'{"rootfs": {"diff_ids": [1]}}'):
+    for raw in (b"", b"{}", b"null", b'{"os": 7}', b'{"rootfs": {}}', b'{"rootfs": {"diff_ids": null}}'):
+        assert parse_image_config(raw).diff_ids == ()
+    for raw in (b"[]", b"text", b'{"rootfs": {"diff_ids": ["x"]}}', b'{"rootfs": {"diff_ids": [1]}}'):
         with pytest.raises(FieldError):
             parse_image_config(raw)

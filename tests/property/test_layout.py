@@ -33,11 +33,11 @@ def _published(path: Path) -> tuple[dict[str, str], dict[str, bytes]] | None:
     """Tags, and all bytes under their digests; None where the layout is refused."""
     try:
         layout = read_layout(path)
-        images = [*(ref.image for ref in layout.refs), *layout.artifacts]
-        check_images(layout, images, is_known=lambda _: False, limits=Limits())
+        faults = check_images(layout, layout.images.values(), limits=Limits()).faults
     except LayoutError:
         return None
-    tags = {ref.tag: str(ref.image.digest) for ref in layout.refs}
+    images = [image for digest, image in layout.images.items() if digest not in faults]
+    tags = {ref.tag: str(ref.image.digest) for ref in layout.refs if ref.image.digest not in faults}
     documents = {str(document.digest): document.raw for image in images for document in image.documents}
     blobs = {str(blob.digest): _bytes(layout, blob.digest) for image in images for blob in image.blobs}
     return tags, documents | blobs

@@ -157,7 +157,7 @@ def test_when_no_repository_can_be_read_the_input_is_bad(tmp_path: Path) -> None
     assert not [key for key in shop.folder.contents if key.startswith("v2/app")]
 
 
-def test_text_that_cannot_be_written_is_an_error_of_its_repository(tmp_path: Path) -> None:
+def test_text_that_cannot_be_written_is_an_error_of_what_holds_it(tmp_path: Path) -> None:
     """An escape such as \\ud800 alone is JSON, but no text: the ledger and the index could not be written."""
     shop = Shop(tmp_path, repositories={"app": "", "bad": ""})
     shop.images({"latest": app(1)})
@@ -166,8 +166,8 @@ def test_text_that_cannot_be_written_is_an_error_of_its_repository(tmp_path: Pat
     build.entry(build.artifact(subject=image, kind="text/\ud800"))
     shop.layout({"latest": image}, build, "bad")
     outcome = shop.run()
-    assert (outcome.exit_code, list(outcome.failed)) == (ExitCode.PARTLY_DONE, ["bad"])
-    assert "surrogate" in str(outcome.failed["bad"])
+    assert (outcome.exit_code, list(outcome.failed), list(outcome.broken)) == (ExitCode.PARTLY_DONE, [], ["bad"])
+    assert "surrogate" in outcome.broken["bad"][0].problem
     shop.check()
 
 

@@ -15,6 +15,7 @@ from pipeline.history.records import DeltaKey, DeltaRecord, RepositoryRecord
 from pipeline.history.scan import observe_repository
 from pipeline.history.versions import advance
 from pipeline.keys import IMMUTABLE, MUTABLE, Key, Phase
+from pipeline.layout.check import Known
 from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.oci.media_types import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
@@ -34,7 +35,7 @@ def record_of(path: Path, *nights: dict[str, Json], build: LayoutBuilder, layout
         for tag, descriptor in tags.items():
             build.tag(tag, descriptor)
         repository = Repository(name="app", layout=build.write(path / layout))
-        seen = observe_repository(repository, is_known=lambda _: False, limits=Limits(), jobs=1)
+        seen = observe_repository(repository, known=Known(), limits=Limits(), jobs=1)
         record = advance(record, seen.observation, now=night(number))
     return record
 
