@@ -153,7 +153,10 @@ def _versions_of(target: PlatformRecord, series: Series, record: RepositoryRecor
     """The distinct images of the target's platform before it, the newest first."""
     found: dict[Digest, PlatformRecord] = {}
     for version in series.versions[-2::-1]:
-        same = [image for image in record.images[version].platforms if image.platform == target.platform]
+        platforms = record.images[version].platforms
+        same = [image for image in platforms if image.platform == target.platform]
+        # one build says arm64 and the next arm64/v8, and each update of Windows has a number of its own
+        same = same or [image for image in platforms if image.platform.kind == target.platform.kind]
         if len(same) == 1 and same[0].manifest != target.manifest:
             found.setdefault(same[0].manifest, same[0])
     return list(found.values())

@@ -58,7 +58,7 @@ class Ledger:
     def parse(cls, raw: bytes) -> Self:
         """Raises LedgerError."""
         try:
-            fields = Fields(parse_json_object(raw))
+            fields = Fields(parse_json_object(raw, max_objects=None))
             schema = fields.integer("schema")
             if schema > SCHEMA:
                 raise LedgerError(

@@ -13,7 +13,17 @@ from typing import Final
 from .descriptor import Descriptor, Platform
 from .digest import DiffID, Digest
 from .fields import FieldError, Fields, parse_json_object
-from .media_types import FOREIGN_LAYERS, IMAGE_CONFIGS, INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, TAR_LAYERS
+from .media_types import (
+    DOCKER_CONFIG,
+    DOCKER_MANIFEST,
+    FOREIGN_LAYERS,
+    IMAGE_CONFIGS,
+    INDEXES,
+    MANIFESTS,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    TAR_LAYERS,
+)
 
 MAX_MANIFEST_SIZE: Final = 4 * 1024 * 1024
 MAX_CONFIG_SIZE: Final = 4 * 1024 * 1024
@@ -92,7 +102,7 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
     own_type = fields.text("mediaType", "")
     if media_type and own_type and media_type != own_type:
         raise fields.error("mediaType", f"is {own_type!r}, but its descriptor says {media_type!r}")
-    media_type = media_type or own_type or (OCI_INDEX if fields.has("manifests") else OCI_MANIFEST)
+    media_type = media_type or own_type or _shape_of(fields)
     subject = Descriptor.read(fields.object("subject")) if fields.has("subject") else None
     artifact_type = fields.optional_text("artifactType")
     annotations = fields.texts("annotations")
@@ -118,6 +128,14 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
             annotations=annotations,
         )
     raise fields.error("mediaType", f"is {media_type!r}, no kind of manifest or index that registries serve")
+
+
+def _shape_of(fields: Fields) -> str:
+    """The media type of a document that does not say it, as clients guess it."""
+    if fields.has("manifests"):
+        return OCI_INDEX
+    is_docker = fields.has("config") and fields.object("config").text("mediaType", "") == DOCKER_CONFIG
+    return DOCKER_MANIFEST if is_docker else OCI_MANIFEST
 
 
 def is_document(descriptor: Descriptor) -> bool:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..content import chunks
-from ..history.records import DeltaKey
+from ..history.ledger import Ledger
+from ..history.records import DeltaKey, RepositoryRecord
 from ..history.scan import record_of
 from ..keys import TYPED, Key, blob_key, delta_index_key, manifest_key, referrers_key, tags_key, typed_key
 from ..layout.images import Origin, Reader
@@ -13,7 +14,7 @@ from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest, DigestError
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, Manifest, parse_document, successors
-from ..oci.media_types import OCI_INDEX, TAR_DIFF
+from ..oci.media_types import INDEXES, OCI_INDEX, TAR_DIFF
 from ..oci.reference import is_reserved_tag
 from ..targets.base import KeyMissingError, ReadableTarget, TargetError, read_bytes
 from ..tree.contents import FROM, TARGET, TO
@@ -24,12 +25,23 @@ MAX_LISTING: Final = 64 * 1024 * 1024
 
 
 class RepositoryCheck:
-    """The checks of one repository of `target`; what they find goes to `findings`."""
+    """The checks of one repository of `target`; what they find goes to `findings`.
+
+    `ledger` is asked for one thing alone: which manifests the layout of an index did not have when it was published.
+    """
 
     def __init__(
-        self, target: ReadableTarget, repository: PublishedRepository, keys: frozenset[Key], findings: Findings
+        self,
+        target: ReadableTarget,
+        repository: PublishedRepository,
+        keys: frozenset[Key],
+        findings: Findings,
+        *,
+        ledger: Ledger,
     ) -> None:
         self._target, self._repository, self._keys, self._findings = target, repository, keys, findings
+        self._ledger = ledger
+        self._absent = _absent(ledger.repositories.get(repository.name))
         self._sizes: dict[Digest, int] = {}
         self._documents: dict[Digest, Document] = {}
 
@@ -80,18 +92,59 @@ class RepositoryCheck:
             self._complain(key, f"is damaged: its {len(raw):,} bytes have another digest")
             return
         try:
-            self._documents[digest] = parse_document(raw, "", digest)
+            self._documents[digest] = self._parsed(digest, raw, digest)
         except FieldError as error:
             self._complain(key, str(error))
 
+    def _parsed(self, reference: str | Digest, raw: bytes, digest: Digest | None = None) -> Document:
+        """As web servers serve it: a manifest need not repeat its media type. Raises FieldError."""
+        for media_type in TYPED:
+            if typed_key(self._repository.name, reference, media_type) in self._keys:
+                try:
+                    return parse_document(raw, media_type, digest)
+                except FieldError:
+                    break
+        return parse_document(raw, "", digest)
+
     def _check_successors(self, document: Document) -> None:
         key = manifest_key(self._repository.name, document.digest)
-        edges = successors(document)
+        edges = successors(document, self._documents)
         for child in edges.documents:
-            if child.digest not in self._documents:
+            if child.digest not in self._documents and not self._is_absent(document, child.digest):
                 self._complain(key, f"leads to the manifest {child.digest}, which is missing or damaged")
         for blob in edges.blobs:
+            if (
+                isinstance(document, Index)
+                and blob.digest not in self._sizes
+                and self._is_absent(document, blob.digest)
+            ):
+                continue
             self._check_reference(key, blob)
+            if isinstance(document, Index) and self._is_manifest(blob):
+                self._complain(
+                    key, f"leads to the manifest {blob.digest}, which is stored as a blob; nobody can pull it"
+                )
+
+    def _is_absent(self, document: Document, child: Digest) -> bool:
+        """True where the layout of an index did not have one of its manifests: the index was published as it was."""
+        name = self._repository.name
+        if document.digest in self._absent:
+            return child in self._absent[document.digest]
+        # it waits for its deletion, and is remembered no more; what it leads to would go after it
+        keys = self._ledger.keys
+        return manifest_key(name, document.digest) in keys and manifest_key(name, child) not in keys
+
+    def _is_manifest(self, blob: Descriptor) -> bool:
+        """What clients fetch as a manifest, because an index names it and its content looks like one."""
+        key = self._repository.blobs.get(blob.digest)
+        if key is None or blob.size > MAX_MANIFEST_SIZE or self._sizes.get(blob.digest) != blob.size:
+            return False
+        raw = self._read(key, MAX_MANIFEST_SIZE)
+        try:
+            parse_document(raw or b"")
+        except FieldError:
+            return False
+        return True
 
     def _check_reference(self, key: Key, blob: Descriptor) -> None:
         size = self._sizes.get(blob.digest)
@@ -120,7 +173,7 @@ class RepositoryCheck:
         if raw is None:
             return
         try:
-            document = parse_document(raw)
+            document = self._parsed(tag, raw)
         except FieldError as error:
             self._complain(key, str(error))
             return
@@ -210,7 +263,7 @@ class RepositoryCheck:
     def _read_fields(self, key: Key) -> Fields | None:
         raw = self._read(key, MAX_LISTING)
         try:
-            return Fields(parse_json_object(raw)) if raw is not None else None
+            return Fields(parse_json_object(raw, max_objects=None)) if raw is not None else None
         except FieldError as error:
             self._complain(key, str(error))
             return None
@@ -223,3 +276,14 @@ class RepositoryCheck:
         except TargetError as error:
             self._complain(key, error.problem)
         return None
+
+
+def _absent(record: RepositoryRecord | None) -> dict[Digest, frozenset[Digest]]:
+    """For each index that is remembered the manifests that its layout did not have."""
+    images = record.images.values() if record is not None else ()
+    found: dict[Digest, frozenset[Digest]] = {}
+    for image in images:
+        for document in image.documents:
+            if document.media_type in INDEXES:
+                found[document.digest] = found.get(document.digest, image.absent) & image.absent
+    return found

@@ -51,14 +51,14 @@ def verify(
     keys = frozenset(target.keys())
     repositories = by_repository(keys)
     findings = Findings()
+    ledger = _ledger(target, findings)
     with progress.task("verify", len(repositories)) as task:
         for repository in repositories.values():
-            RepositoryCheck(target, repository, keys, findings).check()
+            RepositoryCheck(target, repository, keys, findings, ledger=ledger).check()
             task.advance()
     if repositories and PING_KEY not in keys:
         findings.complain(PING_KEY, "is missing; clients ask for /v2/ first")
     _check_flatpak_index(target, repositories, keys, findings)
-    ledger = _ledger(target, findings)
     # what is named for its digest was read above, where it belongs to a repository
     doubted = {key: record for key, record in ledger.keys.items() if key not in keys or not _is_read(key)}
     try:
@@ -104,7 +104,7 @@ def _check_flatpak_index(
     if FLATPAK_INDEX_KEY not in keys:
         return
     try:
-        fields = Fields(parse_json_object(read_bytes(target, FLATPAK_INDEX_KEY, limit=MAX_LISTING)))
+        fields = Fields(parse_json_object(read_bytes(target, FLATPAK_INDEX_KEY, limit=MAX_LISTING), max_objects=None))
         for result in fields.objects("Results"):
             name = result.text("Name")
             for image in result.objects("Images"):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from pipeline import content
 from pipeline.layout import LayoutError, read_layout
 from pipeline.layout.check import Known, check_images
 from pipeline.limits import Limits
@@ -213,14 +214,14 @@ def test_a_shared_layer_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for number in range(5):
         build.tag(f"v{number}", build.image(ONE, labels={"n": str(number)}))
     opened: list[Path] = []
-    real = Path.open
+    real = content.open_plain
 
-    def recorded(self: Path, *arguments: Any, **options: Any) -> Any:
-        opened.append(self)
-        return real(self, *arguments, **options)
+    def recorded(path: Path) -> Any:
+        opened.append(path)
+        return real(path)
 
     layout = read_layout(build.write(tmp_path))
-    monkeypatch.setattr(Path, "open", recorded)
+    monkeypatch.setattr(content, "open_plain", recorded)
     check_images(layout, [ref.image for ref in layout.refs], limits=Limits())
     layer = blob_path(sha256(compressed(ONE, "gzip")))
     assert [path.relative_to(tmp_path.resolve()).as_posix() for path in opened].count(layer) == 1
