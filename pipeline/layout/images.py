@@ -335,7 +335,7 @@ class Reader:
         if descriptor.size != len(document.raw):
             problem = f"{what} is {len(document.raw):,} bytes, {origin.says} {descriptor.size:,}."
             raise self._error(problem, descriptor, origin, advice=REBUILD)
-        if is_document(descriptor) and descriptor.media_type != document.media_type:
+        if is_document(descriptor) and not _may_be(document, descriptor.media_type):
             problem = f"{what} is of type {document.media_type!r}, {origin.says} {descriptor.media_type!r}."
             raise self._error(problem, descriptor, origin, advice=REBUILD)
 
@@ -367,6 +367,17 @@ def find_blob(storage: Storage, descriptor: Descriptor, *, what: str, origin: Or
     else:
         return content
     raise LayoutError(storage.path, problem, advice=COPY_AGAIN, digest=descriptor.digest, tag=origin.tag)
+
+
+def _may_be(document: Document, media_type: str) -> bool:
+    """Whether a document is what its descriptor says; it may say nothing itself."""
+    if media_type == document.media_type:
+        return True
+    try:
+        parse_document(document.raw, media_type, document.digest)
+    except FieldError:
+        return False
+    return True
 
 
 def _length(texts: Mapping[str, str]) -> int:

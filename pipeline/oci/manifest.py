@@ -14,7 +14,7 @@ from .descriptor import Descriptor, Platform
 from .digest import DiffID, Digest
 from .fields import FieldError, Fields, parse_json_object
 from .media_types import (
-    DOCKER_CONFIG,
+    DOCKER_LIST,
     DOCKER_MANIFEST,
     FOREIGN_LAYERS,
     IMAGE_CONFIGS,
@@ -27,6 +27,8 @@ from .media_types import (
 
 MAX_MANIFEST_SIZE: Final = 4 * 1024 * 1024
 MAX_CONFIG_SIZE: Final = 4 * 1024 * 1024
+
+_OCI_TWINS: Final = {DOCKER_MANIFEST: OCI_MANIFEST, DOCKER_LIST: OCI_INDEX}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,8 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
     """Read a manifest or an index.
 
     `media_type` is what the descriptor said; empty where nothing did (older layouts omit it), then the document's own
-    `mediaType` counts, then its shape. `digest` is the one under which the caller has verified `raw`; sha256 otherwise.
+    `mediaType` counts, then its shape; that of the result is what to serve it as. `digest` is the one under which the
+    caller has verified `raw`; sha256 otherwise.
 
     Raises:
         FieldError: naming the key path of what is wrong.
@@ -102,7 +105,10 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
     own_type = fields.text("mediaType", "")
     if media_type and own_type and media_type != own_type:
         raise fields.error("mediaType", f"is {own_type!r}, but its descriptor says {media_type!r}")
-    media_type = media_type or own_type or _shape_of(fields)
+    if not own_type:
+        # clients refuse what is served as Docker's and does not say so itself; as OCI's, all of them take it
+        media_type = _OCI_TWINS.get(media_type, media_type)
+    media_type = media_type or own_type or (OCI_INDEX if fields.has("manifests") else OCI_MANIFEST)
     subject = Descriptor.read(fields.object("subject")) if fields.has("subject") else None
     artifact_type = fields.optional_text("artifactType")
     annotations = fields.texts("annotations")
@@ -128,14 +134,6 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
             annotations=annotations,
         )
     raise fields.error("mediaType", f"is {media_type!r}, no kind of manifest or index that registries serve")
-
-
-def _shape_of(fields: Fields) -> str:
-    """The media type of a document that does not say it, as clients guess it."""
-    if fields.has("manifests"):
-        return OCI_INDEX
-    is_docker = fields.has("config") and fields.object("config").text("mediaType", "") == DOCKER_CONFIG
-    return DOCKER_MANIFEST if is_docker else OCI_MANIFEST
 
 
 def is_document(descriptor: Descriptor) -> bool:

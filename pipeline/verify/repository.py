@@ -92,19 +92,9 @@ class RepositoryCheck:
             self._complain(key, f"is damaged: its {len(raw):,} bytes have another digest")
             return
         try:
-            self._documents[digest] = self._parsed(digest, raw, digest)
+            self._documents[digest] = parse_document(raw, "", digest)
         except FieldError as error:
             self._complain(key, str(error))
-
-    def _parsed(self, reference: str | Digest, raw: bytes, digest: Digest | None = None) -> Document:
-        """As web servers serve it: a manifest need not repeat its media type. Raises FieldError."""
-        for media_type in TYPED:
-            if typed_key(self._repository.name, reference, media_type) in self._keys:
-                try:
-                    return parse_document(raw, media_type, digest)
-                except FieldError:
-                    break
-        return parse_document(raw, "", digest)
 
     def _check_successors(self, document: Document) -> None:
         key = manifest_key(self._repository.name, document.digest)
@@ -112,18 +102,12 @@ class RepositoryCheck:
         for child in edges.documents:
             if child.digest not in self._documents and not self._is_absent(document, child.digest):
                 self._complain(key, f"leads to the manifest {child.digest}, which is missing or damaged")
+        is_index = isinstance(document, Index)
         for blob in edges.blobs:
-            if (
-                isinstance(document, Index)
-                and blob.digest not in self._sizes
-                and self._is_absent(document, blob.digest)
-            ):
-                continue
-            self._check_reference(key, blob)
-            if isinstance(document, Index) and self._is_manifest(blob):
-                self._complain(
-                    key, f"leads to the manifest {blob.digest}, which is stored as a blob; nobody can pull it"
-                )
+            if not (is_index and blob.digest not in self._sizes and self._is_absent(document, blob.digest)):
+                self._check_reference(key, blob)
+            if is_index and self._is_manifest(blob):
+                self._complain(key, f"leads to the manifest {blob.digest}, which is a blob here; nobody can pull it")
 
     def _is_absent(self, document: Document, child: Digest) -> bool:
         """True where the layout of an index did not have one of its manifests: the index was published as it was."""
@@ -173,7 +157,7 @@ class RepositoryCheck:
         if raw is None:
             return
         try:
-            document = self._parsed(tag, raw)
+            document = parse_document(raw)
         except FieldError as error:
             self._complain(key, str(error))
             return

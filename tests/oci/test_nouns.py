@@ -171,9 +171,11 @@ def test_a_manifest_keeps_its_bytes_and_knows_its_type() -> None:
     assert (document.raw, document.digest, document.media_type) == (raw, Digest.of(raw), OCI_MANIFEST)
     assert document.is_image
     assert document.descriptor().size == len(raw)
-    assert parse_document(raw, DOCKER_MANIFEST).media_type == DOCKER_MANIFEST
+    # clients refuse one that is served as Docker's and does not say so
+    assert parse_document(raw, DOCKER_MANIFEST).media_type == OCI_MANIFEST
+    assert parse_document(_manifest(mediaType=DOCKER_MANIFEST), DOCKER_MANIFEST).media_type == DOCKER_MANIFEST
     assert isinstance(parse_document(b'{"schemaVersion": 2, "manifests": []}'), Index)
-    assert parse_document(b'{"schemaVersion": 2, "manifests": null}', DOCKER_LIST).media_type == DOCKER_LIST
+    assert parse_document(b'{"schemaVersion": 2, "manifests": null}', DOCKER_LIST).media_type == OCI_INDEX
 
 
 @pytest.mark.parametrize(
