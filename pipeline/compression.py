@@ -76,11 +76,12 @@ class Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-def decompressed(stream: BinaryIO, *, max_bytes: int) -> BinaryIO:
+def decompressed(stream: BinaryIO, *, max_bytes: int, padding: bool = True) -> BinaryIO:
     """The content of `stream`, decompressed by what its first bytes are: gzip, zstd, bzip2, xz, or none of these.
 
     Legal as in the tools of the formats: several gzip members, zstd frames, bzip2 or xz streams after each other,
-    zstd's skippable frames (zstd:chunked ends in them), and zeros behind gzip. Closing the result closes `stream`.
+    zstd's skippable frames (zstd:chunked ends in them), and, with `padding`, zeros behind gzip. Closing the result closes
+    `stream`.
 
     Raises (while reading):
         CompressionError: the stream is damaged or ends too early.
@@ -89,7 +90,7 @@ def decompressed(stream: BinaryIO, *, max_bytes: int) -> BinaryIO:
     source = _Input(stream)
     head = source.peek(6)
     if head.startswith(_GZIP_MAGIC):
-        name, pieces = "gzip", _gzip_pieces(source)
+        name, pieces = "gzip", _gzip_pieces(source, padding)
     elif head.startswith(_ZSTD_MAGIC) or _is_skippable(head[:4]):
         name, pieces = "zstd", _zstd_pieces(source)
     elif head.startswith(_BZIP2_MAGIC):
@@ -283,7 +284,7 @@ class _Pieces(io.RawIOBase):
         super().close()
 
 
-def _gzip_pieces(source: _Input) -> Iterator[bytes]:
+def _gzip_pieces(source: _Input, padding: bool) -> Iterator[bytes]:
     from isal import isal_zlib  # here, because `patch` should start quickly and reads zstd alone; so with the others
 
     while True:
@@ -304,10 +305,16 @@ def _gzip_pieces(source: _Input) -> Iterator[bytes]:
         head = source.peek(2)
         if head.startswith(_GZIP_MAGIC):
             continue
-        # gzip pads to a tape's block with zeros, and every reader takes them
+        # gzip pads to a tape's block with zeros, and its own reader takes them; Go's does not
         for rest in source.pieces():
             if rest.strip(b"\0"):
                 raise CompressionError("gzip", "is followed by something else than a gzip member")
+            if not padding:
+                raise CompressionError(
+                    "gzip",
+                    "is followed by zeros, which podman, docker and umoci refuse to unpack",
+                    advice="Compress the layer again, and build the image with that.",
+                )
         return
 
 

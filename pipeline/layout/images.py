@@ -42,6 +42,7 @@ MAX_DOCUMENT_BYTES: Final = 256 * 1024 * 1024
 MAX_LAYERS: Final = 500
 # What the ledger has to remember of a layout, in bytes: many images may share documents, of which it holds copies.
 ANY_MEMORY: Final = 64 * 1024 * 1024
+ANY_TEXT: Final = 16 * 1024 * 1024  # of that, in labels of flatpaks and annotations of what is attached
 MEMORY_RATIO: Final = 8
 MAX_MEMORY: Final = 512 * 1024 * 1024
 _ENTRY, _LAYER = 200, 300  # of a document or a blob, and of a layer of a platform
@@ -131,6 +132,7 @@ class Reader:
         self._looks: dict[Digest, bool] = {}
         self._bytes = 0
         self._remembered = 0
+        self._texts = 0
 
     def document(self, descriptor: Descriptor, *, origin: Origin) -> Document:
         """The manifest or index behind `descriptor`, which stands in `origin`.
@@ -299,20 +301,23 @@ class Reader:
     def _remember(self, image: Image) -> None:
         """Count what the ledger will hold of it."""
         labels = {found.manifest.digest: found.config.labels for found in image.platforms}
+        texts = sum(map(_length, labels.values()))
+        texts += sum(_length(document.annotations) for document in image.documents if document.subject is not None)
+        self._texts += texts
         self._remembered += (
             _ENTRY * (len(image.documents) + len(image.blobs) + len(image.absent) + len(image.platforms))
             + _LAYER * sum(len(found.layers) for found in image.platforms)
-            + sum(_length(found) for found in labels.values())
-            + sum(_length(document.annotations) for document in image.documents if document.subject is not None)
+            + texts
         )
-        most = min(ANY_MEMORY + MEMORY_RATIO * self._bytes, MAX_MEMORY)
-        if self._remembered > most:
-            raise LayoutTooLargeError(
-                self._storage.path,
-                f"its images share so much that the ledger would have to hold more than {most:,} bytes of them "
-                f"({ANY_MEMORY:,} and {MEMORY_RATIO} times their manifests and configs are allowed).",
-                advice="Divide it into several layouts.",
-            )
+        for held, free in ((self._remembered, ANY_MEMORY), (self._texts, ANY_TEXT)):
+            most = min(free + MEMORY_RATIO * self._bytes, MAX_MEMORY)
+            if held > most:
+                raise LayoutTooLargeError(
+                    self._storage.path,
+                    f"its images share so much that the ledger would have to hold more than {most:,} bytes of them "
+                    f"({free:,} and {MEMORY_RATIO} times their manifests and configs are allowed).",
+                    advice="Divide it into several layouts.",
+                )
 
     def _read(self, descriptor: Descriptor, *, limit: int, what: str, origin: Origin) -> bytes:
         raw = read_small(
