@@ -80,8 +80,8 @@ def decompressed(stream: BinaryIO, *, max_bytes: int, padding: bool = True) -> B
     """The content of `stream`, decompressed by what its first bytes are: gzip, zstd, bzip2, xz, or none of these.
 
     Legal as in the tools of the formats: several gzip members, zstd frames, bzip2 or xz streams after each other,
-    zstd's skippable frames (zstd:chunked ends in them), and, with `padding`, zeros behind gzip. Closing the result closes
-    `stream`.
+    zstd's skippable frames (zstd:chunked ends in them), and, with `padding`, zeros behind gzip. Closing the result
+    closes `stream`.
 
     Raises (while reading):
         CompressionError: the stream is damaged or ends too early.
