@@ -8,7 +8,7 @@ Rule 3. What is attached to an image (a signature, an SBOM) is held as long as t
 Rule 4. What is left out here is not deleted, but ceases to be named; the grace period begins then.
 """
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -54,13 +54,21 @@ def _retained(
     held.update(image for image, until in _replaced(record, scopes) if now - until < policy.keep_for)
     for pin in pins:
         held |= pinned_images(record, pin)
-    while attached := {
-        digest
-        for digest, image in record.images.items()
-        if digest not in held and image.subject is not None and _reaches(record, held, image.subject)
-    }:
-        held |= attached
-    return _only(record, held)
+    return _only(record, held | set(_attached(record, held)))
+
+
+def _attached(record: RepositoryRecord, held: Set[Digest]) -> Iterator[Digest]:
+    """The images that are attached to something in `held`, or to each other."""
+    by_subject: dict[Digest, list[Digest]] = {}
+    for digest, image in record.images.items():
+        if image.subject is not None:
+            by_subject.setdefault(image.subject, []).append(digest)
+    waiting = [digest for digest in held if digest in record.images]
+    while waiting:
+        for document in record.images[waiting.pop()].documents:
+            attached = by_subject.pop(document.digest, ())
+            yield from attached
+            waiting.extend(attached)
 
 
 def _replaced(record: RepositoryRecord, scopes: Sequence[str]) -> Iterator[tuple[Digest, datetime]]:
@@ -85,12 +93,3 @@ def _only(record: RepositoryRecord, held: Set[Digest]) -> RepositoryRecord:
     if tags == record.tags and images.keys() == record.images.keys():
         return record
     return replace(record, tags=tags, images=images)
-
-
-def _reaches(record: RepositoryRecord, held: Iterable[Digest], digest: Digest) -> bool:
-    return any(
-        document.digest == digest
-        for root in held
-        if root in record.images
-        for document in record.images[root].documents
-    )

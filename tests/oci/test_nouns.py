@@ -11,7 +11,7 @@ from pipeline.oci.digest import DiffID, Digest, DigestError
 from pipeline.oci.fields import FieldError, Fields, parse_json_object
 from pipeline.oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, parse_image_config, successors
 from pipeline.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
-from pipeline.oci.reference import NameGrammarError, check_repository, is_reserved_tag, is_tag
+from pipeline.oci.reference import NameGrammarError, attached_to, check_repository, is_reserved_tag, is_tag
 
 HEX = "ab" * 32
 DIGEST = f"sha256:{HEX}"
@@ -251,3 +251,56 @@ def test_image_configs() -> None:
     for raw in (b"[]", b"text", b'{"rootfs": {"diff_ids": ["x"]}}', b'{"rootfs": {"diff_ids": [1]}}'):
         with pytest.raises(FieldError):
             parse_image_config(raw)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("linux/arm64", "linux/arm64/v8", True),
+        ("linux/aarch64", "linux/arm64/v8", True),
+        ("linux/arm", "linux/arm/v7", True),
+        ("linux/arm/7", "linux/arm/v7", True),
+        ("linux/amd64", "linux/x86_64", True),
+        ("linux/amd64", "linux/amd64/v1", True),
+        ("Linux/AMD64", "linux/amd64", True),
+        ("linux/amd64", "linux/amd64/v3", False),
+        ("linux/arm/v6", "linux/arm/v7", False),
+        ("linux/arm64", "linux/arm64/v9", False),
+        ("linux/amd64", "windows/amd64", False),
+    ],
+)
+def test_platforms_that_clients_take_for_the_same(one: str, other: str, is_same: bool) -> None:
+    def read(text: str) -> Platform:
+        os, architecture, *variant = text.split("/")
+        return Platform(os=os, architecture=architecture, variant="".join(variant))
+
+    assert (read(one).kind == read(other).kind) is is_same
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("10.0.20348.2582", "10.0.20348.2700", True),
+        ("10.0.20348", "10.0.20348.2700", True),
+        ("10.0.17763.1", "10.0.20348.1", False),
+    ],
+)
+def test_a_build_of_windows_is_the_same_whatever_its_revision(one: str, other: str, is_same: bool) -> None:
+    kinds = {Platform(os="windows", architecture="amd64", os_version=text).kind for text in (one, other)}
+    assert (len(kinds) == 1) is is_same
+
+
+@pytest.mark.parametrize(
+    ("tag", "digest"),
+    [
+        (DIGEST.replace(":", "-"), DIGEST),
+        (DIGEST.replace(":", "-") + ".sig", DIGEST),
+        ("sha512-" + "a" * 128 + ".att", "sha512:" + "a" * 128),
+        ("sha256-" + "a" * 63, None),
+        ("sha512-" + "a" * 64, None),
+        ("latest", None),
+        ("_deltaindex", None),
+    ],
+)
+def test_what_a_tag_made_of_a_digest_belongs_to(tag: str, digest: str | None) -> None:
+    assert attached_to(tag) == (None if digest is None else Digest.parse(digest))

@@ -23,9 +23,7 @@ class Sparse:
 
     def __init__(self, version: int = 1) -> None:
         self.build = LayoutBuilder()
-        self.children = {
-            name: self.build.image(make(version), architecture=name) for name, make in PLATFORMS.items()
-        }
+        self.children = {name: self.build.image(make(version), architecture=name) for name, make in PLATFORMS.items()}
         self.index = self.build.index(*(on(child, f"linux/{name}") for name, child in self.children.items()))
 
     def without(self, *names: str, manifests_too: bool = True) -> LayoutBuilder:
