@@ -1,4 +1,4 @@
-"""What counts as published before, and so need not be there or be checked: only what this repository has, as what it is."""
+"""What counts as published before, and so is not read again: only what this repository has, and as what it is."""
 
 import json
 from pathlib import Path
