@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from ..config.values import Policy
 from ..oci.digest import Digest
+from ..oci.reference import attached_to
 from .records import RepositoryRecord
 from .versions import series_of
 
@@ -58,11 +59,15 @@ def _retained(
 
 
 def _attached(record: RepositoryRecord, held: Set[Digest]) -> Iterator[Digest]:
-    """The images that are attached to something in `held`, or to each other."""
+    """The images that are attached to something in `held`, or to each other: by their subject, or by a tag that is made
+    of its digest, as cosign's are."""
     by_subject: dict[Digest, list[Digest]] = {}
     for digest, image in record.images.items():
         if image.subject is not None:
             by_subject.setdefault(image.subject, []).append(digest)
+    for tag, known in record.tags.items():
+        if (subject := attached_to(tag)) is not None and known.image in record.images:
+            by_subject.setdefault(subject, []).append(known.image)
     waiting = [digest for digest in held if digest in record.images]
     while waiting:
         for document in record.images[waiting.pop()].documents:

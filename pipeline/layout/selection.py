@@ -83,6 +83,7 @@ class Selection:
         self.broken: list[BrokenTag] = []
         self._path, self._reader = storage.path, Reader(storage)
         self._tags, self._rename = tags, rename
+        self._broken_tags: set[str | None] = set()
         self._refs: dict[str, Ref] = {}
         self._names: dict[str, _Names] = {}
         self._seen_names: list[str] = []
@@ -170,15 +171,15 @@ class Selection:
 
     def _whole(self) -> Iterable[Ref]:
         """What could be read, without the tags of which another entry is broken."""
-        broken = {found.tag for found in self.broken}
-        return [ref for tag, ref in self._refs.items() if tag not in broken]
+        return [ref for tag, ref in self._refs.items() if tag not in self._broken_tags]
 
     def _leave_out(self, tag: str | None, error: LayoutError | FieldError, *, is_nameless: bool = False) -> None:
         if isinstance(error, LayoutTooLargeError):
             raise error
         if isinstance(error, FieldError):
             error = LayoutError(self._path, f"{_INDEX}: {error}.", tag=tag)
-        if tag is None or all(found.tag != tag for found in self.broken):
+        if tag is None or tag not in self._broken_tags:
+            self._broken_tags.add(tag)
             self.broken.append(BrokenTag(tag=tag, error=error, is_nameless=is_nameless))
 
     def _add_named(self, entry: Fields, tag: str, names: _Names) -> None:
