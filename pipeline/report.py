@@ -81,12 +81,10 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "dry_run": outcome.is_dry,
         "exit_code": int(outcome.exit_code),
         "repositories": {
-            name: {
-                "problem": str(outcome.failed[name]) if name in outcome.failed else None,
-                "broken": [_broken_json(found) for found in outcome.broken.get(name, ())],
-            }
+            name: {"problem": str(outcome.failed[name]) if name in outcome.failed else None}
             for name in outcome.repositories
         },
+        "broken": [_broken_json(name, found) for name, broken in outcome.broken.items() for found in broken],
         "written": {"keys": outcome.written.keys, "size": outcome.written.size},
         "writes": [{"key": entry.key, "size": entry.size} for entry in outcome.writes],
         "deltas": {
@@ -312,8 +310,9 @@ def _table(rows: Sequence[Sequence[str]], *, right: Iterable[int]) -> Iterator[s
         yield f"  {'  '.join(cells)}".rstrip()
 
 
-def _broken_json(found: BrokenTag) -> dict[str, Any]:
+def _broken_json(repository: str, found: BrokenTag) -> dict[str, Any]:
     return {
+        "repository": repository,
         "tag": found.tag,
         "digest": str(found.digest) if found.digest else None,
         "problem": found.problem,

@@ -86,8 +86,9 @@ def test_the_other_tags_are_published(tmp_path: Path, spoil: Callable[[LayoutBui
     (told,) = failures(outcome)
     assert told.startswith(str(outcome.broken["app"][0].error))
     assert "Tag bad of repository app was left out" in told
-    (shown,) = outcome_json(outcome)["repositories"]["app"]["broken"]
-    assert (shown["tag"], shown["problem"]) == ("bad", outcome.broken["app"][0].problem)
+    (shown,) = outcome_json(outcome)["broken"]
+    assert (shown["repository"], shown["tag"]) == ("app", "bad")
+    assert shown["problem"] == outcome.broken["app"][0].problem
 
 
 @spoilt
