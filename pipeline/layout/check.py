@@ -19,8 +19,9 @@ from ..oci.digest import DiffID, Digest, Hasher
 from ..oci.manifest import Document, successors
 from ..tardiff.layer.outline import Outline, outline
 from . import Image, Layout, LayoutError
-from .images import REBUILD, Origin, PlatformImage
-from .storage import COPY_AGAIN, blob_name
+from .documents import Origin
+from .images import PlatformImage
+from .storage import COPY_AGAIN, REBUILD, blob_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,8 @@ from ..oci.fields import FieldError, Fields
 from ..oci.manifest import Document, Index, is_document
 from ..oci.reference import attached_to, is_reserved_tag, is_tag
 from .broken import BrokenTag
-from .images import Image, LayoutTooLargeError, Origin, Reader
+from .documents import LayoutTooLargeError, Origin
+from .images import Image, Reader
 from .storage import LayoutError, Storage
 
 # An SBOM has a signature, and that perhaps a countersignature; each step costs a walk over all images later.

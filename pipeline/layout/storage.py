@@ -15,6 +15,7 @@ from ..errors import DeltapressError
 from ..oci.digest import Digest
 from ..text import one_line
 
+REBUILD: Final = "The tool that made it wrote something wrong; build the image again."
 COPY_AGAIN: Final = "Probably an interrupted copy. Copy the image into the layout again."
 MAX_PROBLEM: Final = 1000  # characters
 

@@ -14,7 +14,8 @@ from ..history.ledger import Ledger
 from ..history.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagRecord
 from ..history.scan import record_of
 from ..keys import Key, Phase, parse_key
-from ..layout.images import Origin, Reader
+from ..layout.documents import Origin
+from ..layout.images import Reader
 from ..layout.storage import LayoutError
 from ..oci.digest import Digest
 from ..oci.fields import FieldError

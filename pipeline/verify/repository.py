@@ -8,7 +8,8 @@ from ..history.ledger import Ledger
 from ..history.records import DeltaKey, RepositoryRecord
 from ..history.scan import record_of
 from ..keys import TYPED, Key, blob_key, delta_index_key, manifest_key, referrers_key, tags_key, typed_key
-from ..layout.images import Origin, Reader
+from ..layout.documents import Origin
+from ..layout.images import Reader
 from ..layout.storage import LayoutError
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest, DigestError

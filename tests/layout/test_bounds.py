@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.content import FileContent
 from pipeline.history.scan import record_of
-from pipeline.layout import LayoutError, read_layout
+from pipeline.layout import LayoutError, images, read_layout
 from pipeline.layout.archive import MAX_HEADER, MAX_HEADERS
 from pipeline.layout.images import ANY_TEXT, MAX_LAYERS
 from pipeline.layout.refs import MAX_INDEX_SIZE
@@ -44,6 +44,29 @@ def test_a_fault_is_found_once_and_told_for_each_tag(tmp_path: Path) -> None:
     assert [ref.tag for ref in layout.refs] == ["good"]
     assert [found.tag for found in layout.broken] == [f"t{number}" for number in range(2000)]
     assert "tag t1999 leads to what tag t0 leads to: config" in layout.broken[-1].problem
+
+
+def test_a_wrong_size_is_the_fault_of_the_entry_alone(tmp_path: Path) -> None:
+    build = LayoutBuilder()
+    image = build.image(ONE)
+    build.tag("bad", image)["size"] += 1
+    build.tag("good", image)
+    build.tag("worse", image)["mediaType"] = f"{OCI}.index.v1+json"
+    layout = read_layout(build.write(tmp_path))
+    assert [ref.tag for ref in layout.refs] == ["good"]
+    assert [found.tag for found in layout.broken] == ["bad", "worse"]
+
+
+def test_what_many_indexes_hold_is_not_followed_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_STEPS", 1000)
+    build = LayoutBuilder()
+    blobs = [build.blob(b"%d" % number, "text/plain") for number in range(50)]
+    lying = build.index(*blobs, {**blobs[0], "size": 7})
+    build.tag("good", build.image(ONE))
+    for number in range(30):
+        build.tag(f"t{number}", build.index({**lying, "annotations": {"n": str(number)}}))
+    with pytest.raises(LayoutError, match="more than 1,000 references would have to be followed"):
+        read_layout(build.write(tmp_path))
 
 
 @pytest.mark.parametrize("many", [MAX_LAYERS, MAX_LAYERS + 1])

@@ -170,6 +170,17 @@ def test_an_index_of_which_nothing_is_there_is_broken(tmp_path: Path, with_attes
     assert "is missing, and so is each other that the index names" in broken.problem
 
 
+def test_an_inner_index_of_which_nothing_is_there_is_absent(tmp_path: Path) -> None:
+    shop, sparse = Shop(tmp_path), Sparse()
+    build = sparse.without("arm64")
+    inner = build.index(on(sparse.children["arm64"], "linux/arm64"))
+    shop.layout({"1.0": build.index(on(sparse.children["amd64"], "linux/amd64"), inner)}, build)
+    assert shop.run().exit_code is ExitCode.SUCCESS
+    assert not served(shop, inner)
+    assert Client(shop.folder.contents, absent={inner["digest"]}).problems(at_rest=True) == []
+    assert complaints(shop) == []
+
+
 def test_a_damaged_platform_is_not_an_absent_one(tmp_path: Path) -> None:
     shop, sparse = Shop(tmp_path), Sparse()
     build = sparse.without()
