@@ -70,6 +70,18 @@ class OutputTooLargeError(CompressionError):
         self.limit = limit
 
 
+class WindowTooLargeError(CompressionError):
+    """A zstd frame whose reader must hold `window` bytes, more than `MAX_WINDOW_LOG` allows."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__(
+            "zstd",
+            f"needs a window of {window >> 20:,} MiB, {1 << MAX_WINDOW_LOG >> 20} MiB at most are read",
+            advice=f"Compress it with `zstd --long={MAX_WINDOW_LOG}` or less, or without --long.",
+        )
+        self.window = window
+
+
 class Writable(Protocol):
     """What this package writes to."""
 
@@ -112,7 +124,10 @@ def zstd_frame(stream: BinaryIO) -> Iterator[bytes]:
     magic = source.read(4)
     if magic != _ZSTD_MAGIC:
         raise CompressionError("zstd", "does not begin with a frame" if len(magic) == 4 else "is truncated")
-    yield from _zstd_frame_pieces(source)
+    try:
+        yield from _zstd_frame_pieces(source)
+    except WindowTooLargeError as error:  # nobody writes one
+        raise CompressionError("zstd", f"is damaged (it {error.reason})") from error
     if source.read(1):
         raise CompressionError("zstd", "goes on behind the end of its frame")
 
@@ -380,11 +395,7 @@ def _zstd_frame_pieces(source: _Input) -> Iterator[bytes]:
     header = _exactly(source, (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3] + size_field)
     window = _window(header, single_segment, size_field)
     if window > 1 << MAX_WINDOW_LOG:
-        raise CompressionError(
-            "zstd",
-            f"needs a window of {window >> 20:,} MiB, {1 << MAX_WINDOW_LOG >> 20} MiB at most are read",
-            advice=f"Compress it with `zstd --long={MAX_WINDOW_LOG}` or less, or without --long.",
-        )
+        raise WindowTooLargeError(window)
     decoder = zstandard.ZstdDecompressor(max_window_size=1 << MAX_WINDOW_LOG).decompressobj()
     try:
         decoder.decompress(_ZSTD_MAGIC + bytes([descriptor]) + header)

@@ -40,7 +40,7 @@ def failures(outcome: Outcome) -> Iterator[str]:
         yield f"{error}\n  Repository {name} was not published."
     for name, broken in outcome.broken.items():
         for found in broken:
-            what = f"Tag {one_line(found.tag, most=_MAX_CELL)}" if found.tag else "It"
+            what = f"Tag {one_line(found.tag, most=_MAX_CELL)}" if found.tag else "This entry"
             yield f"{found.error}\n  {what} of repository {name} was left out; what was published of it before stays."
     for failure in outcome.delta_failures:
         yield one_line(f"delta {failure.job.key}: {failure.problem}; it is not listed")

@@ -19,7 +19,7 @@ from ..layout.images import Reader
 from ..layout.storage import LayoutError
 from ..oci.digest import Digest
 from ..oci.fields import FieldError
-from ..oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, successors
+from ..oci.manifest import MAX_MANIFEST_SIZE, Manifest, parse_document
 from ..oci.media_types import DELTA_CONFIG
 from ..oci.reference import is_reserved_tag
 from ..targets.base import ReadableTarget, TooLargeError, read_bytes
@@ -56,8 +56,7 @@ def _repository(target: ReadableTarget, found: PublishedRepository, *, now: date
             image = record_of(reader.image(document.descriptor(), origin=Origin.of(document, tag=None, platform=None)))
         except (FieldError, LayoutError, TooLargeError):
             continue
-        if isinstance(document, Index):
-            inner.update(child.digest for child in successors(document).documents)
+        inner.update(part.digest for part in image.documents[:-1])
         images[digest] = image
     tags = {
         tag: TagRecord(moves=(Move(image=root, since=now),))

@@ -21,7 +21,7 @@ from ..keys import (
     server_key,
 )
 from ..oci.fields import FieldError
-from ..oci.manifest import MAX_MANIFEST_SIZE, parse_document, successors
+from ..oci.manifest import MAX_MANIFEST_SIZE, Index, parse_document
 from ..oci.reference import is_repository, is_tag
 from ..targets.base import KeyMissingError, ReadableTarget, TooLargeError, read_bytes
 
@@ -77,7 +77,8 @@ def _children(target: ReadableTarget, manifest: Key, copies: Iterable[Key]) -> f
         except (FieldError, TooLargeError, KeyMissingError):
             continue  # a sidecar, or damaged, or gone
         folder = manifest.rpartition("/")[0]
-        return frozenset(Key(f"{folder}/{child.digest}") for child in successors(document).documents)
+        entries = document.manifests if isinstance(document, Index) else ()
+        return frozenset(Key(f"{folder}/{entry.digest}") for entry in entries)
     return frozenset()
 
 

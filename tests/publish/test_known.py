@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 from pipeline.errors import ExitCode
-from pipeline.keys import Key
+from pipeline.keys import LEDGER_KEY, Key
+from pipeline.limits import Limits
+from pipeline.progress import Silent
+from pipeline.verify import verify
 
 from ..layouts.builder import DOCKER, OCI, Json, LayoutBuilder, blob_path, compressed, json_bytes, on, sha256
 from ..runs import Shop, app, other
@@ -79,6 +82,34 @@ def test_verify_and_clients_agree_on_what_an_entry_without_a_type_is(tmp_path: P
     shop.check()
     assert Key(f"v2/app/manifests/{child['digest']}") in shop.folder.contents
     assert Key(f"v2/app/blobs/{child['digest']}") not in shop.folder.contents
+
+
+def test_verify_finds_a_manifest_that_is_stored_as_a_blob(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    build = LayoutBuilder()
+    child = on(build.image(app(1)), "linux/amd64")
+    del child["mediaType"]
+    shop.layout({"1.0": build.index(child)}, build)
+    shop.run()
+    raw = shop.folder.contents.pop(Key(f"v2/app/manifests/{child['digest']}"))
+    shop.folder.contents[Key(f"v2/app/blobs/{child['digest']}")] = raw
+    found = verify(shop.target, jobs=1, limits=Limits(), progress=Silent())
+    assert any(f"leads to the manifest {child['digest']}, which is a blob here" in str(line) for line in found.problems)
+
+
+def test_a_rebuilt_ledger_knows_what_an_entry_without_a_type_is(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    build = LayoutBuilder()
+    child = on(build.image(app(1)), "linux/amd64")
+    del child["mediaType"]
+    index = build.index(child)
+    shop.layout({"latest": index}, build)
+    shop.run()
+    del shop.folder.contents[LEDGER_KEY]
+    record = shop.run(1).ledger.repositories["app"]
+    assert [str(digest) for digest in record.images] == [index["digest"]]
+    assert not record.tags["latest"].has_moved
+    shop.check()
 
 
 def test_a_docker_manifest_that_does_not_say_so_is_served_as_all_clients_take_it(tmp_path: Path) -> None:
