@@ -8,7 +8,6 @@ Rule 3. Platforms, problems and the like are untrusted: in the text, none of the
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from .oci.digest import Digest
 from .publish import Outcome
 from .publish.prune import PrunePlan, Tombstone
 from .publish.reconcile import Reconciliation
-from .quantities import format_size
+from .quantities import format_share, format_size
 from .text import one_line
 from .verify import Verification
 
@@ -123,9 +122,11 @@ def reconciliation_text(found: Reconciliation) -> str:
     """What the listing of a target shows that the ledger does not."""
     lines = [f"Listed {_count(found.total, 'file')}."]
     lines += [f"  {key}  somebody else's, left as it is" for key in found.foreign]
-    lines += [f"  {key}  unknown, {'deleted' if found.is_deleted else 'of the shape of ours'}" for key in found.stray]
+    lines += [
+        f"  {key}  unknown, {'deleted' if found.is_deleted else 'looks like a published file'}" for key in found.stray
+    ]
     if found.stray and not found.is_deleted:
-        lines.append(f"--force deletes the {_count(len(found.stray), 'unknown file')} of the shape of ours.")
+        lines.append(f"--force deletes the {_count(len(found.stray), 'unknown file')} that look like published ones.")
     if not (found.foreign or found.stray or found.missing):
         lines.append("The ledger knows all of them, and nothing is missing.")
     return _text(lines)
@@ -274,8 +275,7 @@ def _savings(savings: Sequence[Saving]) -> Iterator[str]:
                     f"{_image(saving.source, tags)} → {_image(saving.target, tags)}",
                     format_size(saving.whole),
                     format_size(saving.with_deltas),
-                    # rounded down: nothing but what is there already is saved whole
-                    f"{math.floor(1000 * (1 - saving.share)) / 10:.1f} %",
+                    format_share(saving.saved, saving.whole),
                 ]
                 for saving in savings
             ),

@@ -59,7 +59,8 @@ TARDIFF_MAY_IMPORT: Final[dict[str, set[str]]] = {
 # No I/O: functions from values to values.
 PURE: Final = {
     *("deltas.plan", "deltas.savings", "history.versions", "history.retention"),
-    *("publish.clocks", "tree.contents", "tree.flatpak"),
+    *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index"),
+    *("publish.clocks", "tree.contents", "tree.static", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
     *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.layer.outline")

@@ -67,7 +67,7 @@ def test_damage_is_an_error(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_garbage_behind_is_an_error(name: str) -> None:
-    with pytest.raises(CompressionError, match="followed by something else"):
+    with pytest.raises(CompressionError, match="followed by something other"):
         read(FORMATS[name](b"x") + b"garbage")
 
 
@@ -189,9 +189,9 @@ def test_the_window_fits_the_content_and_every_reader(bound: int) -> None:
         (b"\x28\xb5", "truncated"),
         (b"nonsense", "does not begin with a frame"),
         (SKIPPABLE + FORMATS["zstd"](b"x"), "does not begin with a frame"),
-        (FORMATS["zstd"](b"x") + SKIPPABLE, "goes on behind"),
-        (FORMATS["zstd"](b"x") + FORMATS["zstd"](b"x"), "goes on behind"),
-        (FORMATS["zstd"](b"x") + b"\0", "goes on behind"),
+        (FORMATS["zstd"](b"x") + SKIPPABLE, "goes on after"),
+        (FORMATS["zstd"](b"x") + FORMATS["zstd"](b"x"), "goes on after"),
+        (FORMATS["zstd"](b"x") + b"\0", "goes on after"),
     ],
 )
 def test_a_delta_has_exactly_one_frame(stream: bytes, reason: str) -> None:

@@ -111,7 +111,9 @@ def _run(
             return _make(job, tree(), tar(), workshop)
     except TarError as error:
         return Made(
-            job=job, record=_record(job, workshop, refused=f"the old layer is no readable tar: {error}"), content=None
+            job=job,
+            record=_record(job, workshop, refused=f"the old layer is not a readable tar: {error}"),
+            content=None,
         )
     except DeltapressError as error:
         return Failed(job=job, problem=str(error))

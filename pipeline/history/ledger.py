@@ -33,7 +33,7 @@ class LedgerError(DeltapressError):
 class Ledger:
     """The whole memory of a publisher. A value: every change gives a new one.
 
-    `keys` are the only ones that it may delete; `renewed` is when their marks were last made to count anew.
+    `keys` are the only ones that it may delete; `renewed` is when their marks last began to count again.
     """
 
     repositories: Mapping[str, RepositoryRecord] = field(default_factory=dict)

@@ -41,7 +41,7 @@ class ArchiveStorage:
         """Read the headers of the archive at `path`.
 
         Raises:
-            LayoutError: it is no plain tar, or one that cannot be read.
+            LayoutError: it is not a plain tar, or it cannot be read.
         """
         files: dict[str, FileContent] = {}
         odd: dict[str, str] = {}
@@ -65,10 +65,10 @@ class ArchiveStorage:
 
     def find(self, name: str) -> Content | None:
         if name in self.odd:
-            raise LayoutError(self.path, f"{name} is {self.odd[name]} in the archive, a plain file is wanted.")
+            raise LayoutError(self.path, f"in the archive, {name} must be a plain file, not {self.odd[name]}.")
         content = self.files.get(name)
         if content is not None and content.offset + content.size > self.size:
-            raise LayoutError(self.path, f"the archive ends inside of {name}.", advice=COPY_AGAIN)
+            raise LayoutError(self.path, f"the archive ends inside {name}.", advice=COPY_AGAIN)
         return content
 
 
@@ -95,7 +95,7 @@ def _refuse_compressed(path: Path, start: bytes) -> None:
             raise LayoutError(
                 path,
                 f"is compressed with {name}; an oci-archive is read in place and must be a plain tar.",
-                advice=f"Decompress it first, with `{name} -d` or so.",
+                advice=f"Decompress it first, with `{name} -d`.",
             )
 
 
@@ -106,7 +106,9 @@ def _note(place: Path, path: Path, member: tarfile.TarInfo, files: dict[str, Fil
         return
     if name in {"index.json", "oci-layout"} and (name in files or name in odd):
         # Tar lets the last one win; an appended index may as well be somebody's trick or a half-done update.
-        raise LayoutError(path, f"has {name} twice, and nothing says which one counts.", advice="Make it anew.")
+        raise LayoutError(
+            path, f"has {name} twice, and nothing says which one counts.", advice="Make the archive again."
+        )
     files.pop(name, None)
     odd.pop(name, None)
     if member.issparse():

@@ -80,7 +80,7 @@ def check_images(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """One blob to read. `diff_id` is what its uncompressed content must have, None for what is no layer of a delta."""
+    """One blob to read. `diff_id` is what its uncompressed content must have, None for what no delta is made of."""
 
     digest: Digest
     diff_id: DiffID | None
@@ -203,7 +203,7 @@ def _read(layout: Layout, task: _Task, limits: Limits) -> _Read:
         return _Read(damage=_Fault(says=f" cannot be read: {_quoted(error.strerror or str(error))}."))
     # A damaged blob rarely decompresses: its digest is the truth, the decompressor's complaint only follows from it.
     if stored.hexdigest() != task.digest.hex:
-        return _Read(damage=_Fault(says=" is damaged: its digest is not that.", advice=COPY_AGAIN))
+        return _Read(damage=_Fault(says=" is damaged: its bytes have another digest.", advice=COPY_AGAIN))
     if failure is not None:
         advice = failure.advice or REBUILD
         if isinstance(failure, OutputTooLargeError):

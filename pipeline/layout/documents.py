@@ -160,7 +160,9 @@ class Documents:
 
     def _read(self, descriptor: Descriptor, *, limit: int, what: str, origin: Origin) -> bytes:
         if descriptor.digest in self._damaged:
-            raise self.error(f"{what} is damaged: its digest is not that.", descriptor, origin, advice=COPY_AGAIN)
+            raise self.error(
+                f"{what} is damaged: its bytes have another digest.", descriptor, origin, advice=COPY_AGAIN
+            )
         raw = read_small(
             self._storage, what, find_blob(self._storage, descriptor, what=what, origin=origin), limit=limit
         )
@@ -168,7 +170,9 @@ class Documents:
         hasher.update(raw)
         if hasher.hexdigest() != descriptor.digest.hex:
             self._damaged.add(descriptor.digest)
-            raise self.error(f"{what} is damaged: its digest is not that.", descriptor, origin, advice=COPY_AGAIN)
+            raise self.error(
+                f"{what} is damaged: its bytes have another digest.", descriptor, origin, advice=COPY_AGAIN
+            )
         self.bytes_read += len(raw)
         if len(self._documents) + len(self._configs) >= MAX_DOCUMENTS or self.bytes_read > MAX_DOCUMENT_BYTES:
             raise LayoutTooLargeError(

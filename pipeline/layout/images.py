@@ -57,7 +57,7 @@ class Image:
     """What one reference leads to.
 
     `documents` holds all that `root` reaches, each once, children before parents, `root` last; `blobs` what those need,
-    each once. `platforms` is empty for what is no container image. `created` is the youngest of its configs' dates.
+    each once. `platforms` is empty for what is not a container image. `created` is the youngest of its configs' dates.
     `absent` are the manifests that its indexes name and the layout does not have.
     """
 
@@ -243,7 +243,7 @@ def _created(root: Document, walk: _Walk) -> datetime | None:
 
 
 def _date(text: str | None) -> datetime | None:
-    """RFC 3339 as far as Python reads it. Tools write odd dates, and an odd date is no reason not to publish."""
+    """RFC 3339 as far as Python reads it. Tools write odd dates, and an odd date is not a reason to refuse an image."""
     try:
         date = datetime.fromisoformat(text or "")
         return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)

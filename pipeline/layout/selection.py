@@ -264,7 +264,7 @@ class Selection:
         proposal = last if is_tag(last) else "latest"
         return LayoutError(
             self._path,
-            f"ref {tag[:200]!r} is no legal tag.",
+            f"ref {tag[:200]!r} is not a valid tag.",
             advice=f"Name it in the configuration: {_rename(name, proposal)}",
             tag=tag,
         )

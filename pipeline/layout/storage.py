@@ -83,7 +83,7 @@ class DirectoryStorage:
                 advice="Put the file itself there; nothing outside of a layout is published.",
             )
         if not stat.S_ISREG(status.st_mode):
-            raise LayoutError(self.path, f"{name} is {_kind(status.st_mode)}, a file is wanted.")
+            raise LayoutError(self.path, f"{name} must be a file, not {_kind(status.st_mode)}.")
         return FileContent(path=real, size=status.st_size)
 
 
@@ -100,7 +100,7 @@ def read_small(storage: Storage, name: str, content: Content, *, limit: int) -> 
         LayoutError: it is larger, shrank meanwhile, or cannot be read.
     """
     if content.size > limit:
-        raise LayoutError(storage.path, f"{name} is {content.size:,} bytes, at most {limit:,} are read.")
+        raise LayoutError(storage.path, f"{name} is {content.size:,} bytes, but at most {limit:,} are read.")
     try:
         with content.open() as stream:
             data = stream.read(content.size)

@@ -26,7 +26,7 @@ def parse_json_object(raw: bytes, *, max_objects: int | None = MAX_OBJECTS) -> d
     """Read `raw` as one JSON object, with at most `max_objects` objects and lists in it.
 
     Raises:
-        FieldError: if it is not UTF-8, no JSON, nested absurdly deep, not an object, or has strings that are no text.
+        FieldError: if it is not UTF-8 or JSON, nested absurdly deep, not an object, or has strings that are not text.
     """
     if max_objects is not None and raw.count(b"{") + raw.count(b"[") > max_objects:  # those in strings, too
         raise FieldError("", f"has more than {max_objects:,} objects and lists")
@@ -39,7 +39,7 @@ def parse_json_object(raw: bytes, *, max_objects: int | None = MAX_OBJECTS) -> d
     except RecursionError as error:
         raise FieldError("", f"is nested more than {MAX_DEPTH} levels deep") from error
     if not isinstance(value, dict):
-        raise FieldError("", f"is a JSON {type(value).__name__}, an object is wanted")
+        raise FieldError("", f"must be a JSON object, not {_kind(value)}")
     _check_values(value, may_have_surrogates=b"\\u" in raw)
     return value
 
@@ -52,7 +52,7 @@ def _check_values(value: object, *, may_have_surrogates: bool) -> None:
     level = [value]
     for _ in range(MAX_DEPTH):
         if may_have_surrogates and not all(map(_is_text, level)):
-            raise FieldError("", "has half a surrogate pair, which is no text")
+            raise FieldError("", "contains half of a surrogate pair, which is not text")
         below: list[object] = []
         for found in level:
             if isinstance(found, dict):
@@ -84,7 +84,7 @@ class Fields:
 
     def __init__(self, value: object, path: str = "") -> None:
         if not isinstance(value, dict):
-            raise FieldError(path, f"is {_kind(value)}, an object is wanted")
+            raise FieldError(path, f"must be an object, not {_kind(value)}")
         self._value, self._path = value, path
 
     def path_of(self, name: str) -> str:
@@ -110,7 +110,7 @@ class Fields:
             raise self.error(name, "is missing")
         value = self._value[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.error(name, f"is {_kind(value)}, {wanted} is wanted")
+            raise self.error(name, f"must be {wanted}, not {_kind(value)}")
         return value
 
     def text(self, name: str, default: str | None = None) -> str:
@@ -127,7 +127,7 @@ class Fields:
     def size(self, name: str) -> int:
         value = self.integer(name)
         if not 0 <= value < 1 << 63:
-            raise self.error(name, f"is {value}, a size between 0 and 2^63 is wanted")
+            raise self.error(name, f"must be a size from 0 to 2^63 - 1, not {value}")
         return value
 
     def digest(self, name: str) -> Digest:
@@ -140,7 +140,7 @@ class Fields:
         found = []
         for index, text in enumerate(self._get(name, list, "a list")):
             if not isinstance(text, str):
-                raise self.error(f"{name}[{index}]", f"is {_kind(text)}, a digest is wanted")
+                raise self.error(f"{name}[{index}]", f"must be a digest, not {_kind(text)}")
             try:
                 found.append(DiffID.parse(text))
             except DigestError as error:
@@ -163,7 +163,7 @@ class Fields:
         values = self._get(name, list, "a list")
         for index, value in enumerate(values):
             if value is not None and not isinstance(value, str):
-                raise self.error(f"{name}[{index}]", f"is {_kind(value)}, a string is wanted")
+                raise self.error(f"{name}[{index}]", f"must be a string, not {_kind(value)}")
         return tuple(value or "" for value in values)
 
     def texts(self, name: str) -> dict[str, str]:
@@ -173,7 +173,7 @@ class Fields:
         values = self._get(name, dict, "an object")
         for key, value in values.items():
             if value is not None and not isinstance(value, str):
-                raise self.error(f"{name}.{key}", f"is {_kind(value)}, a string is wanted")
+                raise self.error(f"{name}.{key}", f"must be a string, not {_kind(value)}")
         return {key: value or "" for key, value in values.items()}
 
 

@@ -133,7 +133,9 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
             artifact_type=artifact_type,
             annotations=annotations,
         )
-    raise fields.error("mediaType", f"is {media_type!r}, no kind of manifest or index that registries serve")
+    raise fields.error(
+        "mediaType", f"is {media_type!r}, which is not a type of manifest or index that registries serve"
+    )
 
 
 def is_document(descriptor: Descriptor) -> bool:
@@ -155,7 +157,8 @@ def successors(document: Document, documents: Container[Digest] = frozenset()) -
     `documents` are those entries of an index that are manifests by their content, though their media type does not say
     so; clients fetch them as manifests all the same.
 
-    A `subject` is no successor: it may be missing or come later (distribution-spec, "Pushing Manifests with Subject").
+    A `subject` is not a successor: it may be missing or come later (distribution-spec, "Pushing Manifests with
+    Subject").
     Foreign layers are none either: their bytes are fetched from their `urls`.
     """
     if isinstance(document, Index):

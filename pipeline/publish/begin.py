@@ -262,6 +262,6 @@ def _is_written(repository: str, digest: Digest, ledger: Ledger) -> bool:
 def _loss(repository: str, digest: Digest, tags: list[str]) -> str:
     named = f" (tag {', '.join(tags)})" if tags else ""
     return (
-        f"{repository}: the image {digest.short}{named} was un-listed: some of its bytes are in no layout and nowhere "
-        "in the target; copy it into the layout and publish again, or leave it away"
+        f"{repository}: the image {digest.short}{named} was un-listed: some of its bytes are neither in a layout nor "
+        "in the target; copy the image into its layout and publish again, or do without it"
     )

@@ -25,8 +25,8 @@ from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
 from ..targets.base import LockInfo, Target
 from ..targets.stored import StoredContent
-from ..tree.contents import Entry, Tree, assemble, blob_entry, check_case
 from ..tree.pages import page_files, server_files
+from ..tree.static import Entry, Tree, assemble, blob_entry, check_case
 from .begin import History, load, read_history, scopes_of
 from .clocks import disagreement, settle_marks
 from .outcome import Outcome, Settings

@@ -11,7 +11,7 @@ from ..deltas.savings import Saving
 from ..errors import DeltapressError, ExitCode
 from ..history.ledger import Ledger
 from ..layout import BrokenTag
-from ..tree.contents import Entry
+from ..tree.static import Entry
 from .prune import PrunePlan
 from .repair import Repair
 from .write import Written

@@ -18,13 +18,13 @@ from ..errors import DeltapressError
 from ..history.ledger import Ledger
 from ..history.records import KeyRecord
 from ..history.store import LedgerStore
-from ..keys import Key, Phase
+from ..keys import Key, Phase, classify
 from ..oci.digest import Digest
 from ..parallel import threads
 from ..progress import Progress
 from ..targets.base import ContentChangedError, ReadableTarget, Target
 from ..targets.stored import StoredContent
-from ..tree.contents import Entry, Tree
+from ..tree.static import Entry, Tree
 
 _UNCHANGING: Final = (Phase.BLOBS, Phase.MANIFESTS)
 
@@ -160,15 +160,16 @@ def stored_content(ledger: Ledger) -> dict[Digest, Key]:
 def found_content(ledger: Ledger, target: ReadableTarget, *, damaged: Container[Key] = ()) -> dict[Digest, Key]:
     """`stored_content`, and what a run that died has stored of the pending keys, by a look at each of them.
 
-    A key that ends with the digest of its bytes holds them or is not there, since a put is verified and atomic, unless
-    it is known to be `damaged`. Raises TargetError.
+    A key that is named for the digest of its bytes holds them or is not there, since a put is verified and atomic,
+    unless it is known to be `damaged`. Raises TargetError.
     """
     pending = {
         record.digest: key
         for key, record in ledger.keys.items()
         if record.is_pending
         and key not in damaged
-        and key.endswith(f"/{record.digest}")
+        and (parsed := classify(key)) is not None
+        and parsed.content_digest == record.digest
         and target.stat(key) is not None
     }
     return pending | stored_content(ledger)

@@ -1,26 +1,25 @@
 """One repository: every digest, every reference, every listing."""
 
-from collections.abc import Iterator
 from typing import Final
 
 from ..content import chunks
+from ..deltas.formats import FORMATS, DeltaFormat, DeltaListing
 from ..history.ledger import Ledger
-from ..history.records import DeltaKey, RepositoryRecord
+from ..history.records import PlatformRecord, RepositoryRecord
 from ..history.scan import record_of
-from ..keys import TYPED, Key, blob_key, delta_index_key, manifest_key, referrers_key, tags_key, typed_key
+from ..keys import TYPED, Key, blob_key, manifest_key, referrers_key, tags_key, typed_key
 from ..layout.documents import Origin
 from ..layout.images import Reader
 from ..layout.storage import LayoutError
 from ..oci.descriptor import Descriptor
-from ..oci.digest import DiffID, Digest, DigestError
+from ..oci.digest import Digest
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, Manifest, parse_document, successors
-from ..oci.media_types import INDEXES, OCI_INDEX, TAR_DIFF
+from ..oci.media_types import INDEXES, OCI_INDEX
 from ..oci.reference import is_reserved_tag
 from ..targets.base import KeyMissingError, ReadableTarget, TargetError, read_bytes
-from ..tree.contents import FROM, TARGET, TO
 from ..tree.published import PublishedRepository, PublishedStorage
-from .findings import Findings, ListedDelta
+from .findings import Findings, FoundDelta
 
 MAX_LISTING: Final = 64 * 1024 * 1024
 
@@ -45,6 +44,7 @@ class RepositoryCheck:
         self._absent = _absent(ledger.repositories.get(repository.name))
         self._sizes: dict[Digest, int] = {}
         self._documents: dict[Digest, Document] = {}
+        self._images: dict[Digest, PlatformRecord] = {}
 
     def check(self) -> None:
         """Raises TargetError only where the storage fails as a whole."""
@@ -63,7 +63,8 @@ class RepositoryCheck:
                 self._complain(referrers_key(self._repository.name, digest), "is missing; some clients stop at that")
         for key in self._repository.referrers.values():
             self._check_referrers(key)
-        self._check_delta_index()
+        for delta_format in FORMATS:
+            self._check_deltas(delta_format)
 
     def _complain(self, key: str, problem: str) -> None:
         self._findings.complain(key, problem)
@@ -149,6 +150,7 @@ class RepositoryCheck:
                     self._complain(manifest_key(self._repository.name, document.digest), error.problem)
                     continue
                 for platform in image.platforms:
+                    self._images[platform.manifest] = platform
                     for layer in platform.layers:
                         place = blob_key(self._repository.name, layer.digest)
                         self._findings.layers.setdefault(layer.diff_id, (place, layer))
@@ -193,57 +195,51 @@ class RepositoryCheck:
                 self._complain(key, f"lists the tag {tag}, which is missing")
 
     def _check_referrers(self, key: Key) -> None:
-        for entry in self._entries(key):
+        listing = self._index(key)
+        for entry in listing.manifests if listing is not None else ():
             if entry.digest not in self._documents:
                 self._complain(key, f"lists {entry.digest}, which is missing or damaged")
 
-    def _check_delta_index(self) -> None:
-        key = delta_index_key(self._repository.name)
-        if key not in self._keys:
-            return
-        targets: set[str] = set()
-        for entry in self._entries(key):
-            target = entry.annotations.get(TARGET, "")
-            if target in targets:
-                self._complain(key, f"lists {target} twice; clients read the first entry alone")
-            targets.add(target)
-            document = self._documents.get(entry.digest)
+    def _check_deltas(self, delta_format: DeltaFormat) -> None:
+        """Complain of what a client of the format would stumble over, and note the deltas that it finds."""
+        if delta_format.tag is not None:
+            keys = [manifest_key(self._repository.name, delta_format.tag)]
+        else:
+            keys = list(self._repository.referrers.values())
+        for key in keys:
+            listing = self._index(key) if key in self._keys else None
+            if listing is not None:
+                self._check_delta_listing(key, delta_format, delta_format.parse_listing(listing))
+
+    def _check_delta_listing(self, key: Key, delta_format: DeltaFormat, listing: DeltaListing) -> None:
+        for problem in listing.problems:
+            self._complain(key, problem)
+        for entry in listing.documents:
+            digest = entry.descriptor.digest
+            document = self._documents.get(digest)
             if not isinstance(document, Manifest):
-                self._complain(key, f"lists the delta manifest {entry.digest}, which is missing or damaged")
-            elif document.annotations.get(TARGET) != target:
-                self._complain(key, f"says that {entry.digest} is for {target}, the manifest says otherwise")
-            else:
-                self._check_delta_manifest(document)
-
-    def _check_delta_manifest(self, document: Manifest) -> None:
-        key = manifest_key(self._repository.name, document.digest)
-        pairs = set()
-        for position, layer in enumerate(document.layers):
-            try:
-                pair = DeltaKey(
-                    from_diff_id=DiffID.parse(layer.annotations.get(FROM, "")),
-                    to_diff_id=DiffID.parse(layer.annotations.get(TO, "")),
-                )
-            except DigestError as error:
-                self._complain(key, f"layers[{position}].annotations: {error}")
+                self._complain(key, f"lists the delta manifest {digest}, which is missing or damaged")
                 continue
-            if pair in pairs or layer.media_type != TAR_DIFF:
-                self._complain(key, f"layers[{position}] is of another type, or a second delta for one pair")
-            pairs.add(pair)
-            place = blob_key(self._repository.name, layer.digest)
-            self._findings.deltas.append(ListedDelta(key=place, size=layer.size, pair=pair))
+            parsed = delta_format.parse(document, self._images)
+            if parsed.target != entry.target:
+                self._complain(key, f"says that {digest} is for {entry.target}, the manifest says otherwise")
+                continue
+            for problem in parsed.problems:
+                self._complain(manifest_key(self._repository.name, digest), problem)
+            for delta in parsed.deltas:
+                place = blob_key(self._repository.name, delta.blob.digest)
+                self._findings.deltas.append(FoundDelta(key=place, size=delta.blob.size, pair=delta.key))
 
-    def _entries(self, key: Key) -> Iterator[Descriptor]:
+    def _index(self, key: Key) -> Index | None:
         raw = self._read(key, MAX_LISTING)
         if raw is None:
-            return
+            return None
         try:
             document = parse_document(raw, OCI_INDEX)
         except FieldError as error:
             self._complain(key, str(error))
-            return
-        if isinstance(document, Index):
-            yield from document.manifests
+            return None
+        return document if isinstance(document, Index) else None
 
     def _read_fields(self, key: Key) -> Fields | None:
         raw = self._read(key, MAX_LISTING)

@@ -11,7 +11,7 @@ from ..errors import ExitCode
 from ..history.ledger import Ledger, LedgerError
 from ..history.records import LayerRecord
 from ..history.store import load_ledger
-from ..keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, parse_key
+from ..keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, Kind, classify
 from ..limits import Limits
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..progress import Progress
@@ -64,7 +64,7 @@ def verify(
     try:
         for key, problem in find_damage(target, doubted, progress=progress).items():
             findings.complain(key, problem)
-    except TargetError as error:  # something that is no file stands in the place of one
+    except TargetError as error:  # something other than a file stands in its place
         findings.complain(error.key or target.url, error.problem)
 
     def content(layer: LayerRecord) -> Content:
@@ -85,8 +85,8 @@ def verify(
 
 
 def _is_read(key: Key) -> bool:
-    parsed = parse_key(key)
-    return parsed is not None and parsed.digest is not None and parsed.kind in {"blobs", "manifests"}
+    parsed = classify(key)
+    return parsed is not None and parsed.kind in {Kind.BLOB, Kind.MANIFEST}
 
 
 def _ledger(target: ReadableTarget, findings: Findings) -> Ledger:

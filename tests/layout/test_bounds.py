@@ -150,7 +150,7 @@ def test_json_as_deep_as_allowed() -> None:
 
 @pytest.mark.parametrize("where", ["{%s: 1}", '{"a": [1, {"b": [%s]}]}'])
 def test_half_a_surrogate_is_found_wherever_it_is(where: str) -> None:
-    with pytest.raises(FieldError, match="half a surrogate pair"):
+    with pytest.raises(FieldError, match="half of a surrogate pair"):
         parse_json_object((where % '"\\ud800"').encode())
 
 
@@ -254,4 +254,4 @@ def test_the_digest_of_a_listed_name_is_no_path(tmp_path: Path) -> None:
     build.tag("bad", build.blob(raw, f"{OCI}.manifest.v1+json"))
     [broken] = read_layout(build.write(tmp_path)).broken
     assert broken.tag == "bad"
-    assert "is no digest" in broken.problem
+    assert "is not a digest" in broken.problem

@@ -134,7 +134,7 @@ def test_a_damaged_layer_is_called_damaged_even_where_it_does_not_decompress(tmp
     name = blob_path(sha256(bytes(layer)))
     layer[position] ^= 0x55
     build.blobs[name] = bytes(layer)
-    with pytest.raises(LayoutError, match="is damaged: its digest is not that"):
+    with pytest.raises(LayoutError, match="is damaged: its bytes have another digest"):
         check(build.write(tmp_path))
 
 

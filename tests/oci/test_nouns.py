@@ -87,7 +87,7 @@ def test_reserved_tags() -> None:
     ("raw", "problem"),
     [
         (b"", "is not JSON"),
-        (b"[]", "a JSON list, an object is wanted"),
+        (b"[]", "must be a JSON object, not a list"),
         (b'{"a": 1', "is not JSON"),
         (b'\xff{"a": 1}', "is not UTF-8 (byte 0)"),
         (b'{"a":' * 100_000, "nested"),
@@ -110,12 +110,12 @@ def test_fields_name_the_path() -> None:
     fields = Fields({"layers": [{}, {"digest": "x", "size": True}], "labels": {"a": 1}, "n": None}, "manifest")
     layers = fields.objects("layers")
     complaints: list[tuple[Callable[[], object], str]] = [
-        (lambda: layers[1].digest("digest"), "manifest.layers[1].digest: 'x' is no digest"),
+        (lambda: layers[1].digest("digest"), "manifest.layers[1].digest: 'x' is not a digest"),
         (lambda: layers[0].digest("digest"), "manifest.layers[0].digest: is missing"),
-        (lambda: layers[1].size("size"), "manifest.layers[1].size: is a boolean, an integer is wanted"),
-        (lambda: fields.texts("labels"), "manifest.labels.a: is a number, a string is wanted"),
-        (lambda: fields.object("layers"), "manifest.layers: is a list, an object is wanted"),
-        (lambda: fields.text("n"), "manifest.n: is null, a string is wanted"),
+        (lambda: layers[1].size("size"), "manifest.layers[1].size: must be an integer, not a boolean"),
+        (lambda: fields.texts("labels"), "manifest.labels.a: must be a string, not a number"),
+        (lambda: fields.object("layers"), "manifest.layers: must be an object, not a list"),
+        (lambda: fields.text("n"), "manifest.n: must be a string, not null"),
     ]
     for call, message in complaints:
         with pytest.raises(FieldError) as caught:
@@ -184,11 +184,11 @@ def test_a_manifest_keeps_its_bytes_and_knows_its_type() -> None:
         (b"{}", "", "schemaVersion: is None, only 2"),
         (b'{"schemaVersion": 1}', "", "schemaVersion: is 1, only 2"),
         (_manifest(mediaType=OCI_INDEX), OCI_MANIFEST, "mediaType: is 'application/vnd.oci.image.index.v1+json', but"),
-        (_manifest(mediaType="text/plain"), "", "mediaType: is 'text/plain', no kind of manifest"),
-        (_manifest(config=None), "", "config: is null"),
+        (_manifest(mediaType="text/plain"), "", "mediaType: is 'text/plain', which is not a type of manifest"),
+        (_manifest(config=None), "", "config: must be an object, not null"),
         (_manifest(layers=[{"digest": DIGEST}]), "", "layers[0].size: is missing"),
-        (_manifest(annotations={"a": 1}), "", "annotations.a: is a number"),
-        (_manifest(subject={"digest": "x", "size": 1}), "", "subject.digest: 'x' is no digest"),
+        (_manifest(annotations={"a": 1}), "", "annotations.a: must be a string, not a number"),
+        (_manifest(subject={"digest": "x", "size": 1}), "", "subject.digest: 'x' is not a digest"),
         (b" " * (MAX_MANIFEST_SIZE + 1), "", "4,194,304 bytes only"),
     ],
 )
