@@ -127,7 +127,7 @@ def test_an_old_layer_that_really_is_no_tar_is_refused_for_good(tmp_path: Path) 
     outcome = shop.run()
     assert (outcome.exit_code, outcome.made) == (ExitCode.SUCCESS, ())
     [refused] = outcome.refused
-    assert "no readable tar" in (refused.refused or "")
+    assert "not a readable tar" in (refused.refused or "")
     again = shop.run(1)
     assert (again.made, again.refused, again.delta_failures) == ((), (), ())
 
