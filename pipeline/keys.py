@@ -6,15 +6,19 @@ Rule 1. A key is relative, `/`-separated, and made only from names that their gr
 Rule 2. A key below `v2/` is read from the right (its last two or three parts): repositories called `blobs` or
         `foo/manifests` are legal.
 Rule 3. Everything that is not for clients lies below `PRIVATE`, which no generated configuration serves.
+Rule 4. Keys are made by the functions whose names end with `_key`, and read by `classify`; nobody else takes one apart.
+        By its shape alone a key is ours; that says nothing of its bytes.
 """
 
-from dataclasses import dataclass
-from enum import IntEnum
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum
 from typing import Final, NewType
 
 from .oci.digest import Digest, DigestError
 from .oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
-from .oci.reference import DELTA_INDEX
+from .oci.reference import DELTA_INDEX, is_repository, is_tag
 
 Key = NewType("Key", str)
 
@@ -32,7 +36,11 @@ PING_KEY: Final = Key("v2/index.html")
 PING_FOLDER_KEY: Final = Key("v2/")
 PAGE_KEY: Final = Key("index.html")
 FLATPAK_INDEX_KEY: Final = Key("index/static")
+# The types of the whole tree for an Apache that only reads .htaccess.
+ROOT_ACCESS_FILE_KEY: Final = Key(".htaccess")
 LEDGER_KEY: Final = Key(f"{PRIVATE}/ledger.json")
+# Where a target keeps its lock. No caller of a target puts, deletes or is shown it.
+LOCK_KEY: Final = Key(f"{PRIVATE}/lock")
 
 # The folder names of `typed_key`, in the order in which servers look: an index before a manifest, so that a tag that
 # changes its type is switched by one write or one delete.
@@ -54,6 +62,61 @@ class Phase(IntEnum):
     DELTA_INDEX = 4
     TAGS = 5
     LISTINGS = 6
+
+
+class Kind(Enum):
+    """What a key is. The values are for people."""
+
+    BLOB = "blob"
+    MANIFEST = "manifest by digest"
+    TAG = "tag"
+    REFERRERS = "referrers"
+    REFERRERS_TAG = "referrers tag"  # `sha256-<hex>`, for clients that know no referrers
+    DELTA_INDEX = "delta index"
+    TAGS_LIST = "tags list"
+    TYPED_COPY = "typed copy"
+    SIDECAR = "sidecar"
+    ACCESS_FILE = "access file"
+    PING = "ping"
+    PAGE = "page"
+    FLATPAK_INDEX = "flatpak index"
+    SERVER_FILE = "server file"
+    LEDGER = "ledger"
+    LOCK = "lock"
+
+
+# What a typed copy and a sidecar lie beside; they are written in its phase. The ledger and the lock have none.
+MANIFESTS: Final = frozenset({Kind.MANIFEST, Kind.TAG, Kind.REFERRERS_TAG, Kind.DELTA_INDEX})
+PHASES: Final[Mapping[Kind, Phase]] = {
+    Kind.PING: Phase.SERVERS,
+    Kind.SERVER_FILE: Phase.SERVERS,
+    Kind.BLOB: Phase.BLOBS,
+    Kind.MANIFEST: Phase.MANIFESTS,
+    Kind.REFERRERS: Phase.REFERRERS,
+    Kind.REFERRERS_TAG: Phase.REFERRERS,
+    # just before `_deltaindex` and the tags: Apache must know the type of what a tag leads to when it moves, and with
+    # the order deltas-first it does not move until then
+    Kind.ACCESS_FILE: Phase.DELTA_INDEX,
+    Kind.DELTA_INDEX: Phase.DELTA_INDEX,
+    Kind.TAG: Phase.TAGS,
+    Kind.TAGS_LIST: Phase.LISTINGS,
+    Kind.FLATPAK_INDEX: Phase.LISTINGS,
+    Kind.PAGE: Phase.LISTINGS,
+}
+_COMMON: Final[Mapping[str, Kind]] = {
+    PING_KEY: Kind.PING,
+    PING_FOLDER_KEY: Kind.PING,
+    PAGE_KEY: Kind.PAGE,
+    FLATPAK_INDEX_KEY: Kind.FLATPAK_INDEX,
+    ROOT_ACCESS_FILE_KEY: Kind.SERVER_FILE,
+    LEDGER_KEY: Kind.LEDGER,
+    LOCK_KEY: Kind.LOCK,
+}
+_ENDPOINTS: Final = frozenset({"blobs", "manifests", "referrers", "tags"})
+_SERVER_FILE: Final = re.compile(rf"{PRIVATE}/servers/[A-Za-z0-9][A-Za-z0-9._-]*")
+_TYPED_COPY: Final = re.compile(rf"{PRIVATE}/typed/({'|'.join(TYPED.values())})/(v2/.+)", re.DOTALL)
+_REFERRERS_TAG: Final = re.compile(r"sha(256|512)-[0-9a-f]{64}")
+_TYPE_OF_FOLDER: Final = {folder: media_type for media_type, folder in TYPED.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +141,6 @@ def blob_key(repository: str, digest: Digest) -> Key:
 def manifest_key(repository: str, reference: str | Digest) -> Key:
     """`reference` is a tag or a digest; distribution-spec, end-3."""
     return Key(f"v2/{repository}/manifests/{reference}")
-
-
-def delta_index_key(repository: str) -> Key:
-    return manifest_key(repository, DELTA_INDEX)
 
 
 def tags_key(repository: str) -> Key:
@@ -111,48 +170,122 @@ def server_key(name: str) -> Key:
     return Key(f"{PRIVATE}/servers/{name}")
 
 
+def referrers_tag(subject: Digest) -> str:
+    """The tag that leads to the referrers of `subject` where a client knows no better: of the digest's hex 64 digits,
+    or else it would be no legal tag (distribution-spec, "Referrers Tag Schema")."""
+    return f"{subject.algorithm}-{subject.hex[:64]}"
+
+
+def kind_of(reference: str | Digest) -> Kind:
+    """What a manifest is that is served under a tag or a digest."""
+    if isinstance(reference, Digest):
+        return Kind.MANIFEST
+    if reference == DELTA_INDEX:
+        return Kind.DELTA_INDEX
+    return Kind.REFERRERS_TAG if _REFERRERS_TAG.fullmatch(reference) else Kind.TAG
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedKey:
-    """A key below `v2/`: `kind` is `blobs`, `manifests`, `referrers` or `tags`."""
+    """A key that a publisher writes.
 
-    repository: str
-    kind: str
-    name: str
+    `repository` is None for what belongs to all. `reference` is the tag or the digest that is served under the key, or
+    that a typed copy, of `media_type`, or a sidecar lies beside; it is None for other kinds. `phase` is when the key is
+    written, None for the ledger and the lock.
+    """
+
+    kind: Kind
+    phase: Phase | None
+    repository: str | None = None
+    reference: str | Digest | None = None
+    media_type: str | None = None
 
     @property
     def digest(self) -> Digest | None:
-        """The digest that the key ends with; None for a tag or a list."""
-        try:
-            return Digest.parse(self.name)
-        except DigestError:
+        """The digest that the key names: of its own bytes, of the subject, or of what it lies beside."""
+        return self.reference if isinstance(self.reference, Digest) else None
+
+    @property
+    def content_digest(self) -> Digest | None:
+        """The digest of the bytes under the key, where it is named for them: they are those, or there are none."""
+        return self.digest if self.kind in {Kind.BLOB, Kind.MANIFEST, Kind.TYPED_COPY} else None
+
+
+def classify(key: str) -> ParsedKey | None:
+    """Say what a key is; None for what no publisher writes."""
+    if (common := _COMMON.get(key)) is not None:
+        return ParsedKey(kind=common, phase=PHASES.get(common))
+    if _SERVER_FILE.fullmatch(key):
+        return ParsedKey(kind=Kind.SERVER_FILE, phase=PHASES[Kind.SERVER_FILE])
+    if (copy := _TYPED_COPY.fullmatch(key)) is not None:
+        original = classify(copy[2])
+        if original is None or original.kind not in MANIFESTS:
             return None
-
-
-def parse_key(key: str) -> ParsedKey | None:
-    """Read a key below `v2/` from the right; None for any other key, and for the files beside manifests."""
-    parts = key.split("/")
-    if len(parts) < 4 or parts[0] != "v2":
+        return replace(original, kind=Kind.TYPED_COPY, media_type=_TYPE_OF_FOLDER[copy[1]])
+    start, *names = key.split("/")
+    if start != "v2" or len(names) < 3:
         return None
-    *names, kind, name = parts[1:]
-    if (
-        kind not in {"blobs", "manifests", "referrers", "tags"}
-        or name.startswith(".")
-        or not names
-        or names[-1] == ".web"
-    ):
-        return None
-    if kind == "tags" and name != "list":
-        return None
-    return ParsedKey(repository="/".join(names), kind=kind, name=name)
+    *names, folder, name = names
+    if folder == ".web" and names[-1] == "manifests" and name.endswith(".meta"):
+        original = _in_folder("/".join(names[:-1]), "manifests", name.removesuffix(".meta"))
+        return original and replace(original, kind=Kind.SIDECAR)
+    if folder == "manifests" and name == ".htaccess":
+        return _of_repository("/".join(names), Kind.ACCESS_FILE)
+    return _in_folder("/".join(names), folder, name)
 
 
 def repository_of(key: str) -> str | None:
     """The repository to which a key belongs, sidecars and typed copies included; None for what belongs to all."""
-    typed = f"{PRIVATE}/typed/"
-    if key.startswith(typed):
-        key = key.removeprefix(typed).partition("/")[2]
-    folder, _, name = key.rpartition("/")
-    if folder.endswith("/manifests/.web") or name == ".htaccess":
-        key = f"{folder.removesuffix('/.web')}/{name.removeprefix('.')}"
-    parsed = parse_key(key)
-    return parsed.repository if parsed else None
+    parsed = classify(key)
+    return parsed.repository if parsed is not None else None
+
+
+def endpoint_of(path: str) -> str | None:
+    """`blobs`, `manifests`, `referrers` or `tags`: what of a repository a path below `v2/` asks for, be its names legal
+    or not (distribution-spec, "Endpoints")."""
+    start, *names = path.split("/")
+    if start != "v2" or len(names) < 3 or names[-2] not in _ENDPOINTS or (names[-2] == "tags" and names[-1] != "list"):
+        return None
+    return names[-2]
+
+
+def is_page(path: str) -> bool:
+    """True for an HTML page that anybody may see, be it ours or one that was laid beside ours."""
+    folders = path.split("/")
+    return path.endswith(".html") and folders[0] not in {"v2", PRIVATE} and not any(map(_is_hidden, folders))
+
+
+def folders_of(key: Key) -> Iterator[Key]:
+    """What must be a folder where keys are paths of files, the highest first."""
+    parts = key.split("/")
+    for end in range(1, len(parts)):
+        yield Key("/".join(parts[:end]))
+
+
+def _in_folder(repository: str, folder: str, name: str) -> ParsedKey | None:
+    if folder == "tags":
+        return _of_repository(repository, Kind.TAGS_LIST) if name == "list" else None
+    digest = _digest(name)
+    if folder == "manifests" and (digest is not None or is_tag(name)):
+        reference = digest or name
+        return _of_repository(repository, kind_of(reference), reference)
+    if digest is None or folder not in {"blobs", "referrers"}:
+        return None
+    return _of_repository(repository, Kind.BLOB if folder == "blobs" else Kind.REFERRERS, digest)
+
+
+def _of_repository(repository: str, kind: Kind, reference: str | Digest | None = None) -> ParsedKey | None:
+    if not is_repository(repository):
+        return None
+    return ParsedKey(kind=kind, phase=PHASES[kind], repository=repository, reference=reference)
+
+
+def _digest(text: str) -> Digest | None:
+    try:
+        return Digest.parse(text)
+    except DigestError:
+        return None
+
+
+def _is_hidden(name: str) -> bool:
+    return not name or name.startswith(".")

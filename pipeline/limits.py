@@ -12,7 +12,7 @@ class Limits:
     """Bounds in bytes. `memory` None means `memory_share` of the machine's; `layer` is for one layer, uncompressed.
 
     `ratio` is how many times its stored bytes a layer may have uncompressed. gzip reaches 1,030 and zstd 32,000, both
-    with zeros; what is no bomb stays below 850, even hundreds of copies of one file.
+    with zeros; what is not a bomb stays below `ratio`, even hundreds of copies of one file.
     """
 
     memory: int | None = None

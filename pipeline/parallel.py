@@ -18,7 +18,7 @@ _AHEAD: Final = 8  # pieces that wait for the hash at most
 class HashingThread:
     """Shows what is written to it to `hasher`, which has seen all of it behind the context.
 
-    For a delta that mostly copies, hashing is half of the work.
+    For a delta that mostly copies, hashing is much of the work.
     """
 
     def __init__(self, hasher: "Hasher") -> None:

@@ -1,4 +1,5 @@
-"""Sizes and durations as people write them, `8GiB` and `7d`: one parser each, for configuration and command line."""
+"""Sizes and durations as people write them, `8GiB` and `7d`: one parser each, for configuration and command line; and
+sizes and shares as people read them."""
 
 import re
 from typing import TYPE_CHECKING, Final
@@ -27,13 +28,13 @@ _LONGEST: Final = 36500 * 86400  # a century: further values are typing errors, 
 
 
 class QuantityError(DeltapressError):
-    """A text that is no size or no duration."""
+    """A text that is not a size, or not a duration."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
 
     def __init__(self, text: str, wanted: str) -> None:
         self.text = text[:40]
-        super().__init__(f"is {self.text!r}, {wanted} is wanted")
+        super().__init__(f"must be {wanted}, not {self.text!r}")
 
 
 def parse_size(text: str) -> int:
@@ -58,7 +59,7 @@ def parse_duration(text: str) -> "timedelta":
 
     match = re.fullmatch(_DURATION, text)
     if match is None or int(match[1]) > _LONGEST // (unit := _UNITS[match[2]]):
-        raise QuantityError(text, 'a duration such as "7d", "36h" or "0s", of at most 36500 days,')
+        raise QuantityError(text, 'a duration such as "7d", "36h" or "0s", of at most 36500 days')
     return timedelta(seconds=int(match[1]) * unit)
 
 
@@ -71,3 +72,13 @@ def format_size(size: int) -> str:
         value, unit = value / 1024, larger
     digits = 0 if unit == "B" or value >= 100 else 1 if value >= 10 else 2
     return f"{value:,.{digits}f} {unit}"
+
+
+def format_share(part: int, whole: int) -> str:
+    """`part` of `whole` for people, in tenths of a percent and rounded down: `99.9 %`.
+
+    So 100 % is all of it; what is less than a tenth of a percent, and not nothing, is `< 0.1 %`. Nothing of nothing is
+    0 %.
+    """
+    tenths = 1000 * part // whole if whole else 0
+    return "< 0.1 %" if part and not tenths else f"{tenths // 10}.{tenths % 10} %"

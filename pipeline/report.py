@@ -8,7 +8,6 @@ Rule 3. Platforms, problems and the like are untrusted: in the text, none of the
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from .oci.digest import Digest
 from .publish import Outcome
 from .publish.prune import PrunePlan, Tombstone
 from .publish.reconcile import Reconciliation
-from .quantities import format_size
+from .quantities import format_share, format_size
 from .text import one_line
 from .verify import Verification
 
@@ -40,7 +39,7 @@ def failures(outcome: Outcome) -> Iterator[str]:
         yield f"{error}\n  Repository {name} was not published."
     for name, broken in outcome.broken.items():
         for found in broken:
-            what = f"Tag {one_line(found.tag, most=_MAX_CELL)}" if found.tag else "It"
+            what = f"Tag {one_line(found.tag, most=_MAX_CELL)}" if found.tag else "This entry"
             yield f"{found.error}\n  {what} of repository {name} was left out; what was published of it before stays."
     for failure in outcome.delta_failures:
         yield one_line(f"delta {failure.job.key}: {failure.problem}; it is not listed")
@@ -84,12 +83,10 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "dry_run": outcome.is_dry,
         "exit_code": int(outcome.exit_code),
         "repositories": {
-            name: {
-                "problem": str(outcome.failed[name]) if name in outcome.failed else None,
-                "broken": [_broken_json(found) for found in outcome.broken.get(name, ())],
-            }
+            name: {"problem": str(outcome.failed[name]) if name in outcome.failed else None}
             for name in outcome.repositories
         },
+        "broken": [_broken_json(name, found) for name, broken in outcome.broken.items() for found in broken],
         "written": {"keys": outcome.written.keys, "size": outcome.written.size},
         "writes": [{"key": entry.key, "size": entry.size} for entry in outcome.writes],
         "deltas": {
@@ -128,9 +125,11 @@ def reconciliation_text(found: Reconciliation) -> str:
     """What the listing of a target shows that the ledger does not."""
     lines = [f"Listed {_count(found.total, 'file')}."]
     lines += [f"  {key}  somebody else's, left as it is" for key in found.foreign]
-    lines += [f"  {key}  unknown, {'deleted' if found.is_deleted else 'of the shape of ours'}" for key in found.stray]
+    lines += [
+        f"  {key}  unknown, {'deleted' if found.is_deleted else 'looks like a published file'}" for key in found.stray
+    ]
     if found.stray and not found.is_deleted:
-        lines.append(f"--force deletes the {_count(len(found.stray), 'unknown file')} of the shape of ours.")
+        lines.append(f"--force deletes the {_count(len(found.stray), 'unknown file')} that look like published ones.")
     if not (found.foreign or found.stray or found.missing):
         lines.append("The ledger knows all of them, and nothing is missing.")
     return _text(lines)
@@ -280,8 +279,7 @@ def _savings(savings: Sequence[Saving]) -> Iterator[str]:
                     _update(saving, tags),
                     format_size(saving.whole),
                     format_size(saving.with_deltas),
-                    # rounded down: nothing but what is there already is saved whole
-                    f"{math.floor(1000 * (1 - saving.share)) / 10:.1f} %",
+                    format_share(saving.saved, saving.whole),
                 ]
                 for saving in distinct(savings)
             ),
@@ -326,8 +324,9 @@ def _table(rows: Sequence[Sequence[str]], *, right: Iterable[int]) -> Iterator[s
         yield f"  {'  '.join(cells)}".rstrip()
 
 
-def _broken_json(found: BrokenTag) -> dict[str, Any]:
+def _broken_json(repository: str, found: BrokenTag) -> dict[str, Any]:
     return {
+        "repository": repository,
         "tag": found.tag,
         "digest": str(found.digest) if found.digest else None,
         "problem": found.problem,

@@ -29,19 +29,21 @@ from werkzeug.wsgi import wrap_file
 
 from .errors import DeltapressError
 from .keys import (
-    FLATPAK_INDEX_KEY,
     HTML,
     IMMUTABLE,
     JSON,
+    MANIFESTS,
     MUTABLE,
     OCTET_STREAM,
     PAGE_KEY,
     PING,
     PING_KEY,
-    PRIVATE,
     Headers,
     Key,
-    parse_key,
+    Kind,
+    classify,
+    endpoint_of,
+    is_page,
 )
 from .oci.digest import Digest
 from .oci.manifest import MAX_MANIFEST_SIZE, parse_document
@@ -58,6 +60,8 @@ _UNKNOWN: Final = {
     "tags": ("NAME_UNKNOWN", "repository name not known to registry"),
 }
 
+_PUBLIC: Final = MANIFESTS | {Kind.BLOB, Kind.REFERRERS, Kind.TAGS_LIST, Kind.FLATPAK_INDEX, Kind.PAGE}
+
 
 class ServeError(DeltapressError):
     """The directory cannot be served, or its address cannot be used."""
@@ -67,11 +71,11 @@ def application(root: Path) -> "WSGIApplication":
     """The WSGI application that serves the published directory `root` read-only.
 
     Raises:
-        ServeError: `root` is no published directory.
+        ServeError: `root` is not a published directory.
     """
     root = root.resolve()
     if not (root / PING_KEY).is_file():
-        raise ServeError(f"{root}: is no published directory (it has no {PING_KEY}); publish into it first")
+        raise ServeError(f"{root}: is not a published directory (it has no {PING_KEY}); publish into it first")
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         return _answer(root, Request(environ))(environ, start_response)
@@ -104,7 +108,7 @@ def serve(root: Path, *, host: str = "127.0.0.1", port: int = 0, log: Callable[[
     """Bind a threaded server for the published directory `root`; port 0 takes a free one. `log` gets a line a request.
 
     Raises:
-        ServeError: `root` is no published directory, or the address cannot be bound.
+        ServeError: `root` is not a published directory, or the address cannot be bound.
     """
 
     class Handler(WSGIRequestHandler):
@@ -136,8 +140,7 @@ def _answer(root: Path, request: Request) -> Response:
         return refused
     file = None if key is None else _open(root, key)
     if key is None or file is None:
-        parsed = parse_key(request.path.lstrip("/"))
-        return _error(404, *_UNKNOWN["manifests" if parsed is None else parsed.kind])
+        return _error(404, *_UNKNOWN[endpoint_of(request.path.lstrip("/")) or "manifests"])
     try:
         return _found(key, file, request)
     except DeltapressError as error:
@@ -156,14 +159,9 @@ def _public_key(path: str) -> Key | None:
     if path == "/":
         return PAGE_KEY
     key = Key(path.removeprefix("/"))
-    parts = key.split("/")
-    if "\0" in key or any(not part or part.startswith(".") for part in parts):
-        return None
-    if parts[0] == "v2":
-        return key if parse_key(key) is not None else None
-    if parts[0] != PRIVATE and (key == FLATPAK_INDEX_KEY or key.endswith(".html")):
-        return key
-    return None
+    parsed = classify(key)
+    is_public = is_page(key) if parsed is None else parsed.kind in _PUBLIC
+    return key if is_public and "\0" not in key else None
 
 
 def _open(root: Path, key: Key) -> BufferedReader | None:
@@ -198,12 +196,12 @@ def _found(key: Key, file: BufferedReader, request: Request) -> Response:
 
 def _headers(key: Key, file: BufferedReader) -> Headers:
     """What `key` is served with; a manifest's type, and the digest behind a tag, are taken from the bytes in hand."""
-    parsed = parse_key(key)
-    if parsed is None:
-        if key == PING_KEY:
-            return Headers(content_type=JSON, cache_control=PING)
-        return Headers(content_type=JSON if key == FLATPAK_INDEX_KEY else HTML, cache_control=MUTABLE)
-    if parsed.kind == "manifests":
+    if key == PING_KEY:
+        return Headers(content_type=JSON, cache_control=PING)
+    parsed = classify(key)
+    if parsed is None or parsed.kind is Kind.PAGE:
+        return Headers(content_type=HTML, cache_control=MUTABLE)
+    if parsed.kind in MANIFESTS:
         document = parse_document(file.read(MAX_MANIFEST_SIZE + 1))
         file.seek(0)
         return Headers(
@@ -211,9 +209,9 @@ def _headers(key: Key, file: BufferedReader) -> Headers:
             cache_control=MUTABLE if parsed.digest is None else IMMUTABLE,
             digest=parsed.digest or document.digest,
         )
-    if parsed.kind == "blobs":
+    if parsed.kind is Kind.BLOB:
         return Headers(content_type=OCTET_STREAM, cache_control=IMMUTABLE, digest=parsed.digest)
-    return Headers(content_type=OCI_INDEX if parsed.kind == "referrers" else JSON, cache_control=MUTABLE)
+    return Headers(content_type=OCI_INDEX if parsed.kind is Kind.REFERRERS else JSON, cache_control=MUTABLE)
 
 
 def _digest_of(file: BufferedReader) -> Digest:

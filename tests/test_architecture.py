@@ -59,9 +59,10 @@ TARDIFF_MAY_IMPORT: Final[dict[str, set[str]]] = {
 # No I/O: functions from values to values.
 PURE: Final = {
     *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
+    *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index"),
     *("history.attached", "history.order", "history.removal", "history.renaming", "history.retention"),
     "history.versions",
-    *("publish.clocks", "publish.rules", "tree.contents", "tree.flatpak"),
+    *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
     *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.layer.outline")

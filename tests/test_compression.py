@@ -67,7 +67,7 @@ def test_damage_is_an_error(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_garbage_behind_is_an_error(name: str) -> None:
-    with pytest.raises(CompressionError, match="followed by something else"):
+    with pytest.raises(CompressionError, match="followed by something other"):
         read(FORMATS[name](b"x") + b"garbage")
 
 
@@ -189,11 +189,53 @@ def test_the_window_fits_the_content_and_every_reader(bound: int) -> None:
         (b"\x28\xb5", "truncated"),
         (b"nonsense", "does not begin with a frame"),
         (SKIPPABLE + FORMATS["zstd"](b"x"), "does not begin with a frame"),
-        (FORMATS["zstd"](b"x") + SKIPPABLE, "goes on behind"),
-        (FORMATS["zstd"](b"x") + FORMATS["zstd"](b"x"), "goes on behind"),
-        (FORMATS["zstd"](b"x") + b"\0", "goes on behind"),
+        (FORMATS["zstd"](b"x") + SKIPPABLE, "goes on after"),
+        (FORMATS["zstd"](b"x") + FORMATS["zstd"](b"x"), "goes on after"),
+        (FORMATS["zstd"](b"x") + b"\0", "goes on after"),
     ],
 )
 def test_a_delta_has_exactly_one_frame(stream: bytes, reason: str) -> None:
     with pytest.raises(CompressionError, match=reason):
         list(zstd_frame(io.BytesIO(stream)))
+
+
+def _frame_that_claims(window_log: int, mantissa: int = 0) -> bytes:
+    """The header of a frame with a window of its own (RFC 8878, 3.1.1.1.2), and an empty last block."""
+    return b"\x28\xb5\x2f\xfd\x00" + bytes([window_log - 10 << 3 | mantissa]) + b"\x01\x00\x00"
+
+
+def _segment_that_claims(size: int) -> bytes:
+    return b"\x28\xb5\x2f\xfd\xe0" + size.to_bytes(8, "little") + b"\x01\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("frame", "mebibytes"),
+    [
+        (_frame_that_claims(28), "256"),
+        (_frame_that_claims(31), "2,048"),
+        (_frame_that_claims(27, 1), "144"),
+        (_segment_that_claims(1 << 28), "256"),
+    ],
+)
+def test_a_window_that_is_too_large_is_called_that(frame: bytes, mebibytes: str) -> None:
+    problem = f"needs a window of {mebibytes} MiB, 128 MiB at most are read"
+    with pytest.raises(CompressionError, match=problem) as caught, decompressed(io.BytesIO(frame), max_bytes=9) as data:
+        data.read()
+    assert "zstd --long=27" in caught.value.advice
+
+
+def test_the_largest_window_that_is_read() -> None:
+    with decompressed(io.BytesIO(_frame_that_claims(27)), max_bytes=9) as data:
+        assert data.read() == b""
+
+
+def test_zeros_behind_gzip_are_refused_where_no_client_takes_them() -> None:
+    padded = FORMATS["gzip"](b"x") + bytes(600)
+    with decompressed(io.BytesIO(padded), max_bytes=9) as data:
+        assert data.read() == b"x"
+    with (
+        pytest.raises(CompressionError, match="followed by zeros") as caught,
+        decompressed(io.BytesIO(padded), max_bytes=9, padding=False) as data,
+    ):
+        data.read()
+    assert caught.value.advice.startswith("Compress the layer again")

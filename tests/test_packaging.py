@@ -1,7 +1,9 @@
 """The wheel: what is in it, and that it works without the checkout."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,3 +79,27 @@ def test_the_metadata(wheel: zipfile.ZipFile) -> None:
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
     assert "\nRequires-Python: >=3.11\n" in metadata
     assert "deltapress = pipeline.cli:main" in wheel.read(f"{folder}/entry_points.txt").decode()
+
+
+def test_ci_names_tests_that_are_there() -> None:
+    named = re.findall(r"\btests/[a-z0-9_./]+", (ROOT / ".ci/run").read_text("utf-8"))
+    assert len(named) > 10
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_every_dependency_is_locked_with_a_hash_and_no_registry_is_named() -> None:
+    lock = (ROOT / "requirements-dev.lock").read_text("utf-8")
+    locked = {name.lower().replace("_", "-") for name in re.findall(r"^([A-Za-z0-9_.-]+)==", lock, re.MULTILINE)}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    declared += project["optional-dependencies"]["servers"]
+    missing = {re.split(r"[^a-z0-9-]", dependency.lower())[0] for dependency in declared} - locked
+    assert not missing, "run .ci/lock"
+    assert len(re.findall(r"^\S+==\S+ \\\n    --hash=sha256:", lock, re.MULTILINE)) == len(locked)
+    assert "://" not in lock
+
+
+def test_every_dependency_has_a_lower_bound_that_ci_can_install() -> None:
+    ended = subprocess.run([sys.executable, ".ci/lowest"], cwd=ROOT, capture_output=True, text=True, check=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert [line.replace("==", ">=") for line in ended.stdout.splitlines()] == project["dependencies"]

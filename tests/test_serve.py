@@ -290,7 +290,7 @@ def test_requests_are_answered_while_another_one_hangs(site: Site) -> None:
 
 
 def test_a_directory_that_is_no_tree_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ServeError, match="no published directory"):
+    with pytest.raises(ServeError, match="not a published directory"):
         serve(tmp_path)
 
 

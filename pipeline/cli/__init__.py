@@ -27,7 +27,7 @@ _COMMANDS: Final = ("init", "publish", "plan", "prune", "remove", "verify", "dif
 _EXIT_CODES: Final = """\
 exit codes:
   0  success                     4  the target failed
-  1  internal error              5  partly done: some repositories or deltas failed
+  1  internal error              5  partly done: something was refused
   2  bad configuration or usage  6  verification failed
   3  bad input                   130  interrupted
 """
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of standard output has left, as in `deltapress diff … - | head -c 9`: it knows
         console.abandon_output()
         return ExitCode.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the outermost place: a mistake of ours must not look like a result
+    except Exception as error:  # noqa: BLE001 - the outermost place: a mistake in this program must not look like a result
         console.trace(error)
         hint = "please report it" if console.verbose else "please report it, with what -v adds"
         console.error(f"internal error: {type(error).__name__}: {error}; {hint}")

@@ -37,7 +37,7 @@ class Console:
     def result(self, text: str) -> None:
         """Write `text` and a line end to standard output.
 
-        A reader that has left (`deltapress plan | head`) is none of our business: what the command did stays done.
+        A reader that has left (`deltapress plan | head`) is not an error: what the command did stays done.
 
         Raises:
             OutputError: it goes to a full disk, say.

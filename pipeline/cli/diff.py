@@ -34,7 +34,7 @@ class UnprovenDeltaError(DeltapressError):
     exit_code = ExitCode.VERIFICATION_FAILED
 
     def __init__(self, problem: str) -> None:
-        super().__init__(f"the new delta is wrong ({problem}); nothing is written, please report it")
+        super().__init__(f"the new delta is wrong ({problem}); nothing was written, please report it")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -47,7 +47,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=checked(parse_size),
         default=Limits().layer,
         metavar="SIZE",
-        help="of NEW and of all files of OLD, uncompressed (default: 64GiB)",
+        help="largest size of NEW, and of all files of OLD, uncompressed (default: 64GiB)",
     )
     parser.add_argument(
         "--ratio",
@@ -57,7 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="how many times its compressed size a layer above 64 MiB may have, uncompressed; pipes are bounded by "
         "--max-size alone (default: 1000)",
     )
-    about = f"how hard to try (default: {DEFAULT_EFFORT})"
+    about = f"how much time to spend on a smaller delta (default: {DEFAULT_EFFORT})"
     parser.add_argument("--effort", choices=EFFORTS, default=DEFAULT_EFFORT, help=about)
     add_jobs(parser)
     parser.set_defaults(run=run)

@@ -19,7 +19,7 @@ class ConfigExistsError(DeltapressError):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__(f"{path}: exists already and is left as it is; name another file with -c")
+        super().__init__(f"{path}: already exists and was left as it is; name another file with -c")
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -29,7 +29,7 @@ def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
 def _number(minimum: int, maximum: int) -> Callable[[str], int]:
     def converted(text: str) -> int:
         if not re.fullmatch("[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
-            raise argparse.ArgumentTypeError(f"is {text[:20]!r}, a number from {minimum} to {maximum} is wanted")
+            raise argparse.ArgumentTypeError(f"must be a number from {minimum:,} to {maximum:,}, not {text[:20]!r}")
         return int(text)
 
     return converted
@@ -51,7 +51,7 @@ def add_config(parser: argparse.ArgumentParser, *, default: str = argparse.SUPPR
 def add_verbose(parser: argparse.ArgumentParser, *, default: object = argparse.SUPPRESS) -> None:
     """`-v`, in the same two places."""
     parser.add_argument(
-        "-v", "--verbose", action="store_true", default=default, help="say more, and where errors come from"
+        "-v", "--verbose", action="store_true", default=default, help="say more, and show where errors come from"
     )
 
 
@@ -68,10 +68,16 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--force", action="store_true", help="delete or un-list more than [policy] max_delete allows")
+    parser.add_argument(
+        "--force", action="store_true", help="delete or un-list more than max_delete in [policy] allows"
+    )
 
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--wait", type=seconds, metavar="SECONDS", default=0, help="for another publisher to end (default: do not wait)"
+        "--wait",
+        type=seconds,
+        metavar="SECONDS",
+        default=0,
+        help="how long to wait for another publisher to finish (default: do not wait)",
     )

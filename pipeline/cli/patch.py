@@ -30,17 +30,24 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("directory", type=Path, metavar="DIRECTORY", help="the old layers, extracted")
     parser.add_argument("out", metavar="OUT", help="the new layer, an uncompressed tar; - is standard output")
     parser.add_argument(
-        "--expect", type=checked(_diff_id), metavar="DIGEST", help="write nothing if the new layer is another one"
+        "--expect",
+        type=checked(_diff_id),
+        metavar="DIGEST",
+        help="the DiffID of the new layer; if it is another one, nothing is written",
     )
     parser.add_argument(
-        "--max-size", type=checked(parse_size), default=64 << 30, metavar="SIZE", help="of OUT (default: 64GiB)"
+        "--max-size",
+        type=checked(parse_size),
+        default=64 << 30,
+        metavar="SIZE",
+        help="largest size of OUT (default: 64GiB)",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     if not arguments.directory.is_dir():
-        raise InputFileError(str(arguments.directory), "is no directory")
+        raise InputFileError(str(arguments.directory), "is not a directory")
     expected: DiffID | None = arguments.expect
     hasher = hashlib.new(expected.algorithm if expected else "sha256")
     with open_input(arguments.delta) as delta, whole_output(arguments.out, console) as out:
@@ -53,7 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
         made = f"{hasher.name}:{hasher.hexdigest()}"
         if expected is not None and made != str(expected):
             raise UnexpectedOutputError(
-                f"{arguments.delta}: makes {made}, and {expected} was expected; nothing is written. "
+                f"{arguments.delta}: makes {made}, not the expected {expected}; nothing was written. "
                 f"Is {arguments.directory} the image that the delta was made from?"
             )
     console.say(made)

@@ -17,8 +17,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--reconcile",
         action="store_true",
-        help="list the target and say what is there without being known, and the other way round; with --force, delete "
-        "what is unknown and has the shape of a published file",
+        help="list the target and report files that the ledger does not know, and files that it knows but are "
+        "missing; with --force, delete unknown files that look like published ones",
     )
     add_wait(parser)
     add_force(parser)

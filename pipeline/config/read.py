@@ -18,7 +18,7 @@ from ..efforts import DEFAULT_EFFORT, Effort
 from ..errors import DeltapressError, ExitCode
 from ..limits import Limits
 from ..oci.digest import Digest, DigestError
-from ..oci.reference import check_repository, is_reserved_tag, is_tag
+from ..oci.reference import TAG_RULE, check_repository, is_reserved_tag, is_tag
 from ..quantities import QuantityError, parse_duration, parse_size
 from ..targets.s3.options import ACL, MAX_PART, MIN_PART, Addressing, Encryption, S3Options
 from .toml import Mistake, Table, UnfitError
@@ -96,7 +96,7 @@ def _read(root: Table, path: Path) -> Config:
     target = root.table("target")
     url = target.parsed("url", "", _text, required=True)
     if target.has("s3") and url and not url.startswith("s3://"):
-        target.complain("s3", "is for a bucket, and `url` does not begin with s3://")
+        target.complain("s3", "is for buckets, but `url` does not begin with s3://")
     s3 = _read_s3(target.table("s3"))
     target.close(_ELSEWHERE)
 
@@ -146,7 +146,7 @@ def _read_s3(table: Table) -> S3Options:
         attempts=table.integer("attempts", default.attempts, minimum=1, maximum=20),
     )
     if options.sse_kms_key is not None and options.sse in {None, "AES256"}:
-        table.complain("sse_kms_key", 'is a key of KMS; set `sse = "aws:kms"` too')
+        table.complain("sse_kms_key", 'is a KMS key; set `sse = "aws:kms"` too')
     table.close(_ELSEWHERE)
     return options
 
@@ -188,7 +188,7 @@ def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
         layout=folder / table.parsed("layout", "", _text, required=True),
         tags=table.parsed_list("tags", ("*",), _text),
         rename=table.parsed_map("rename", _tag),
-        pins=table.parsed_list("pins", (), _pin),
+        pins=table.parsed_list("pins", (), _pin, empty=True),
         policy=_read_policy(table, policy),
         series=_read_series(table),
         formerly=table.parsed_list("formerly", (), check_repository, empty=True),
@@ -202,7 +202,7 @@ def _read_series(repository: Table) -> tuple[SeriesRule, ...]:
     for index, table in enumerate(repository.tables("series")):
         match = table.parsed("match", "", _text, required=True)
         if match and first.setdefault(match, index) != index:
-            table.complain("match", f"is {match!r}, as series[{first[match]}].match is")
+            table.complain("match", f"must differ from series[{first[match]}].match, which is {match!r} too")
         table.close(_ELSEWHERE)
     return tuple(SeriesRule(match=match) for match in first)
 
@@ -212,7 +212,7 @@ def _check_names(named: Sequence[tuple[Table, str]]) -> None:
     first: dict[str, Table] = {}
     for table, name in named:
         if name in first:
-            table.complain("name", f"is {name!r}, as {first[name].path_of('name')} is; each repository has its own")
+            table.complain("name", f"must differ from {first[name].path_of('name')}, which is {name!r} too")
         elif name:
             first[name] = table
     for name, table in first.items():
@@ -239,15 +239,15 @@ def _check_former_names(found: Sequence[tuple[Table, Repository]]) -> None:
 
 def _text(text: str) -> str:
     if not text or _CONTROL.search(text):
-        raise UnfitError(f"is {text[:80]!r}, a text without control characters is wanted")
+        raise UnfitError(f"must be a text without control characters, not {text[:80]!r}")
     return text
 
 
 def _tag(text: str) -> str:
     if not is_tag(text):
-        raise UnfitError(f"is {text[:80]!r}, no legal tag: at most 128 letters, digits, '.', '_', '-', none first")
+        raise UnfitError(f"must be a valid tag, not {text[:80]!r}: {TAG_RULE}")
     if is_reserved_tag(text):
-        raise UnfitError(f"is {text[:80]!r}, a tag that is reserved for listings")
+        raise UnfitError(f"must be another tag than {text[:80]!r}, which is reserved for listings")
     return text
 
 
@@ -257,7 +257,7 @@ def _pin(text: str) -> str:
     try:
         return str(Digest.parse(text))
     except DigestError as error:
-        raise UnfitError(f"is {text[:80]!r}, neither a tag nor a digest such as sha256:… with 64 digits") from error
+        raise UnfitError(f"must be a tag, or a digest such as sha256:… with 64 digits, not {text[:80]!r}") from error
 
 
 def _order(text: str) -> Order:
@@ -268,13 +268,14 @@ def _choice(text: str, literal: Any) -> Any:
     """`text`, if it is one of those of a Literal type."""
     choices = get_args(literal)
     if text not in choices:
-        raise UnfitError(f"is {text[:40]!r}, {' or '.join(map(repr, choices))} is wanted")
+        *others, last = map(repr, choices)
+        raise UnfitError(f"must be {', '.join(others)} or {last}, not {text[:40]!r}")
     return text
 
 
 def _endpoint(text: str) -> str:
     if not _ENDPOINT.fullmatch(text):  # not repeated: it may hold a password
-        raise UnfitError("is no endpoint: a URL of scheme, host and port alone is wanted, as in http://127.0.0.1:9000")
+        raise UnfitError("must be a URL of scheme, host and port alone, such as http://127.0.0.1:9000")
     return text
 
 
@@ -282,21 +283,23 @@ def _cache_control(text: str) -> str:
     for directive in text.split(","):
         name = directive.partition("=")[0].strip().lower()
         if name in _OUR_CACHING or not name.isascii() or not name.replace("-", "").isalnum():
-            raise UnfitError(f"holds {name[:40]!r}; what deltapress sets itself cannot be set, as s-maxage=60 can")
+            raise UnfitError(
+                f"must hold only directives that deltapress does not set, such as s-maxage=60, not {name[:40]!r}"
+            )
     return _text(text)
 
 
 def _part_size(text: str) -> int:
     size = parse_size(text)
     if not MIN_PART <= size <= MAX_PART:
-        raise UnfitError(f"is {text!r}, from 5MiB to 5GiB is possible")
+        raise UnfitError(f"must be from 5MiB to 5GiB, not {text!r}")
     return size
 
 
 def _timeout(text: str) -> int:
     seconds = int(parse_duration(text).total_seconds())
     if not 1 <= seconds <= 3600:
-        raise UnfitError(f"is {text!r}, from 1s to 1h is possible")
+        raise UnfitError(f"must be from 1s to 1h, not {text!r}")
     return seconds
 
 
@@ -309,8 +312,8 @@ def _memory(text: str) -> tuple[int | None, float]:
     if match := _PERCENT.fullmatch(text):
         if 1 <= int(match[1]) <= 100:
             return None, int(match[1]) / 100
-        raise UnfitError(f"is {text!r}, from 1% to 100% is possible")
+        raise UnfitError(f"must be from 1% to 100%, not {text!r}")
     try:
         return parse_size(text), Limits().memory_share
     except QuantityError as error:
-        raise QuantityError(text, 'a size such as "8GiB", or a share of the machine\'s such as "50%",') from error
+        raise QuantityError(text, 'a size such as "8GiB", or a share of the machine\'s such as "50%"') from error

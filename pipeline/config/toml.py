@@ -83,7 +83,7 @@ class Table:
         value = self._values.get(name)
         if value is None or (isinstance(value, kinds) and not isinstance(value, bool)):
             return value
-        self.complain(name, f"is {_kind(value)}, {wanted} is wanted")
+        self.complain(name, f"must be {wanted}, not {_kind(value)}")
         return None
 
     def parsed(self, name: str, fallback: T, parse: Callable[[str], T], *, required: bool = False) -> T:
@@ -104,7 +104,7 @@ class Table:
         if value is None:
             return fallback
         if not minimum <= value <= maximum:
-            self.complain(name, f"is {value}, a number from {minimum} to {maximum} is wanted")
+            self.complain(name, f"must be a number from {minimum:,} to {maximum:,}, not {value}")
             return fallback
         return int(value)
 
@@ -115,7 +115,7 @@ class Table:
             return fallback
         # this way round, a NaN is refused too
         if not (0 < value <= 1 or (zero and value == 0)):
-            self.complain(name, f"is {value}, a number {'from 0' if zero else 'above 0'} and up to 1 is wanted")
+            self.complain(name, f"must be a number {'from 0 to 1' if zero else 'above 0 and up to 1'}, not {value}")
             return fallback
         return float(value)
 
@@ -148,22 +148,22 @@ class Table:
 
     def table(self, name: str) -> "Table":
         """The table `name`; an empty one where it is missing."""
-        return Table(self._get(name, dict, f"a table, [{name}],") or {}, self.path_of(name), self.mistakes)
+        return Table(self._get(name, dict, f"a table, [{name}]") or {}, self.path_of(name), self.mistakes)
 
     def tables(self, name: str) -> "tuple[Table, ...]":
         """The list of tables `name`; none where it is missing."""
         found = []
-        for index, value in enumerate(self._get(name, list, f"a list of tables, [[{name}]] with two brackets,") or []):
+        for index, value in enumerate(self._get(name, list, f"a list of tables, [[{name}]] with two brackets") or []):
             if isinstance(value, dict):
                 found.append(Table(value, self.path_of(name, index), self.mistakes))
             else:
-                self.complain(name, f"is {_kind(value)}, a table is wanted", index)
+                self.complain(name, f"must be a table, not {_kind(value)}", index)
         return tuple(found)
 
 
 def _string(value: object) -> str:
     if not isinstance(value, str):
-        raise UnfitError(f"is {_kind(value)}, a string is wanted")
+        raise UnfitError(f"must be a string, not {_kind(value)}")
     return value
 
 

@@ -9,4 +9,5 @@ make      one job: extract, encode, prove
 prove     the proof of a delta: applied, it makes the layer that it is for
 layers    stored layers, opened: decompressed and verified
 savings   pure: what clients save
+formats   pure: how clients find deltas: the documents that are published, and how they are read
 """

@@ -116,7 +116,7 @@ def make(job: DeltaJob, workshop: Workshop) -> Result:
         with workshop.layers(job) as (tree, tar):
             return _make(job, tree(), tar(), workshop)
     except TarError as error:
-        return Refused(job=job, record=job.record(refused=f"the old layer is no readable tar: {error}"))
+        return Refused(job=job, record=job.record(refused=f"the old layer is not a readable tar: {error}"))
     except DeltapressError as error:
         return Failed(job=job, problem=str(error))
     except OSError as error:

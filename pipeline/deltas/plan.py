@@ -1,7 +1,7 @@
 """Pure: the ledger + the policy -> which deltas are wanted, which of them must be made, and what is skipped and why.
 
 Rule 1. Deltas lead into the latest image of a series only, from the `versions` distinct images before it, per platform:
-        an index whose image for a platform is that of the index after it is no version of that platform. `ancestry`
+        an index whose image for a platform is that of the index after it is not a version of that platform. `ancestry`
         tells which image of an index is which.
 Rule 2. The same pair wanted twice is made once.
 Rule 3. A delta's sources are the files of one layer alone: clients of the `_deltaindex` format accept any image that

@@ -29,9 +29,9 @@ class Saving:
     with_deltas: int
 
     @property
-    def share(self) -> float:
-        """With deltas to whole: 0.03 means that 97 % are saved."""
-        return self.with_deltas / self.whole if self.whole else 1.0
+    def saved(self) -> int:
+        """What a client with deltas need not download, in bytes."""
+        return self.whole - self.with_deltas
 
 
 def savings(ledger: Ledger, wanted: Sequence[Wanted]) -> Iterator[Saving]:

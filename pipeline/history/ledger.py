@@ -46,7 +46,7 @@ class Ledger:
     """The whole memory of a publisher. A value: every change gives a new one.
 
     `keys` are the only ones that it may delete; `removals` are by name, see `removal`; `renewed` is when the marks of
-    keys were last made to count anew.
+    keys last began to count again.
     """
 
     repositories: Mapping[str, RepositoryRecord] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Ledger:
     def parse(cls, raw: bytes) -> Self:
         """Raises LedgerError."""
         try:
-            fields = Fields(parse_json_object(raw))
+            fields = Fields(parse_json_object(raw, max_objects=None))
             schema = fields.integer("schema")
             if schema > SCHEMA:
                 raise LedgerError(

@@ -386,9 +386,9 @@ def read_time(fields: Fields, name: str) -> datetime:
     try:
         value = datetime.fromisoformat(text)
     except ValueError as error:
-        raise fields.error(name, f"is {text[:40]!r}, a time is wanted") from error
+        raise fields.error(name, f"must be a time, not {text[:40]!r}") from error
     if value.tzinfo is None:
-        raise fields.error(name, f"is {text[:40]!r}, which has no time zone")
+        raise fields.error(name, f"must be a time with a time zone, not {text[:40]!r}")
     return value
 
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ..content import Content
-from ..keys import Key, Phase, blob_key, repository_of
+from ..keys import Key, Phase, blob_key, classify, repository_of
 from ..oci.digest import Digest
 from ..targets.base import ReadableTarget
 from ..targets.stored import StoredContent
@@ -159,15 +159,16 @@ def certainly_stored(ledger: Ledger) -> dict[Digest, Key]:
 def find_stored(ledger: Ledger, target: ReadableTarget, *, damaged: Container[Key] = ()) -> dict[Digest, Key]:
     """`certainly_stored`, and what a run that died has stored of the pending keys, by a look at each of them.
 
-    A key that ends with the digest of its bytes holds them or is not there, since a put is verified and atomic, unless
-    it is known to be `damaged`. Raises TargetError.
+    A key that is named for the digest of its bytes holds them or is not there, since a put is verified and atomic,
+    unless it is known to be `damaged`. Raises TargetError.
     """
     pending = {
         record.digest: key
         for key, record in ledger.keys.items()
         if record.is_pending
         and key not in damaged
-        and key.endswith(f"/{record.digest}")
+        and (parsed := classify(key)) is not None
+        and parsed.content_digest == record.digest
         and target.stat(key) is not None
     }
     return pending | certainly_stored(ledger)

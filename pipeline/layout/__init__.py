@@ -2,6 +2,7 @@
 
     storage     where a layout's files lie: a directory, or (archive) an oci-archive tar; LayoutError
     archive     the tar, read in place
+    documents   manifests, indexes and configs, verified and read once
     images      from a descriptor to an Image: all that it reaches
     check       every blob against its descriptor, every layer against its DiffID
     broken      what is left out because something is wrong with it

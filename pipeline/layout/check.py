@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from ..compression import CompressionError, OutputTooLargeError, decompressed
 from ..content import chunks, hashed
 from ..limits import Limits
-from ..oci.descriptor import Descriptor, Platform
+from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest, Hasher
 from ..oci.manifest import Document, successors
 from ..tardiff.layer.outline import Outline, outline
 from . import Image, Layout, LayoutError
-from .images import REBUILD, Origin, PlatformImage
-from .storage import COPY_AGAIN
+from .documents import Origin
+from .images import PlatformImage
+from .storage import COPY_AGAIN, REBUILD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,18 +54,20 @@ def check_images(
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         reads = dict(zip(needs.tasks, pool.map(lambda task: _read(layout, task, limits), needs.tasks), strict=True))
     tags = {ref.image.digest: ref.tag for ref in reversed(layout.refs)}
+    by_document = needs.faults(reads)
     faults: dict[Digest, LayoutError] = {}
-    for image in images:
-        found = needs.first_fault(image, reads)
-        if found is not None:
-            origin = Origin.of(found.document, tag=tags.get(image.digest), platform=found.platform)
-            faults[image.digest] = LayoutError(
-                layout.path,
-                f"blob {found.blob.digest.short} of {origin}{found.fault.says.format(says=origin.says)}",
-                advice=found.fault.advice,
-                digest=found.blob.digest,
-                tag=origin.tag,
-            )
+    for image in images if by_document else ():
+        platforms = {platform.manifest.digest: platform.platform for platform in image.platforms}
+        for document in image.documents:
+            platform = platforms.get(document.digest)
+            if (found := by_document.get((document.digest, platform is None))) is not None:
+                blob, fault = found
+                origin = Origin.of(document, tag=tags.get(image.digest), platform=platform)
+                problem = f"blob {blob.digest.short} of {origin}{fault.says.format(says=origin.says)}"
+                faults[image.digest] = LayoutError(
+                    layout.path, problem, advice=fault.advice, digest=blob.digest, tag=origin.tag
+                )
+                break
     return Checked(
         outlines={
             task.diff_id: read.outline
@@ -77,7 +80,7 @@ def check_images(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """One blob to read. `diff_id` is what its uncompressed content must have, None for what is no layer of a delta."""
+    """One blob to read. `diff_id` is what its uncompressed content must have, None for what no delta is made of."""
 
     digest: Digest
     diff_id: DiffID | None
@@ -98,16 +101,6 @@ class _Read:
     outline: Outline | None = None
     damage: _Fault | None = None
     lie: _Fault | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """A fault, and where it is."""
-
-    document: Document
-    platform: Platform | None
-    blob: Descriptor
-    fault: _Fault
 
 
 class _Needs:
@@ -164,17 +157,16 @@ class _Needs:
             self._sizes[digest] = found
         return found
 
-    def first_fault(self, image: Image, reads: Mapping[_Task, _Read]) -> _Found | None:
-        """The first in the order of the image's documents and their blobs."""
-        platforms = {platform.manifest.digest: platform for platform in image.platforms}
-        for document in image.documents:
-            platform = platforms.get(document.digest)
-            for blob, task in self._by_document[document.digest, platform is None]:
+    def faults(self, reads: Mapping[_Task, _Read]) -> dict[tuple[Digest, bool], tuple[Descriptor, _Fault]]:
+        """The first of each document, in the order of its blobs."""
+        found: dict[tuple[Digest, bool], tuple[Descriptor, _Fault]] = {}
+        for key, needs in self._by_document.items():
+            for blob, task in needs:
                 fault = self._fault(blob, task, reads)
                 if fault is not None:
-                    said = platform.platform if platform is not None else None
-                    return _Found(document=document, platform=said, blob=blob, fault=fault)
-        return None
+                    found[key] = blob, fault
+                    break
+        return found
 
     def _fault(self, blob: Descriptor, task: _Task, reads: Mapping[_Task, _Read]) -> _Fault | None:
         size = self._size_of(task.digest)
@@ -197,7 +189,8 @@ def _read(layout: Layout, task: _Task, limits: Limits) -> _Read:
             blob = hashed(raw, stored)
             if task.diff_id is not None:
                 tar = task.diff_id.new_hasher()
-                plain = decompressed(blob, max_bytes=limits.layer_of(content.size))  # named: its end closes `blob`
+                # named: its end closes `blob`
+                plain = decompressed(blob, max_bytes=limits.layer_of(content.size), padding=False)
                 try:
                     taken = outline(hashed(plain, tar))
                 except CompressionError as error:
@@ -210,7 +203,7 @@ def _read(layout: Layout, task: _Task, limits: Limits) -> _Read:
         return _Read(damage=_Fault(says=f" cannot be read: {_quoted(error.strerror or str(error))}."))
     # A damaged blob rarely decompresses: its digest is the truth, the decompressor's complaint only follows from it.
     if stored.hexdigest() != task.digest.hex:
-        return _Read(damage=_Fault(says=" is damaged: its digest is not that.", advice=COPY_AGAIN))
+        return _Read(damage=_Fault(says=" is damaged: its bytes have another digest.", advice=COPY_AGAIN))
     if failure is not None:
         advice = failure.advice or REBUILD
         if isinstance(failure, OutputTooLargeError):

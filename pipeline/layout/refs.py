@@ -6,7 +6,7 @@ Rule 2. `oci-layout` may be missing: older BuildKits write none, and clients do 
 """
 
 import stat
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from .images import Image
 from .selection import Ref, Selection, Skipped
 from .storage import DirectoryStorage, LayoutError, Storage, read_small
 
-# index.json is no published document, so the limit of manifests is not its own: 500 refs have about 200 KB.
+# index.json is not a published document, so the limit of manifests is not its own: 500 refs have about 200 KB.
 MAX_INDEX_SIZE: Final = 16 * 1024 * 1024
 MAX_MARKER_SIZE: Final = 4096
 
@@ -58,25 +58,17 @@ class Layout:
         return content
 
 
-def read_layout(
-    path: Path,
-    *,
-    tags: Sequence[str] = ("*",),
-    rename: Mapping[str, str] = _NO_NAMES,
-    published: Container[Digest] = frozenset(),
-) -> Layout:
+def read_layout(path: Path, *, tags: Sequence[str] = ("*",), rename: Mapping[str, str] = _NO_NAMES) -> Layout:
     """Read the layout directory or oci-archive tar at `path`.
 
     `tags` are globs for the tags to publish; `rename` maps names as the layout has them (ref names, or what containerd
     calls the image; `""`: the image without a name) to tags.
 
-    `published` are manifests of earlier runs, to which artifacts may be attached: images are often signed later.
-
     Raises:
-        LayoutError: it is no layout, exceeds a bound, or has nothing that could be published.
+        LayoutError: it is not a layout, exceeds a bound, or has nothing that could be published.
     """
     storage = _open(path)
-    selection = Selection(storage, tags, rename, published)
+    selection = Selection(storage, tags, rename)
     try:
         for entry in _index_entries(storage):
             selection.add(entry)
@@ -127,7 +119,7 @@ def _index_entries(storage: Storage) -> tuple[Fields, ...]:
         advice = ""
         if storage.find(_SAVED) is not None:
             advice = "`skopeo copy docker-archive:FILE oci:DIRECTORY:TAG` makes one of what `docker save` wrote."
-        raise LayoutError(storage.path, f"has no file {_INDEX}, so it is no OCI image layout.", advice=advice)
+        raise LayoutError(storage.path, f"has no file {_INDEX}, so it is not an OCI image layout.", advice=advice)
     fields = Fields(parse_json_object(read_small(storage, _INDEX, content, limit=MAX_INDEX_SIZE)))
     version = fields.integer("schemaVersion")
     if version != 2:

@@ -10,7 +10,7 @@ Rule 3. What belongs to a published image is published with it, whatever `tags` 
 
 import json
 from collections import deque
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
@@ -21,7 +21,8 @@ from ..oci.fields import FieldError, Fields
 from ..oci.manifest import Document, Index, is_document
 from ..oci.reference import attached_to, is_reserved_tag, is_tag
 from .broken import BrokenTag
-from .images import Image, LayoutTooLargeError, Origin, Reader
+from .documents import LayoutTooLargeError, Origin
+from .images import Image, Reader
 from .storage import LayoutError, Storage
 
 # An SBOM has a signature, and that perhaps a countersignature; each step costs a walk over all images later.
@@ -78,14 +79,12 @@ class _Names:
 class Selection:
     """Takes the entries one by one; `refs` and then `artifacts` are asked for when all are there."""
 
-    def __init__(
-        self, storage: Storage, tags: Sequence[str], rename: Mapping[str, str], published: Container[Digest]
-    ) -> None:
-        self._published = published
+    def __init__(self, storage: Storage, tags: Sequence[str], rename: Mapping[str, str]) -> None:
         self.skipped: list[Skipped] = []
         self.broken: list[BrokenTag] = []
         self._path, self._reader = storage.path, Reader(storage)
         self._tags, self._rename = tags, rename
+        self._broken_tags: set[str | None] = set()
         self._refs: dict[str, Ref] = {}
         self._names: dict[str, _Names] = {}
         self._seen_names: list[str] = []
@@ -114,8 +113,7 @@ class Selection:
         """Each whole tag once. Raises LayoutTooLargeError."""
         published = {document.digest for ref in self._whole() for document in ref.image.documents}
         for entry, tag, names in self._companions:
-            subject = attached_to(tag)
-            if subject in published or subject in self._published:
+            if attached_to(tag) in published:
                 try:
                     self._add_ref(entry, tag, names)
                 except (LayoutError, FieldError) as error:
@@ -131,8 +129,7 @@ class Selection:
                 by_subject.setdefault(document.subject.digest, []).append(position)
         found: dict[int, Image] = {}
         too_deep: set[Digest] = set()
-        earlier = {digest for digest in (*by_subject, *self._listings) if digest in self._published} - published
-        waiting = deque((digest, 1) for digest in (*published, *sorted(earlier)))
+        waiting = deque((digest, 1) for digest in published)
         while waiting:
             subject, depth = waiting.popleft()
             for position in (*by_subject.pop(subject, ()), *self._listed(subject)):
@@ -175,15 +172,15 @@ class Selection:
 
     def _whole(self) -> Iterable[Ref]:
         """What could be read, without the tags of which another entry is broken."""
-        broken = {found.tag for found in self.broken}
-        return [ref for tag, ref in self._refs.items() if tag not in broken]
+        return [ref for tag, ref in self._refs.items() if tag not in self._broken_tags]
 
     def _leave_out(self, tag: str | None, error: LayoutError | FieldError, *, is_nameless: bool = False) -> None:
         if isinstance(error, LayoutTooLargeError):
             raise error
         if isinstance(error, FieldError):
             error = LayoutError(self._path, f"{_INDEX}: {error}.", tag=tag)
-        if tag is None or all(found.tag != tag for found in self.broken):
+        if tag is None or tag not in self._broken_tags:
+            self._broken_tags.add(tag)
             self.broken.append(BrokenTag(tag=tag, error=error, is_nameless=is_nameless))
 
     def _add_named(self, entry: Fields, tag: str, names: _Names) -> None:
@@ -267,7 +264,7 @@ class Selection:
         proposal = last if is_tag(last) else "latest"
         return LayoutError(
             self._path,
-            f"ref {tag[:200]!r} is no legal tag.",
+            f"ref {tag[:200]!r} is not a valid tag.",
             advice=f"Name it in the configuration: {_rename(name, proposal)}",
             tag=tag,
         )

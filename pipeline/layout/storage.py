@@ -15,6 +15,7 @@ from ..errors import DeltapressError
 from ..oci.digest import Digest
 from ..text import one_line
 
+REBUILD: Final = "The tool that made it wrote something wrong; build the image again."
 COPY_AGAIN: Final = "Probably an interrupted copy. Copy the image into the layout again."
 MAX_PROBLEM: Final = 1000  # characters
 
@@ -96,7 +97,7 @@ class DirectoryStorage:
                 advice="Put the file itself there; nothing outside of a layout is published.",
             )
         if not stat.S_ISREG(status.st_mode):
-            raise LayoutError(self.path, f"{name} is {_kind(status.st_mode)}, a file is wanted.")
+            raise LayoutError(self.path, f"{name} must be a file, not {_kind(status.st_mode)}.")
         return FileContent(path=real, size=status.st_size)
 
 
@@ -113,7 +114,7 @@ def read_small(storage: BlobSource, name: str, content: Content, *, limit: int) 
         LayoutError: it is larger, shrank meanwhile, or cannot be read.
     """
     if content.size > limit:
-        raise LayoutError(storage.path, f"{name} is {content.size:,} bytes, at most {limit:,} are read.")
+        raise LayoutError(storage.path, f"{name} is {content.size:,} bytes, but at most {limit:,} are read.")
     try:
         with content.open() as stream:
             data = stream.read(content.size)

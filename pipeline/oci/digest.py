@@ -18,12 +18,12 @@ _LOWER_HEX = re.compile(r"[0-9a-f]+")
 
 
 class DigestError(DeltapressError):
-    """A text that is no digest. `text` holds at most 80 characters of it."""
+    """A text that is not a digest. `text` holds at most 80 characters of it."""
 
     def __init__(self, text: str) -> None:
         self.text = text[:80]
         super().__init__(
-            f"{self.text!r} is no digest; sha256:<64 lower-case hex digits> (or sha512, 128 digits) is wanted"
+            f"{self.text!r} is not a digest; one is sha256:<64 lower-case hex digits>, or sha512: with 128"
         )
 
 

@@ -13,10 +13,22 @@ from typing import Final
 from .descriptor import Descriptor, Platform
 from .digest import DiffID, Digest
 from .fields import FieldError, Fields, parse_json_object
-from .media_types import FOREIGN_LAYERS, IMAGE_CONFIGS, INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, TAR_LAYERS
+from .media_types import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    FOREIGN_LAYERS,
+    IMAGE_CONFIGS,
+    INDEXES,
+    MANIFESTS,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    TAR_LAYERS,
+)
 
 MAX_MANIFEST_SIZE: Final = 4 * 1024 * 1024
 MAX_CONFIG_SIZE: Final = 4 * 1024 * 1024
+
+_OCI_TWINS: Final = {DOCKER_MANIFEST: OCI_MANIFEST, DOCKER_LIST: OCI_INDEX}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +90,8 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
     """Read a manifest or an index.
 
     `media_type` is what the descriptor said; empty where nothing did (older layouts omit it), then the document's own
-    `mediaType` counts, then its shape. `digest` is the one under which the caller has verified `raw`; sha256 otherwise.
+    `mediaType` counts, then its shape; that of the result is what to serve it as. `digest` is the one under which the
+    caller has verified `raw`; sha256 otherwise.
 
     Raises:
         FieldError: naming the key path of what is wrong.
@@ -92,6 +105,9 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
     own_type = fields.text("mediaType", "")
     if media_type and own_type and media_type != own_type:
         raise fields.error("mediaType", f"is {own_type!r}, but its descriptor says {media_type!r}")
+    if not own_type:
+        # clients refuse what is served as Docker's and does not say so itself; as OCI's, all of them take it
+        media_type = _OCI_TWINS.get(media_type, media_type)
     media_type = media_type or own_type or (OCI_INDEX if fields.has("manifests") else OCI_MANIFEST)
     subject = Descriptor.read(fields.object("subject")) if fields.has("subject") else None
     artifact_type = fields.optional_text("artifactType")
@@ -117,7 +133,9 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
             artifact_type=artifact_type,
             annotations=annotations,
         )
-    raise fields.error("mediaType", f"is {media_type!r}, no kind of manifest or index that registries serve")
+    raise fields.error(
+        "mediaType", f"is {media_type!r}, which is not a type of manifest or index that registries serve"
+    )
 
 
 def is_document(descriptor: Descriptor) -> bool:
@@ -139,7 +157,8 @@ def successors(document: Document, documents: Container[Digest] = frozenset()) -
     `documents` are those entries of an index that are manifests by their content, though their media type does not say
     so; clients fetch them as manifests all the same.
 
-    A `subject` is no successor: it may be missing or come later (distribution-spec, "Pushing Manifests with Subject").
+    A `subject` is not a successor: it may be missing or come later (distribution-spec, "Pushing Manifests with
+    Subject").
     Foreign layers are none either: their bytes are fetched from their `urls`.
     """
     if isinstance(document, Index):

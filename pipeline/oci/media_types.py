@@ -8,8 +8,6 @@ OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
-TAR_DIFF: Final = "application/vnd.tar-diff"
-DELTA_CONFIG: Final = "application/vnd.redhat.delta.config.v1+json"
 
 INDEXES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFESTS: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
@@ -34,6 +32,8 @@ FOREIGN_LAYERS: Final = frozenset(
         "application/vnd.oci.image.layer.nondistributable.v1.tar",
         "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
         "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
         "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.zstd",
     }
 )

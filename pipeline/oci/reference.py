@@ -11,6 +11,9 @@ _NAME: Final = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|_
 _TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _MAX_NAME: Final = 200
 
+# the grammar of tags, for messages
+TAG_RULE: Final = "1 to 128 letters, digits, '_', '.' and '-', the first of which is neither '.' nor '-'"
+
 DELTA_INDEX: Final = "_deltaindex"
 _REFERRERS_TAG: Final = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(\..*)?")
 
@@ -46,10 +49,10 @@ def is_tag(text: str) -> bool:
 
 
 def is_reserved_tag(tag: str) -> bool:
-    """True for the tags that carry listings and not images: `_deltaindex` and the referrers fallback `sha256-<hex>`.
+    """True for tags that carry listings instead of images: `_deltaindex` and the referrers fallback `sha256-<hex>`.
 
     Also for cosign's `sha256-<hex>.sig`; `tags/list` leaves all of them out, because `docker pull -a` walks it and
-    aborts on what is no image.
+    aborts on what is not an image.
     """
     return tag == DELTA_INDEX or _REFERRERS_TAG.fullmatch(tag) is not None
 

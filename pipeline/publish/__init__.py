@@ -9,7 +9,7 @@
     prune       mark -> PrunePlan -> execute; whether the clock can be trusted with that is in clocks (pure)
     repair      what the storage has lost or spoiled: found, and decided what becomes of it
     rebuild     a lost ledger, from the tree
-    reconcile   a listing of the target beside the ledger; both use shapes: what a key is, told without a ledger
+    reconcile   a listing of the target beside the ledger; both use ranks: the order of documents, told without one
     outcome     how a run is to be carried out, and what came of it
 
 Rule 1. One bad repository does not keep the others from being published, but in a run with one nothing is deleted.

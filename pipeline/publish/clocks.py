@@ -3,7 +3,7 @@
 Rule 1. A mark that lies in the future was made by a wrong clock: it counts from now on.
 Rule 2. A storage with a clock of its own is asked: where the two differ by more than an hour, nothing is deleted.
 Rule 3. Where nobody has published for longer than the grace period, the clock may have jumped: what is marked waits
-        anew, but each mark only once, or else who publishes rarely would never delete anything.
+        once more, but each mark only once, or else who publishes rarely would never delete anything.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def disagreement(now: datetime, clock: datetime | None, *, waited: timedelta) ->
 def settle_marks(
     ledger: Ledger, grace_of: Callable[[Key], timedelta], *, now: datetime, last: datetime | None
 ) -> tuple[Ledger, str | None]:
-    """Let marks count anew that the time since the run before, which began at `last`, would make old by itself.
+    """Restart the count of marks that the time since the run before, which began at `last`, would make old by itself.
 
     Returns a line for the user where that happened for rule 3. The same value when nothing changed.
     """
@@ -54,7 +54,7 @@ def settle_marks(
         return settled, None
     return replace(settled, renewed=now), (
         f"nobody has published here since {_text(last)}, unless a clock has jumped: the grace period of "
-        f"{len(changed):,} unreferenced files begins anew"
+        f"{len(changed):,} unreferenced files starts again"
     )
 
 

@@ -12,7 +12,7 @@ from ..errors import DeltapressError, ExitCode, InternalError
 from ..history.ledger import Ledger
 from ..history.records import DeltaRecord
 from ..layout import BrokenTag
-from ..tree.contents import Entry
+from ..tree.static import Entry
 from .prune import PrunePlan
 from .repair import Repair
 from .write import Written

@@ -21,7 +21,7 @@ from ..keys import Key
 from ..oci.digest import Digest
 from ..parallel import threads
 from ..progress import Progress
-from ..tree.contents import Tree
+from ..tree.static import Tree
 
 
 class TooMuchError(DeltapressError):

@@ -4,26 +4,27 @@ Rule 1. What cannot be told from the tree is doubted, never guessed: keys that c
         written again; deltas are made and proven again.
 Rule 2. The history of a tag is lost, but for the common case: where a repository has one tag, its untagged images are
         taken for earlier versions of that tag, in the order in which they were created.
-Rule 3. Keys that are not of the shapes which a publisher writes (`shapes`) are somebody else's, and stay unknown.
+Rule 3. Keys that are not of the kinds which a publisher writes are somebody else's, and stay unknown.
 """
 
 from datetime import UTC, datetime
 from typing import Final
 
+from ..deltas.formats import is_delta_document
 from ..history.ledger import Ledger
 from ..history.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagRecord
 from ..history.scan import record_of
-from ..keys import Key, Phase, parse_key
-from ..layout.images import Origin, Reader
+from ..keys import Key, Kind, classify
+from ..layout.documents import Origin
+from ..layout.images import Reader
 from ..layout.storage import LayoutError
 from ..oci.digest import Digest
 from ..oci.fields import FieldError
-from ..oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, successors
-from ..oci.media_types import DELTA_CONFIG
+from ..oci.manifest import MAX_MANIFEST_SIZE, parse_document
 from ..oci.reference import is_reserved_tag
 from ..targets.base import ReadableTarget, TooLargeError, read_bytes
 from ..tree.published import PublishedBlobs, PublishedRepository, by_repository
-from .shapes import document_ranks, phase_of
+from .ranks import document_ranks
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
@@ -50,19 +51,19 @@ def _repository(target: ReadableTarget, found: PublishedRepository, *, now: date
     for digest, key in found.manifests.items():
         try:
             document = parse_document(read_bytes(target, key, limit=MAX_MANIFEST_SIZE), "", digest)
-            if isinstance(document, Manifest) and document.config.media_type == DELTA_CONFIG:
+            if is_delta_document(document):
                 continue
             image = record_of(reader.image(document.descriptor(), origin=Origin.of(document, tag=None, platform=None)))
         except (FieldError, LayoutError, TooLargeError):
             continue
-        if isinstance(document, Index):
-            inner.update(child.digest for child in successors(document).documents)
+        inner.update(part.digest for part in image.documents[:-1])
         images[digest] = image
     tags = {
         tag: TagRecord(moves=(Move(image=root, since=now),))
         for tag, key in found.tags.items()
         if not _is_listing(tag) and (root := _root(target, key)) in images
     }
+    roots = {known.image for known in tags.values()}
     versions = [tag for tag in tags if not is_reserved_tag(tag)]
     if len(versions) == 1:
         [tag] = versions
@@ -70,21 +71,17 @@ def _repository(target: ReadableTarget, found: PublishedRepository, *, now: date
         untagged = [
             image
             for digest, image in images.items()
-            if digest not in inner and digest not in _roots(tags) and image.subject is None
+            if digest not in inner and digest not in roots and image.subject is None
         ]
         untagged.sort(key=lambda image: (image.created or _EPOCH, image.digest))
         tags[tag] = TagRecord(moves=(*(Move(image=image.digest, since=now) for image in untagged), *known.moves))
-    held = {digest: image for digest, image in images.items() if digest not in inner or digest in _roots(tags)}
+    held = {digest: image for digest, image in images.items() if digest not in inner or digest in roots}
     return RepositoryRecord(tags=tags, images=held)
 
 
 def _is_listing(tag: str) -> bool:
     """True for the tags of which the tree makes what they lead to; cosign's, which have a dot, lead to images."""
     return is_reserved_tag(tag) and "." not in tag
-
-
-def _roots(tags: dict[str, TagRecord]) -> set[Digest]:
-    return {known.image for known in tags.values()}
 
 
 def _root(target: ReadableTarget, key: Key) -> Digest | None:
@@ -95,11 +92,12 @@ def _root(target: ReadableTarget, key: Key) -> Digest | None:
 
 
 def _key_record(target: ReadableTarget, key: Key, rank: int) -> KeyRecord | None:
-    """None for a key that no publisher writes."""
-    phase, parsed = phase_of(key), parse_key(key)
-    if phase is None:
+    """None for a key that no phase of a publisher writes."""
+    parsed = classify(key)
+    if parsed is None or parsed.phase is None:
         return None
-    if parsed is not None and parsed.digest is not None and phase <= Phase.MANIFESTS:
+    order = (int(parsed.phase), rank)
+    if parsed.digest is not None and parsed.kind in {Kind.BLOB, Kind.MANIFEST}:
         stored = target.stat(key)
-        return KeyRecord(digest=parsed.digest, size=stored.size if stored else 0, order=(int(phase), rank))
-    return KeyRecord(digest=Digest.of(b""), size=0, order=(int(phase), rank), is_pending=True)
+        return KeyRecord(digest=parsed.digest, size=stored.size if stored else 0, order=order)
+    return KeyRecord(digest=Digest.of(b""), size=0, order=order, is_pending=True)

@@ -1,7 +1,7 @@
 """Compare the keys of a target with those of the ledger, and delete on demand what was forgotten there.
 
 Rule 1. The target is listed once; nothing else in this program needs its listing while there is a ledger.
-Rule 2. A key that the ledger does not know is *stray* if it has the shape of what a publisher writes: it may be left
+Rule 2. A key that the ledger does not know is *stray* if it is of a kind that a publisher writes: it may be left
         from a ledger that was lost. It is deleted only when a person says so.
 Rule 3. Any other unknown key is somebody else's and never touched, nor is what the ledger knows touched here.
 """
@@ -13,10 +13,10 @@ from itertools import groupby
 from ..errors import ExitCode
 from ..history.ledger import Ledger
 from ..history.store import LedgerStore
-from ..keys import LEDGER_KEY, Key
+from ..keys import LEDGER_KEY, Key, Phase, classify
 from ..parallel import threads
 from ..progress import Progress
-from .shapes import document_ranks, phase_of
+from .ranks import document_ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ def compare_keys(keys: Iterable[Key], ledger: Ledger) -> Reconciliation:
     """Say what is on one side only. Touches nothing."""
     found = frozenset(keys)
     unknown = found - ledger.keys.keys() - {LEDGER_KEY}
-    stray = {key for key in unknown if phase_of(key) is not None}
+    stray = {key for key in unknown if _phase_of(key) is not None}
     return Reconciliation(
         stray=tuple(sorted(stray)),
         foreign=tuple(sorted(unknown - stray)),
@@ -54,9 +54,14 @@ def delete_stray(store: LedgerStore, found: Reconciliation, *, progress: Progres
     ranks = document_ranks(target, found.stray)
 
     def backwards(key: Key) -> tuple[int, int]:
-        return -(phase_of(key) or 0), -ranks.get(key, 0)
+        return -(_phase_of(key) or 0), -ranks.get(key, 0)
 
     with progress.task("delete", len(found.stray)) as task, threads(target.properties.concurrency) as each:
         for _, group in groupby(sorted(found.stray, key=backwards), key=backwards):
             for _ in each(target.delete, group):
                 task.advance()
+
+
+def _phase_of(key: Key) -> Phase | None:
+    parsed = classify(key)
+    return parsed.phase if parsed is not None else None

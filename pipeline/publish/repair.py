@@ -20,7 +20,7 @@ from ..history.ledger import Ledger
 from ..history.records import KeyRecord, RepositoryRecord
 from ..history.resolver import ContentResolver
 from ..history.versions import forget
-from ..keys import TYPED, Key, ParsedKey, blob_key, manifest_key, parse_key, sidecar_key, typed_key
+from ..keys import MANIFESTS, TYPED, Key, Kind, ParsedKey, blob_key, classify, manifest_key, sidecar_key, typed_key
 from ..oci.digest import Digest
 from ..oci.fields import FieldError
 from ..oci.manifest import MAX_MANIFEST_SIZE, Index, parse_document, successors
@@ -31,6 +31,7 @@ from ..progress import Progress
 from ..targets.base import KeyMissingError, ReadableTarget, Target, read_bytes
 
 MAX_LISTING: Final = 64 * 1024 * 1024
+_LEADS_SOMEWHERE: Final = MANIFESTS | {Kind.REFERRERS, Kind.TAGS_LIST}
 MISSING: Final = "is missing, and the ledger says that it was written"
 
 
@@ -54,7 +55,8 @@ class TooMuchLostError(DeltapressError):
 
 def is_content(key: Key, record: KeyRecord) -> bool:
     """True for a key that is named for the digest of its bytes, so that it holds them or must not be there."""
-    return key.endswith(f"/{record.digest}")
+    parsed = classify(key)
+    return parsed is not None and parsed.content_digest == record.digest
 
 
 def find_damage(target: ReadableTarget, records: Mapping[Key, KeyRecord], *, progress: Progress) -> dict[Key, str]:
@@ -149,26 +151,33 @@ def broken_keys(ledger: Ledger, wanted: Container[Key], target: ReadableTarget) 
 
     repositories: set[str] = set()
     for key, record in sorted(ledger.keys.items(), key=lambda item: item[1].order):
-        parsed = parse_key(key)
-        if parsed is None or key in wanted or parsed.kind == "blobs" or (record.is_pending and not target.stat(key)):
+        parsed = classify(key)
+        if parsed is None or parsed.repository is None or parsed.kind not in _LEADS_SOMEWHERE or key in wanted:
             continue
-        if parsed.kind == "tags":
+        if record.is_pending and not target.stat(key):
+            continue
+        if parsed.kind is Kind.TAGS_LIST:
             lost = "a tag that is gone" if parsed.repository in repositories else None
         else:
-            lost = _lost_successor(target, key, parsed, is_stored, ledger.keys)
+            lost = _lost_successor(target, key, parsed, parsed.repository, is_stored, ledger.keys)
         if lost is None:
             continue
         broken[key] = f"leads to {lost}"
         repositories.add(parsed.repository)
-        if parsed.kind == "manifests":
-            beside = [typed_key(parsed.repository, parsed.name, media_type) for media_type in TYPED]
-            beside.append(sidecar_key(parsed.repository, parsed.name))
+        if parsed.kind in MANIFESTS and parsed.reference is not None:
+            beside = [typed_key(parsed.repository, parsed.reference, media_type) for media_type in TYPED]
+            beside.append(sidecar_key(parsed.repository, parsed.reference))
             broken |= {other: broken[key] for other in beside if other in ledger.keys and other not in wanted}
     return broken
 
 
 def _lost_successor(
-    target: ReadableTarget, key: Key, parsed: ParsedKey, is_stored: Callable[[Key], bool], known: Container[Key]
+    target: ReadableTarget,
+    key: Key,
+    parsed: ParsedKey,
+    repository: str,
+    is_stored: Callable[[Key], bool],
+    known: Container[Key],
 ) -> str | None:
     """What a stored document leads to and is not stored, in words.
 
@@ -176,24 +185,24 @@ def _lost_successor(
     """
     raw = read_bytes(target, key, limit=MAX_LISTING if parsed.digest is None else MAX_MANIFEST_SIZE)
     try:
-        document = parse_document(raw, OCI_INDEX if parsed.kind == "referrers" else "")
+        document = parse_document(raw, OCI_INDEX if parsed.kind is Kind.REFERRERS else "")
     except FieldError as error:
         return f"nothing that can be read ({error})"
     edges = successors(document)
     children = [child.digest for child in edges.documents]
-    if parsed.kind == "manifests" and parsed.digest is None and not is_reserved_tag(parsed.name):
+    if parsed.kind is Kind.TAG and not is_reserved_tag(str(parsed.reference)):
         children.append(document.digest)
-    if isinstance(document, Index) and parsed.digest is not None and parsed.kind == "manifests":
+    if isinstance(document, Index) and parsed.kind is Kind.MANIFEST:
         for entry in document.manifests:
-            places = manifest_key(parsed.repository, entry.digest), blob_key(parsed.repository, entry.digest)
+            places = manifest_key(repository, entry.digest), blob_key(repository, entry.digest)
             if any(place in known for place in places) and not any(map(is_stored, places)):
                 return f"{entry.digest}, which is missing"
         return None
     for child in children:
-        if not is_stored(manifest_key(parsed.repository, child)):
+        if not is_stored(manifest_key(repository, child)):
             return f"the manifest {child}, which is missing"
     for blob in edges.blobs:
-        if not is_stored(blob_key(parsed.repository, blob.digest)):
+        if not is_stored(blob_key(repository, blob.digest)):
             return f"the blob {blob.digest}, which is missing"
     return None
 
@@ -238,6 +247,6 @@ def _is_written(repository: str, digest: Digest, ledger: Ledger) -> bool:
 def _loss(repository: str, digest: Digest, tags: list[str]) -> str:
     named = f" (tag {', '.join(tags)})" if tags else ""
     return (
-        f"{repository}: the image {digest.short}{named} was un-listed: some of its bytes are in no layout and nowhere "
-        "in the target; copy it into the layout and publish again, or leave it away"
+        f"{repository}: the image {digest.short}{named} was un-listed: some of its bytes are neither in a layout nor "
+        "in the target; copy the image into its layout and publish again, or do without it"
     )

@@ -14,7 +14,7 @@ from ..history.store import LedgerStore
 from ..keys import Key
 from ..progress import Progress
 from ..targets.base import LockInfo, Target
-from ..tree.contents import Entry, Tree
+from ..tree.static import Entry, Tree
 from .begin import History
 from .outcome import Outcome, Settings
 from .prune import PrunePlan

@@ -17,8 +17,8 @@ from ..progress import Silent
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
 from ..targets.base import LockInfo
-from ..tree.contents import Entry, assemble, blob_entry, check_case, still_there
 from ..tree.pages import page_files, server_files
+from ..tree.static import Entry, assemble, blob_entry, check_case, still_there
 from .clocks import disagreement, settle_marks
 from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
 from .repair import broken_keys, remove_spoiled

@@ -12,8 +12,8 @@ from ..errors import DeltapressError
 from ..history.ledger import MAX_LEDGER_SIZE, Ledger, LedgerError
 from ..history.records import RepositoryRecord
 from ..targets.base import Properties
-from ..tree.contents import assemble, check_case
 from ..tree.pages import page_files
+from ..tree.static import assemble, check_case
 from .rules import rules_of
 
 MAX_REPOSITORY_SIZE = MAX_LEDGER_SIZE // 8

@@ -25,7 +25,7 @@ from ..oci.digest import Digest
 from ..parallel import threads
 from ..progress import Progress
 from ..targets.base import ContentChangedError, Target
-from ..tree.contents import Entry, Tree
+from ..tree.static import Entry, Tree
 
 _UNCHANGING: Final = (Phase.BLOBS, Phase.MANIFESTS)
 _NOTHING_NEW: Final[Mapping[Digest, Content]] = MappingProxyType({})

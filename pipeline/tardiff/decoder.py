@@ -343,10 +343,12 @@ class _Files(_Sources):
             self._file = os.open(path[path.rfind(b"/") + 1 :], flags, dir_fd=folder)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                raise SourceError(path, "is reached through something that is no directory, or is a symlink") from error
+                raise SourceError(
+                    path, "is reached through a symlink, or through something that is not a directory"
+                ) from error
             raise SourceError(path, os.strerror(error.errno or 0).lower()) from error
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
-            raise SourceError(path, "is no regular file")
+            raise SourceError(path, "is not a regular file")
 
     def close(self) -> None:
         if self._file >= 0:

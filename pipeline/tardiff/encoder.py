@@ -57,7 +57,7 @@ class EncoderOptions:
 
     def __post_init__(self) -> None:
         if self.effort not in EFFORTS:
-            raise ValueError(f"effort {self.effort!r} is none of {', '.join(EFFORTS)}")
+            raise ValueError(f"effort must be {' or '.join(EFFORTS)}, not {self.effort!r}")
 
     @property
     def key(self) -> str:

@@ -20,12 +20,12 @@ from typing import BinaryIO, Final, Protocol
 
 from ..content import CHUNK, Content
 from ..errors import DeltapressError, ExitCode
-from ..keys import PRIVATE, Headers, Key
+from ..keys import LOCK_KEY as LOCK_KEY
+from ..keys import Headers, Key
 from ..oci.digest import Digest
 from .holder import Holder
 
-# Where a target keeps its lock, and how the names of unfinished files begin. Neither is a key.
-LOCK_KEY: Final = Key(f"{PRIVATE}/lock")
+# How the names of unfinished files begin. Like the lock they are no keys.
 TEMPORARY_PREFIX: Final = ".deltapress-"
 
 

@@ -1,6 +1,6 @@
 """What every target checks before it believes its caller.
 
-Keys are made by `oci.keys` from validated names; they are checked here again, because a mistake anywhere else must not
+Keys are made by `keys` from validated names; they are checked here again, because a mistake anywhere else must not
 become a file outside of the tree.
 """
 
@@ -40,7 +40,7 @@ def check_key(key: Key) -> list[str]:
     """
     if not is_key(key):
         raise TargetError(
-            f"{key[:80]!r} cannot be a key: up to {MAX_KEY} bytes of printable names joined by '/' are wanted, "
+            f"{key[:80]!r} cannot be a key: it must be up to {MAX_KEY} bytes of printable names joined by '/', "
             f"none of them '.' or '..', nor {LOCK_KEY}, nor {TEMPORARY_PREFIX}…; this is a mistake in the program"
         )
     return key.split("/")
@@ -75,7 +75,7 @@ def verified(key: Key, content: Content, digest: Digest) -> Iterator[bytes]:
     except OSError as error:
         raise _changed(key, f"cannot be read ({error})") from error
     if left:
-        raise _changed(key, f"has {content.size - left:,} bytes, {content.size:,} were promised")
+        raise _changed(key, f"has {content.size - left:,} bytes instead of the promised {content.size:,}")
     if hasher.hexdigest() != digest.hex:
         raise _changed(key, f"does not have the digest {digest}")
 

@@ -359,7 +359,7 @@ def _holds(folder: int, name: str, size: int, digest: Digest) -> bool:
     try:
         file = os.open(name, _READ, dir_fd=folder)
     except OSError:
-        return False  # missing, or a link, or unreadable: it is written anew
+        return False  # missing, or a link, or unreadable: it is written again
     try:
         info = os.fstat(file)
         if not stat.S_ISREG(info.st_mode) or info.st_size != size or info.st_mode & _FILE_MODE != _FILE_MODE:

@@ -47,9 +47,9 @@ def open_target(url: str, base: Path, *, s3: S3Options | None = None) -> Target:
     if url.startswith("file:"):
         return DirectoryTarget(_path_of(url))
     if "://" in url:
-        raise TargetURLError(url, "is of no known kind; give the path of a folder, file:///… or s3://bucket/prefix")
+        raise TargetURLError(url, "is of an unknown kind; give the path of a folder, file:///… or s3://bucket/prefix")
     if not url or "\0" in url:
-        raise TargetURLError(url, "is no path; give the path of a folder, file:///… or s3://bucket/prefix")
+        raise TargetURLError(url, "is not a path; give the path of a folder, file:///… or s3://bucket/prefix")
     return DirectoryTarget(base / url)
 
 
@@ -59,10 +59,10 @@ def _bucket_of(url: str) -> tuple[str, str]:
     if "@" in bucket or ":" in bucket:
         raise TargetURLError(f"{S3_SCHEME}…", _NO_CREDENTIALS)  # not repeated
     if not _BUCKET.fullmatch(bucket):
-        raise TargetURLError(url, "has no legal bucket name; write s3://bucket or s3://bucket/prefix")
+        raise TargetURLError(url, "has no valid bucket name; write s3://bucket or s3://bucket/prefix")
     path = path.removesuffix("/")
     if path and not is_key(path):
-        raise TargetURLError(url, "has no legal prefix: names joined by single '/' are wanted")
+        raise TargetURLError(url, "has a prefix that is not names joined by single '/'")
     return bucket, f"{path}/" if path else ""
 
 

@@ -1,6 +1,7 @@
 """What is published: the tree of keys, bytes and headers, made of the ledger; and a published tree read back.
 
-contents    pure: images + deltas -> the Tree of keys, digests, headers, phases
+contents    pure: ledger + deltas -> the graph that is published: blobs, documents, tags, referrers
+static      pure: the graph as files and buckets show it: the Tree of keys, digests, headers, phases
 flatpak     pure: the index that flatpak reads
 pages       pages for people, configurations for web servers
 templates   the files of `templates/`, rendered

@@ -42,14 +42,11 @@ def flatpak_index(repositories: Mapping[str, RepositoryRecord]) -> bytes:
             ref = candidate.image.labels["org.flatpak.ref"]
             if ref not in newest or newest[ref].rank < candidate.rank:
                 newest[ref] = candidate
-    results = []
-    for name in sorted({candidate.repository for candidate in newest.values()}):
-        images = [
-            _image_json(candidate, repositories[name])
-            for _, candidate in sorted(newest.items())
-            if candidate.repository == name
-        ]
-        results.append({"Name": name, "Lists": [], "Images": images})
+    images: dict[str, list[dict[str, object]]] = {}
+    for _, candidate in sorted(newest.items(), key=lambda item: item[0]):
+        name = candidate.repository
+        images.setdefault(name, []).append(_image_json(candidate, repositories[name]))
+    results = [{"Name": name, "Lists": [], "Images": found} for name, found in sorted(images.items())]
     document = {"Registry": "../", "Results": results}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 

@@ -16,7 +16,7 @@ from ..keys import IMMUTABLE, MUTABLE, PAGE_KEY, PING, TYPED, Key, server_key
 from ..oci.digest import Digest
 from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
-from ..quantities import format_size
+from ..quantities import format_share, format_size
 from .templates import render
 
 _SERVER_FILES: Final = {
@@ -48,15 +48,14 @@ class RepositoryRow:
 
 def page_files(ledger: Ledger, found: Sequence[Saving]) -> dict[Key, bytes]:
     """The index page: repositories, tags, digests, sizes, what each delta saves, how to pull."""
+    by_repository: dict[str, list[Saving]] = {}
+    for saving in found:
+        by_repository.setdefault(saving.repository, []).append(saving)
     rows = [
-        RepositoryRow(
-            name=name,
-            tags=tuple(_tags(record)),
-            savings=distinct(saving for saving in found if saving.repository == name),
-        )
+        RepositoryRow(name=name, tags=tuple(_tags(record)), savings=distinct(by_repository.get(name, ())))
         for name, record in sorted(ledger.repositories.items())
     ]
-    page = render("index.html.j2", {"repositories": rows, "size": format_size})
+    page = render("index.html.j2", {"repositories": rows, "size": format_size, "share": format_share})
     return {PAGE_KEY: page.encode()}
 
 

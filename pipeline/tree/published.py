@@ -3,17 +3,20 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from ..content import Content
-from ..keys import Key, blob_key, manifest_key, parse_key
-from ..oci.digest import Digest, DigestError
+from ..keys import MANIFESTS, Key, Kind, ParsedKey, blob_key, classify, manifest_key
+from ..oci.digest import Digest
 from ..targets.base import ReadableTarget
 from ..targets.stored import StoredContent
+
+_CONTENT: Final = MANIFESTS | {Kind.BLOB, Kind.REFERRERS, Kind.TAGS_LIST}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedRepository:
-    """The keys of one repository, by what they are. `lists`: its tags list, its referrers."""
+    """The keys of one repository, by what they are. `tags` are all references that are no digests."""
 
     name: str
     blobs: Mapping[Digest, Key] = field(default_factory=dict)
@@ -24,37 +27,40 @@ class PublishedRepository:
 
 
 def by_repository(keys: Iterable[Key]) -> dict[str, PublishedRepository]:
-    """Sort the keys of a tree; what belongs to no repository, or is no content, is left out."""
-    parts: dict[str, dict[str, dict[str, Key]]] = {}
+    """Sort the keys of a tree; what belongs to no repository, or is not content, is left out."""
+    found: dict[str, _Sorted] = {}
     for key in keys:
-        parsed = parse_key(key)
-        if parsed is not None:
-            parts.setdefault(parsed.repository, {}).setdefault(parsed.kind, {})[parsed.name] = key
-    return {name: _repository(name, kinds) for name, kinds in sorted(parts.items())}
+        parsed = classify(key)
+        if parsed is not None and parsed.repository is not None and parsed.kind in _CONTENT:
+            found.setdefault(parsed.repository, _Sorted()).add(key, parsed)
+    return {name: sorted_keys.repository(name) for name, sorted_keys in sorted(found.items())}
 
 
-def _repository(name: str, kinds: Mapping[str, Mapping[str, Key]]) -> PublishedRepository:
-    manifests = kinds.get("manifests", {})
-    return PublishedRepository(
-        name=name,
-        blobs=_by_digest(kinds.get("blobs", {})),
-        manifests=_by_digest(manifests),
-        tags={reference: key for reference, key in manifests.items() if _digest(reference) is None},
-        referrers=_by_digest(kinds.get("referrers", {})),
-        tags_list=kinds.get("tags", {}).get("list"),
-    )
+@dataclass(slots=True)
+class _Sorted:
+    """The keys of a repository, as far as they were seen."""
 
+    digests: dict[Kind, dict[Digest, Key]] = field(default_factory=dict)
+    tags: dict[str, Key] = field(default_factory=dict)
+    tags_list: Key | None = None
 
-def _by_digest(names: Mapping[str, Key]) -> dict[Digest, Key]:
-    found = ((_digest(name), key) for name, key in names.items())
-    return {digest: key for digest, key in found if digest is not None}
+    def add(self, key: Key, parsed: ParsedKey) -> None:
+        if isinstance(parsed.reference, Digest):
+            self.digests.setdefault(parsed.kind, {})[parsed.reference] = key
+        elif parsed.reference is not None:
+            self.tags[parsed.reference] = key
+        else:
+            self.tags_list = key
 
-
-def _digest(text: str) -> Digest | None:
-    try:
-        return Digest.parse(text)
-    except DigestError:
-        return None
+    def repository(self, name: str) -> PublishedRepository:
+        return PublishedRepository(
+            name=name,
+            blobs=self.digests.get(Kind.BLOB, {}),
+            manifests=self.digests.get(Kind.MANIFEST, {}),
+            tags=self.tags,
+            referrers=self.digests.get(Kind.REFERRERS, {}),
+            tags_list=self.tags_list,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from ..keys import Key, blob_key
 from ..oci.digest import DiffID
 from ..progress import Progress
 from ..targets.base import ReadableTarget
-from .findings import Findings, ListedDelta, Problem
+from .findings import Findings, FoundDelta, Problem
 
 
 def check_deltas(
@@ -34,7 +34,7 @@ def check_deltas(
     """
     layers = findings.layers
     made = {(key.from_diff_id, key.to_diff_id): key for key in ledger.deltas}
-    groups: dict[tuple[DiffID, ...], dict[str, ListedDelta]] = {}
+    groups: dict[tuple[DiffID, ...], dict[str, FoundDelta]] = {}
     for delta in findings.deltas:
         key = made.get((delta.pair.from_diff_id, delta.pair.to_diff_id), delta.pair)
         groups.setdefault((*key.below, key.from_diff_id), {})[f"{delta.key} {delta.pair}"] = delta
@@ -59,7 +59,7 @@ def check_deltas(
 
 def _check_group(
     sources: Sequence[LayerLocator],
-    deltas: Mapping[str, ListedDelta],
+    deltas: Mapping[str, FoundDelta],
     layers: Mapping[DiffID, LayerLocator],
     target: ReadableTarget,
     source: LayerSource,

@@ -24,8 +24,8 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListedDelta:
-    """A delta as a `_deltaindex` leads to it; `key` is its blob, `size` in bytes."""
+class FoundDelta:
+    """A delta as a client finds it; `key` is its blob, `size` in bytes."""
 
     key: Key
     size: int
@@ -38,7 +38,7 @@ class Findings:
 
     problems: list[Problem] = field(default_factory=list)
     layers: dict[DiffID, LayerLocator] = field(default_factory=dict)
-    deltas: list[ListedDelta] = field(default_factory=list)
+    deltas: list[FoundDelta] = field(default_factory=list)
 
     def complain(self, key: str, problem: str) -> None:
         # what a tree holds may be anybody's text

@@ -1,38 +1,51 @@
 """One repository: every digest, every reference, every listing."""
 
-from collections.abc import Iterator
 from typing import Final
 
 from ..content import chunks
-from ..history.records import DeltaKey
+from ..deltas.formats import FORMATS, DeltaFormat, DeltaListing
+from ..history.ledger import Ledger
+from ..history.records import PlatformRecord, RepositoryRecord
 from ..history.resolver import LayerLocator, Place, Store
 from ..history.scan import record_of
-from ..keys import TYPED, Key, blob_key, delta_index_key, manifest_key, referrers_key, tags_key, typed_key
-from ..layout.images import Origin, Reader
+from ..keys import TYPED, Key, blob_key, manifest_key, referrers_key, tags_key, typed_key
+from ..layout.documents import Origin
+from ..layout.images import Reader
 from ..layout.storage import LayoutError
 from ..oci.descriptor import Descriptor
-from ..oci.digest import DiffID, Digest, DigestError
+from ..oci.digest import Digest
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, Manifest, parse_document, successors
-from ..oci.media_types import OCI_INDEX, TAR_DIFF
+from ..oci.media_types import INDEXES, OCI_INDEX
 from ..oci.reference import is_reserved_tag
 from ..targets.base import KeyMissingError, ReadableTarget, TargetError, read_bytes
-from ..tree.contents import FROM, TARGET, TO
 from ..tree.published import PublishedBlobs, PublishedRepository
-from .findings import Findings, ListedDelta
+from .findings import Findings, FoundDelta
 
 MAX_LISTING: Final = 64 * 1024 * 1024
 
 
 class RepositoryCheck:
-    """The checks of one repository of `target`; what they find goes to `findings`."""
+    """The checks of one repository of `target`; what they find goes to `findings`.
+
+    `ledger` is asked for one thing alone: which manifests the layout of an index did not have when it was published.
+    """
 
     def __init__(
-        self, target: ReadableTarget, repository: PublishedRepository, keys: frozenset[Key], findings: Findings
+        self,
+        target: ReadableTarget,
+        repository: PublishedRepository,
+        keys: frozenset[Key],
+        findings: Findings,
+        *,
+        ledger: Ledger,
     ) -> None:
         self._target, self._repository, self._keys, self._findings = target, repository, keys, findings
+        self._ledger = ledger
+        self._absent = _absent(ledger.repositories.get(repository.name))
         self._sizes: dict[Digest, int] = {}
         self._documents: dict[Digest, Document] = {}
+        self._images: dict[Digest, PlatformRecord] = {}
 
     def check(self) -> None:
         """Raises TargetError only where the storage fails as a whole."""
@@ -51,7 +64,8 @@ class RepositoryCheck:
                 self._complain(referrers_key(self._repository.name, digest), "is missing; some clients stop at that")
         for key in self._repository.referrers.values():
             self._check_referrers(key)
-        self._check_delta_index()
+        for delta_format in FORMATS:
+            self._check_deltas(delta_format)
 
     def _complain(self, key: str, problem: str) -> None:
         self._findings.complain(key, problem)
@@ -87,12 +101,37 @@ class RepositoryCheck:
 
     def _check_successors(self, document: Document) -> None:
         key = manifest_key(self._repository.name, document.digest)
-        edges = successors(document)
+        edges = successors(document, self._documents)
         for child in edges.documents:
-            if child.digest not in self._documents:
+            if child.digest not in self._documents and not self._is_absent(document, child.digest):
                 self._complain(key, f"leads to the manifest {child.digest}, which is missing or damaged")
+        is_index = isinstance(document, Index)
         for blob in edges.blobs:
-            self._check_reference(key, blob)
+            if not (is_index and blob.digest not in self._sizes and self._is_absent(document, blob.digest)):
+                self._check_reference(key, blob)
+            if is_index and self._is_manifest(blob):
+                self._complain(key, f"leads to the manifest {blob.digest}, which is a blob here; nobody can pull it")
+
+    def _is_absent(self, document: Document, child: Digest) -> bool:
+        """True where the layout of an index did not have one of its manifests: the index was published as it was."""
+        name = self._repository.name
+        if document.digest in self._absent:
+            return child in self._absent[document.digest]
+        # it waits for its deletion, and is remembered no more; what it leads to would go after it
+        keys = self._ledger.keys
+        return manifest_key(name, document.digest) in keys and manifest_key(name, child) not in keys
+
+    def _is_manifest(self, blob: Descriptor) -> bool:
+        """What clients fetch as a manifest, because an index names it and its content looks like one."""
+        key = self._repository.blobs.get(blob.digest)
+        if key is None or blob.size > MAX_MANIFEST_SIZE or self._sizes.get(blob.digest) != blob.size:
+            return False
+        raw = self._read(key, MAX_MANIFEST_SIZE)
+        try:
+            parse_document(raw or b"")
+        except FieldError:
+            return False
+        return True
 
     def _check_reference(self, key: Key, blob: Descriptor) -> None:
         size = self._sizes.get(blob.digest)
@@ -113,6 +152,7 @@ class RepositoryCheck:
                     continue
                 place = Place(store=Store.TARGET, repository=self._repository.name)
                 for platform in image.platforms:
+                    self._images[platform.manifest] = platform
                     for layer in platform.layers:
                         self._findings.layers.setdefault(layer.diff_id, LayerLocator(layer=layer, places=(place,)))
 
@@ -156,62 +196,56 @@ class RepositoryCheck:
                 self._complain(key, f"lists the tag {tag}, which is missing")
 
     def _check_referrers(self, key: Key) -> None:
-        for entry in self._entries(key):
+        listing = self._index(key)
+        for entry in listing.manifests if listing is not None else ():
             if entry.digest not in self._documents:
                 self._complain(key, f"lists {entry.digest}, which is missing or damaged")
 
-    def _check_delta_index(self) -> None:
-        key = delta_index_key(self._repository.name)
-        if key not in self._keys:
-            return
-        targets: set[str] = set()
-        for entry in self._entries(key):
-            target = entry.annotations.get(TARGET, "")
-            if target in targets:
-                self._complain(key, f"lists {target} twice; clients read the first entry alone")
-            targets.add(target)
-            document = self._documents.get(entry.digest)
+    def _check_deltas(self, delta_format: DeltaFormat) -> None:
+        """Complain of what a client of the format would stumble over, and note the deltas that it finds."""
+        if delta_format.tag is not None:
+            keys = [manifest_key(self._repository.name, delta_format.tag)]
+        else:
+            keys = list(self._repository.referrers.values())
+        for key in keys:
+            listing = self._index(key) if key in self._keys else None
+            if listing is not None:
+                self._check_delta_listing(key, delta_format, delta_format.parse_listing(listing))
+
+    def _check_delta_listing(self, key: Key, delta_format: DeltaFormat, listing: DeltaListing) -> None:
+        for problem in listing.problems:
+            self._complain(key, problem)
+        for entry in listing.documents:
+            digest = entry.descriptor.digest
+            document = self._documents.get(digest)
             if not isinstance(document, Manifest):
-                self._complain(key, f"lists the delta manifest {entry.digest}, which is missing or damaged")
-            elif document.annotations.get(TARGET) != target:
-                self._complain(key, f"says that {entry.digest} is for {target}, the manifest says otherwise")
-            else:
-                self._check_delta_manifest(document)
-
-    def _check_delta_manifest(self, document: Manifest) -> None:
-        key = manifest_key(self._repository.name, document.digest)
-        pairs = set()
-        for position, layer in enumerate(document.layers):
-            try:
-                pair = DeltaKey(
-                    from_diff_id=DiffID.parse(layer.annotations.get(FROM, "")),
-                    to_diff_id=DiffID.parse(layer.annotations.get(TO, "")),
-                )
-            except DigestError as error:
-                self._complain(key, f"layers[{position}].annotations: {error}")
+                self._complain(key, f"lists the delta manifest {digest}, which is missing or damaged")
                 continue
-            if pair in pairs or layer.media_type != TAR_DIFF:
-                self._complain(key, f"layers[{position}] is of another type, or a second delta for one pair")
-            pairs.add(pair)
-            place = blob_key(self._repository.name, layer.digest)
-            self._findings.deltas.append(ListedDelta(key=place, size=layer.size, pair=pair))
+            parsed = delta_format.parse(document, self._images)
+            if parsed.target != entry.target:
+                self._complain(key, f"says that {digest} is for {entry.target}, the manifest says otherwise")
+                continue
+            for problem in parsed.problems:
+                self._complain(manifest_key(self._repository.name, digest), problem)
+            for delta in parsed.deltas:
+                place = blob_key(self._repository.name, delta.blob.digest)
+                self._findings.deltas.append(FoundDelta(key=place, size=delta.blob.size, pair=delta.key))
 
-    def _entries(self, key: Key) -> Iterator[Descriptor]:
+    def _index(self, key: Key) -> Index | None:
         raw = self._read(key, MAX_LISTING)
         if raw is None:
-            return
+            return None
         try:
             document = parse_document(raw, OCI_INDEX)
         except FieldError as error:
             self._complain(key, str(error))
-            return
-        if isinstance(document, Index):
-            yield from document.manifests
+            return None
+        return document if isinstance(document, Index) else None
 
     def _read_fields(self, key: Key) -> Fields | None:
         raw = self._read(key, MAX_LISTING)
         try:
-            return Fields(parse_json_object(raw)) if raw is not None else None
+            return Fields(parse_json_object(raw, max_objects=None)) if raw is not None else None
         except FieldError as error:
             self._complain(key, str(error))
             return None
@@ -224,3 +258,14 @@ class RepositoryCheck:
         except TargetError as error:
             self._complain(key, error.problem)
         return None
+
+
+def _absent(record: RepositoryRecord | None) -> dict[Digest, frozenset[Digest]]:
+    """For each index that is remembered the manifests that its layout did not have."""
+    images = record.images.values() if record is not None else ()
+    found: dict[Digest, frozenset[Digest]] = {}
+    for image in images:
+        for document in image.documents:
+            if document.media_type in INDEXES:
+                found[document.digest] = found.get(document.digest, image.absent) & image.absent
+    return found

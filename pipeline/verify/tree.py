@@ -10,7 +10,7 @@ from ..errors import ExitCode
 from ..history.ledger import Ledger, LedgerError
 from ..history.resolver import ContentResolver
 from ..history.store import load_ledger
-from ..keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, parse_key
+from ..keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, Kind, classify
 from ..limits import Limits
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..progress import Progress
@@ -49,20 +49,20 @@ def verify(
     keys = frozenset(target.keys())
     repositories = by_repository(keys)
     findings = Findings()
+    ledger = _ledger(target, findings)
     with progress.task("verify", len(repositories)) as task:
         for repository in repositories.values():
-            RepositoryCheck(target, repository, keys, findings).check()
+            RepositoryCheck(target, repository, keys, findings, ledger=ledger).check()
             task.advance()
     if repositories and PING_KEY not in keys:
         findings.complain(PING_KEY, "is missing; clients ask for /v2/ first")
     _check_flatpak_index(target, repositories, keys, findings)
-    ledger = _ledger(target, findings)
     # what is named for its digest was read above, where it belongs to a repository
     doubted = {key: record for key, record in ledger.keys.items() if key not in keys or not _is_read(key)}
     try:
         for key, problem in find_damage(target, doubted, progress=progress).items():
             findings.complain(key, problem)
-    except TargetError as error:  # something that is no file stands in the place of one
+    except TargetError as error:  # something other than a file stands in its place
         findings.complain(error.key or target.url, error.problem)
 
     with TemporaryDirectory(prefix="deltapress-", dir=temporary) as directory:
@@ -79,8 +79,8 @@ def verify(
 
 
 def _is_read(key: Key) -> bool:
-    parsed = parse_key(key)
-    return parsed is not None and parsed.digest is not None and parsed.kind in {"blobs", "manifests"}
+    parsed = classify(key)
+    return parsed is not None and parsed.kind in {Kind.BLOB, Kind.MANIFEST}
 
 
 def _ledger(target: ReadableTarget, findings: Findings) -> Ledger:
@@ -98,7 +98,7 @@ def _check_flatpak_index(
     if FLATPAK_INDEX_KEY not in keys:
         return
     try:
-        fields = Fields(parse_json_object(read_bytes(target, FLATPAK_INDEX_KEY, limit=MAX_LISTING)))
+        fields = Fields(parse_json_object(read_bytes(target, FLATPAK_INDEX_KEY, limit=MAX_LISTING), max_objects=None))
         for result in fields.objects("Results"):
             name = result.text("Name")
             for image in result.objects("Images"):

@@ -300,7 +300,7 @@ def test_reconcile_names_what_is_unknown_and_deletes_it_with_force(site: Path, c
     assert main(["prune", "--reconcile"]) == ExitCode.SUCCESS
     out = capsys.readouterr().out
     assert "  robots.txt  somebody else's, left as it is\n" in out
-    assert "  v2/gone/manifests/latest  unknown, of the shape of ours\n" in out
+    assert "  v2/gone/manifests/latest  unknown, looks like a published file\n" in out
     code, document = as_json(capsys, "prune", "--reconcile", "--force")
     assert (code, document["deleted"], document["stray"]) == (ExitCode.SUCCESS, True, ["v2/gone/manifests/latest"])
     assert not (site / "public/v2/gone").exists()

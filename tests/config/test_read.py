@@ -123,7 +123,7 @@ def test_everything_set() -> None:
         pytest.param(
             ONE + "[target.file]", ["target.file: is an unknown key; known here are url, s3"], id="no-such-table"
         ),
-        pytest.param(ONE + "[target.s3]", ["target.s3: is for a bucket, and `url` does"], id="s3-for-a-directory"),
+        pytest.param(ONE + "[target.s3]", ["target.s3: is for buckets, but `url` does"], id="s3-for-a-directory"),
         pytest.param(ONE + "[polcy]", ["polcy: is an unknown key; did you mean `policy`?"], id="near-table"),
         pytest.param(ONE + "kepp = 3", ["repository[0].kepp: is an unknown key; did you mean `keep`?"], id="near-key"),
         pytest.param(
@@ -132,22 +132,44 @@ def test_everything_set() -> None:
             id="other-table",
         ),
         pytest.param("versions = 2" + ONE, ["versions: does not belong here, but in [policy]"], id="before-a-table"),
-        pytest.param(ONE + "keep = true", ["repository[0].keep: is a boolean, an integer is wanted"], id="boolean"),
-        pytest.param(ONE + "keep = 2.0", ["repository[0].keep: is a number, an integer"], id="float"),
-        pytest.param(ONE + "grace = 7", ["repository[0].grace: is an integer, a string"], id="number-for-a-duration"),
-        pytest.param(ONE + "grace = 1979-05-27", ["repository[0].grace: is a date or time"], id="date"),
-        pytest.param(ONE + 'grace = "7 days"', ["repository[0].grace: is '7 days', a duration"], id="duration"),
-        pytest.param(ONE + 'grace = "99999999w"', ["repository[0].grace: is '99999999w'"], id="overflowing-duration"),
-        pytest.param(ONE + "versions = -1", ["repository[0].versions: is -1, a number from 0"], id="negative"),
-        pytest.param(ONE + "max_ratio = 0", ["repository[0].max_ratio: is 0, a number above 0"], id="zero-ratio"),
-        pytest.param(ONE + "max_ratio = 1.1", ["repository[0].max_ratio: is 1.1"], id="ratio-above-one"),
-        pytest.param(ONE + "max_ratio = nan", ["repository[0].max_ratio: is nan"], id="nan"),
+        pytest.param(ONE + "keep = true", ["repository[0].keep: must be an integer, not a boolean"], id="boolean"),
+        pytest.param(ONE + "keep = 2.0", ["repository[0].keep: must be an integer, not a number"], id="float"),
         pytest.param(
-            ONE + 'order = "any"', ["repository[0].order: is 'any', 'images-first' or 'deltas-first'"], id="order"
+            ONE + "grace = 7", ["repository[0].grace: must be a string, not an integer"], id="number-for-a-duration"
         ),
-        pytest.param(ONE + "pins = ['sha256:12']", ["repository[0].pins[0]: is 'sha256:12', neither a tag"], id="pin"),
         pytest.param(
-            ONE + "pins = ['_deltaindex']", ["repository[0].pins[0]: is '_deltaindex', neither"], id="pin-tag"
+            ONE + "grace = 1979-05-27", ["repository[0].grace: must be a string, not a date or time"], id="date"
+        ),
+        pytest.param(ONE + 'grace = "7 days"', ["repository[0].grace: must be a duration such as"], id="duration"),
+        pytest.param(
+            ONE + 'grace = "99999999w"', ["repository[0].grace: must be a duration such as"], id="overflowing-duration"
+        ),
+        pytest.param(
+            ONE + "versions = -1", ["repository[0].versions: must be a number from 0 to 1,000, not -1"], id="negative"
+        ),
+        pytest.param(
+            ONE + "max_ratio = 0",
+            ["repository[0].max_ratio: must be a number above 0 and up to 1, not 0"],
+            id="zero-ratio",
+        ),
+        pytest.param(
+            ONE + "max_ratio = 1.1",
+            ["repository[0].max_ratio: must be a number above 0 and up to 1, not 1.1"],
+            id="ratio-above-one",
+        ),
+        pytest.param(
+            ONE + "max_ratio = nan",
+            ["repository[0].max_ratio: must be a number above 0 and up to 1, not nan"],
+            id="nan",
+        ),
+        pytest.param(
+            ONE + 'order = "any"',
+            ["repository[0].order: must be 'images-first' or 'deltas-first', not 'any'"],
+            id="order",
+        ),
+        pytest.param(ONE + "pins = ['sha256:12']", ["repository[0].pins[0]: must be a tag, or a digest"], id="pin"),
+        pytest.param(
+            ONE + "pins = ['_deltaindex']", ["repository[0].pins[0]: must be a tag, or a digest"], id="pin-tag"
         ),
         pytest.param(
             ONE + "formerly = ['Old']", ["repository[0].formerly[0]: repository name 'Old'"], id="former-name"
@@ -161,12 +183,24 @@ def test_everything_set() -> None:
             id="former-and-present",
         ),
         pytest.param(ONE + "[policy]\npins = ['1.0']", ["policy.pins: does not belong here, but in [["], id="pins"),
-        pytest.param(ONE + "keep_for = 30", ["repository[0].keep_for: is an integer"], id="keep-for"),
-        pytest.param(ONE + "[policy]\nkeep_tags = 'v*'", ["policy.keep_tags: is a string, a list"], id="keep-tags"),
         pytest.param(
-            ONE + "[policy]\neffort = 'heroic'", ["policy.effort: is 'heroic', 'fast' or 'default'"], id="effort"
+            ONE + "keep_for = 30", ["repository[0].keep_for: must be a string, not an integer"], id="keep-for"
         ),
-        pytest.param(ONE + "[policy]\nmax_delete = -0.1", ["policy.max_delete: is -0.1, a number from 0"], id="share"),
+        pytest.param(
+            ONE + "[policy]\nkeep_tags = 'v*'",
+            ["policy.keep_tags: must be a list of strings, not a string"],
+            id="keep-tags",
+        ),
+        pytest.param(
+            ONE + "[policy]\neffort = 'heroic'",
+            ["policy.effort: must be 'fast', 'default' or 'max', not 'heroic'"],
+            id="effort",
+        ),
+        pytest.param(
+            ONE + "[policy]\nmax_delete = -0.1",
+            ["policy.max_delete: must be a number from 0 to 1, not -0.1"],
+            id="share",
+        ),
         pytest.param(ONE + "[policy]\nkeep = 3", ["policy.keep: `keep` is 3 and `versions` is 3"], id="keep-too-small"),
         pytest.param(
             ONE + "[policy]\nversions = 10", ["policy.versions: `keep` is 10 and"], id="keep-default-too-small"
@@ -174,33 +208,51 @@ def test_everything_set() -> None:
         pytest.param(
             ONE + "versions = 10", ["repository[0].versions: `keep` is 10 and"], id="keep-inherited-too-small"
         ),
-        pytest.param(ONE + '[limits]\nmemory = "8G"', ["limits.memory: is '8G', a size such as"], id="size"),
-        pytest.param(ONE + '[limits]\nmemory = "0%"', ["limits.memory: is '0%', from 1% to 100%"], id="percent"),
-        pytest.param(ONE + '[limits]\nlayer = "50%"', ["limits.layer: is '50%', a size such as"], id="size-in-percent"),
-        pytest.param(ONE + "[limits]\nratio = 0", ["limits.ratio: is 0, a number from 1 to 1000000"], id="ratio-zero"),
-        pytest.param(ONE + "[limits]\nratio = 9.5", ["limits.ratio: is a number, an integer"], id="ratio-type"),
+        pytest.param(ONE + '[limits]\nmemory = "8G"', ["limits.memory: must be a size such as"], id="size"),
+        pytest.param(
+            ONE + '[limits]\nmemory = "0%"', ["limits.memory: must be from 1% to 100%, not '0%'"], id="percent"
+        ),
+        pytest.param(ONE + '[limits]\nlayer = "50%"', ["limits.layer: must be a size such as"], id="size-in-percent"),
+        pytest.param(
+            ONE + "[limits]\nratio = 0", ["limits.ratio: must be a number from 1 to 1,000,000, not 0"], id="ratio-zero"
+        ),
+        pytest.param(
+            ONE + "[limits]\nratio = 9.5", ["limits.ratio: must be an integer, not a number"], id="ratio-type"
+        ),
         pytest.param(
             ONE + "ratio = 9", ["repository[0].ratio: does not belong here, but in [limits]"], id="ratio-place"
         ),
         pytest.param(ONE + "tags = []", ["repository[0].tags: is empty"], id="no-tags"),
-        pytest.param(ONE + 'tags = ["a", 1]', ["repository[0].tags[1]: is an integer"], id="tag-type"),
-        pytest.param(ONE + 'tags = "a"', ["repository[0].tags: is a string, a list of strings"], id="tags-type"),
         pytest.param(
-            ONE + 'rename = { "a/b" = "c/d" }', ["repository[0].rename.\"a/b\": is 'c/d', no leg"], id="rename"
+            ONE + 'tags = ["a", 1]', ["repository[0].tags[1]: must be a string, not an integer"], id="tag-type"
         ),
         pytest.param(
-            ONE + 'rename = { a = "_deltaindex" }', ["repository[0].rename.a: is '_deltaindex'"], id="reserved"
+            ONE + 'tags = "a"', ["repository[0].tags: must be a list of strings, not a string"], id="tags-type"
         ),
-        pytest.param(ONE + 'rename = { "a\\"]" = 1 }', ['repository[0].rename."a\\"]": is an int'], id="rename-quoted"),
+        pytest.param(
+            ONE + 'rename = { "a/b" = "c/d" }',
+            ["repository[0].rename.\"a/b\": must be a valid tag, not 'c/d': 1 to"],
+            id="rename",
+        ),
+        pytest.param(
+            ONE + 'rename = { a = "_deltaindex" }',
+            ["repository[0].rename.a: must be another tag than '_deltaindex'"],
+            id="reserved",
+        ),
+        pytest.param(
+            ONE + 'rename = { "a\\"]" = 1 }', ['repository[0].rename."a\\"]": must be a string'], id="rename-quoted"
+        ),
         pytest.param(ONE + "[[repository.series]]", ["repository[0].series[0].match: is missing"], id="series-empty"),
-        pytest.param(ONE + 'series = ["1.*"]', ["repository[0].series[0]: is a string, a table"], id="series-type"),
+        pytest.param(
+            ONE + 'series = ["1.*"]', ["repository[0].series[0]: must be a table, not a string"], id="series-type"
+        ),
         pytest.param(
             ONE
             + "[[repository.series]]\nmatch='1'\n[[repository.series]]\nmatch='2'\n[[repository.series]]\nmatch='1'",
-            ["repository[0].series[2].match: is '1', as series[0].match is"],
+            ["repository[0].series[2].match: must differ from series[0].match, which is '1'"],
             id="series-twice",
         ),
-        pytest.param(HEAD + "[repository]\nname = 'a'", ["repository: is a table, a list of tables"], id="one-bracket"),
+        pytest.param(HEAD + "[repository]\nname = 'a'", ["repository: must be a list of tables, "], id="one-bracket"),
         pytest.param(
             HEAD + "[[repository]]", ["repository[0].name: is m", "repository[0].layout: is m"], id="nothing-set"
         ),
@@ -209,10 +261,16 @@ def test_everything_set() -> None:
         pytest.param(
             ONE.replace("team/app", "index.html"), ["repository[0].name: is 'index.html', but"], id="ping-file"
         ),
-        pytest.param(ONE.replace("layouts/app", ""), ["repository[0].layout: is '', a text"], id="empty-text"),
-        pytest.param(ONE.replace("layouts/app", "a\\u0000"), ["repository[0].layout: is 'a\\x00'"], id="nul"),
         pytest.param(
-            "target = 1\nrepository = 2", ["target: is an", "target.url: is m", "repository: is an"], id="types"
+            ONE.replace("layouts/app", ""),
+            ["repository[0].layout: must be a text without control characters, not ''"],
+            id="empty-text",
+        ),
+        pytest.param(ONE.replace("layouts/app", "a\\u0000"), ["repository[0].layout: must be a text"], id="nul"),
+        pytest.param(
+            "target = 1\nrepository = 2",
+            ["target: must be a table", "target.url: is m", "repository: must be a list"],
+            id="types",
         ),
     ],
 )
@@ -224,6 +282,11 @@ def test_each_mistake_is_named_with_its_key_path(text: str, expected: list[str])
 
 
 BUCKET = ONE.replace('"public"', '"s3://bucket/prefix"')
+
+
+def test_a_tag_may_begin_with_an_underscore() -> None:
+    config = parse(ONE + 'rename = { "a/b" = "_nightly" }')
+    assert config.repositories[0].rename == {"a/b": "_nightly"}
 
 
 def test_what_a_bucket_is_reached_with() -> None:
@@ -268,17 +331,20 @@ def test_what_a_bucket_is_reached_with() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ('endpoint = "localhost:9000"', "endpoint: is no endpoint"),
-        ('endpoint = "https://host/path"', "endpoint: is no endpoint"),
-        ('addressing = "dns"', "addressing: is 'dns', 'auto' or 'path' or 'virtual' is wanted"),
-        ('sse = "aes"', "sse: is 'aes', 'AES256' or"),
-        ('sse_kms_key = "alias/a"', "sse_kms_key: is a key of KMS"),
-        ('acl = "public-read-write"', "acl: is 'public-read-write', 'private' or"),
-        ('cache_control = "s-maxage=1, Max-Age=5"', "cache_control: holds 'max-age'"),
-        ('cache_control = ""', "cache_control: holds ''"),
-        ("concurrency = 0", "concurrency: is 0, a number from 1 to 256"),
-        ('multipart_threshold = "1MiB"', "multipart_threshold: is '1MiB', from 5MiB to 5GiB"),
-        ('read_timeout = "0s"', "read_timeout: is '0s', from 1s to 1h"),
+        ('endpoint = "localhost:9000"', "endpoint: must be a URL of scheme, host and port alone"),
+        ('endpoint = "https://host/path"', "endpoint: must be a URL of scheme, host and port alone"),
+        ('addressing = "dns"', "addressing: must be 'auto', 'path' or 'virtual', not 'dns'"),
+        ('sse = "aes"', "sse: must be 'AES256', 'aws:kms' or 'aws:kms:dsse', not 'aes'"),
+        ('sse_kms_key = "alias/a"', "sse_kms_key: is a KMS key; set"),
+        ('acl = "public-read-write"', "acl: must be 'private', 'public-read', "),
+        (
+            'cache_control = "s-maxage=1, Max-Age=5"',
+            "cache_control: must hold only directives that deltapress does not set, such as s-maxage=60, not 'max-age'",
+        ),
+        ('cache_control = ""', "cache_control: must hold only directives"),
+        ("concurrency = 0", "concurrency: must be a number from 1 to 256, not 0"),
+        ('multipart_threshold = "1MiB"', "multipart_threshold: must be from 5MiB to 5GiB, not '1MiB'"),
+        ('read_timeout = "0s"', "read_timeout: must be from 1s to 1h, not '0s'"),
         ('secret_key = "x"', "secret_key: is an unknown key"),
         ('url = "s3://other"', "url: does not belong here, but in [target]"),
     ],

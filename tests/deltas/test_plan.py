@@ -122,6 +122,38 @@ def test_each_platform_has_its_own() -> None:
     }
 
 
+V8 = replace(ARM, variant="v8")
+
+
+@pytest.mark.parametrize(("old", "new"), [(ARM, V8), (V8, ARM)])
+def test_two_spellings_of_a_platform_are_versions_of_each_other(old: Platform, new: Platform) -> None:
+    found = plan(moved(simple_on("b1", old), simple_on("b2", new)))
+    assert [(want.platform, want.key.from_diff_id) for want in found.wanted] == [(new, diff_id("b1"))]
+
+
+def test_the_same_spelling_goes_before_another() -> None:
+    old = image(platform_image("b1", platform=ARM), platform_image("c1", platform=V8))
+    new = image(platform_image("b2", platform=ARM), platform_image("c2", platform=V8))
+    assert pairs(plan(moved(old, new))) == [pair("b1", "b2"), pair("c1", "c2")]
+
+
+def test_each_build_of_windows_has_its_own_versions() -> None:
+    def windows(build: str) -> Platform:
+        return Platform(os="windows", architecture="amd64", os_version=build)
+
+    old = image(
+        platform_image("a1", platform=windows("10.0.17763.1")), platform_image("b1", platform=windows("10.0.20348.1"))
+    )
+    new = image(
+        platform_image("a2", platform=windows("10.0.17763.7")), platform_image("b2", platform=windows("10.0.20348.9"))
+    )
+    assert pairs(plan(moved(old, new))) == [pair("a1", "a2"), pair("b1", "b2")]
+
+
+def simple_on(name: str, platform: Platform) -> ImageRecord:
+    return image(platform_image(name, platform=platform))
+
+
 def test_versions_are_counted_for_each_platform() -> None:
     """`arm64` changes rarely: its last two versions count, however many of the index lie between."""
 

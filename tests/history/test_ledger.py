@@ -82,7 +82,10 @@ def _set(*path: str | int, value: Any) -> Callable[[Any], None]:
         (_set("repositories", "app", "tags", "latest", value={}), "repositories.app.tags.latest.moves"),
         (_set("repositories", "app", "tags", "latest", "moves", 0, "image", value="x"), "moves[0].image"),
         (_set("repositories", "app", "tags", "latest", "moves", 0, "since", value="noon"), "moves[0].since"),
-        (_set("repositories", "app", "tags", "latest", "moves", 0, "since", value="2024-01-01"), "no time zone"),
+        (
+            _set("repositories", "app", "tags", "latest", "moves", 0, "since", value="2024-01-01"),
+            "a time with a time zone",
+        ),
         (_set("repositories", "app", "images", 0, "documents", value=[]), "images[0].documents"),
         (_set("repositories", "app", "rules", "maxRatio", value="0.9"), "repositories.app.rules.maxRatio"),
         (_set("repositories", "app", "rules", "maxRatio", value=2), "rules.maxRatio: is no share"),

@@ -124,6 +124,16 @@ def test_attached_artifacts_live_as_long_as_their_subject() -> None:
     assert set(kept_by(record, keep=1).images) == {digest(letter) for letter in "BF"}
 
 
+def test_a_tag_made_of_a_digest_lives_as_long_as_what_it_is_made_of() -> None:
+    def signature(letter: str) -> str:
+        return str(digest(letter)).replace(":", "-") + ".sig"
+
+    nights = [{"latest": letter, signature(letter): sig} for letter, sig in ("AE", "BF", "CG")]
+    record = kept_by(history(*nights, {"latest": "D"}), keep=3)
+    assert letters(record) == "BCDFG"
+    assert set(record.tags) == {"latest", signature("B"), signature("C")}
+
+
 def test_a_lost_tag_that_matches_is_held_with_its_image() -> None:
     record = history({"v1.0": "A", "rc-1": "B", "v2.0": "C"}, {"v3.0": "D"})
     kept = kept_by(record, keep=1, keep_tags=("v*", "stable"))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from pipeline import content
 from pipeline.layout import LayoutError, read_layout
 from pipeline.layout.check import Known, check_images
 from pipeline.limits import Limits
@@ -62,9 +63,8 @@ def test_a_whole_image_gives_its_outlines(tmp_path: Path, compression: str, jobs
         compressed(ONE, "zstd"),
         ONE,
         gzip.compress(ONE[:1000], mtime=0) + gzip.compress(ONE[1000:], mtime=0),
-        compressed(ONE, "gzip") + bytes(1000),
     ],
-    ids=["zstd_named_gzip", "plain_named_gzip", "two_members", "zeros_behind"],
+    ids=["zstd_named_gzip", "plain_named_gzip", "two_members"],
 )
 def test_layers_are_read_by_what_they_are(tmp_path: Path, data: bytes) -> None:
     build = LayoutBuilder()
@@ -134,7 +134,7 @@ def test_a_damaged_layer_is_called_damaged_even_where_it_does_not_decompress(tmp
     name = blob_path(sha256(bytes(layer)))
     layer[position] ^= 0x55
     build.blobs[name] = bytes(layer)
-    with pytest.raises(LayoutError, match="is damaged: its digest is not that"):
+    with pytest.raises(LayoutError, match="is damaged: its bytes have another digest"):
         check(build.write(tmp_path))
 
 
@@ -213,14 +213,14 @@ def test_a_shared_layer_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for number in range(5):
         build.tag(f"v{number}", build.image(ONE, labels={"n": str(number)}))
     opened: list[Path] = []
-    real = Path.open
+    real = content.open_plain
 
-    def recorded(self: Path, *arguments: Any, **options: Any) -> Any:
-        opened.append(self)
-        return real(self, *arguments, **options)
+    def recorded(path: Path) -> Any:
+        opened.append(path)
+        return real(path)
 
     layout = read_layout(build.write(tmp_path))
-    monkeypatch.setattr(Path, "open", recorded)
+    monkeypatch.setattr(content, "open_plain", recorded)
     check_images(layout, [ref.image for ref in layout.refs], limits=Limits())
     layer = blob_path(sha256(compressed(ONE, "gzip")))
     assert [path.relative_to(tmp_path.resolve()).as_posix() for path in opened].count(layer) == 1

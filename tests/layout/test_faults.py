@@ -198,30 +198,30 @@ FAULTS: dict[Callable[[Fault], None], str] = {
     manifest_missing: r"manifest sha256:\w+… of index.json \(tag 1.0\) is missing",
     manifest_truncated: r"is \d+ bytes, index.json says \d+",
     manifest_of_another_size: r"is \d+ bytes, index.json says \d+",
-    manifest_damaged: "is damaged: its digest is not that",
+    manifest_damaged: "is damaged: its bytes have another digest",
     manifest_no_json: "is not JSON",
-    manifest_a_list: "an object is wanted",
+    manifest_a_list: "must be a JSON object, not a list",
     manifest_deep: "nested more than",
     manifest_too_large: "at most 4,194,304 are read",
     manifest_of_schema_1: "schemaVersion: is 1",
     manifest_of_another_type: "mediaType: is",
     tag_of_a_layer: "a tag names a manifest or an index",
-    layer_with_an_illegal_digest: r"layers\[0\].digest: .*is no digest",
-    layer_with_a_negative_size: r"layers\[0\].size: is -1",
+    layer_with_an_illegal_digest: r"layers\[0\].digest: .*is not a digest",
+    layer_with_a_negative_size: r"layers\[0\].size: must be a size from 0 to 2\^63 - 1, not -1",
     one_blob_with_two_sizes: r"is 2 bytes in manifest sha256:\w+… \(tag 1.0\), but 1 elsewhere",
     config_missing: r"config sha256:\w+… of manifest sha256:\w+… \(tag 1.0, linux/amd64\) is missing",
-    config_damaged: "is damaged: its digest is not that",
+    config_damaged: "is damaged: its bytes have another digest",
     config_with_too_few_diff_ids: "rootfs.diff_ids has 1 entries for 2 layers",
-    config_with_an_illegal_diff_id: r"rootfs.diff_ids\[0\]: 'sha256:short' is no digest",
+    config_with_an_illegal_diff_id: r"rootfs.diff_ids\[0\]: 'sha256:short' is not a digest",
     child_missing: r"manifest sha256:\w+… of index sha256:\w+… \(tag 1.0\) is missing, and so is each other",
     child_said_to_be_of_two_types: "is of type",
     child_said_to_be_of_two_sizes: r"is \d+ bytes, the index says \d+",
     indexes_too_deep: "nested more than 8 indexes deep",
     name_twice: r"tag 1.0 stands for two images, (?s:.*)Nothing tells them apart: make the layout anew",
     name_twice_after_rename: r"tag 1.0 stands for two images, (?s:.*)rename = \{ \"old\" = ",
-    name_illegal: r'is no legal tag.\n.*rename = \{ "runtime/org.test.P/x86_64/stable" = "stable" \}',
-    name_with_digest: r'is no legal tag.\n.*rename = \{ "localhost/app@sha256:\w+" = "latest" \}',
-    annotations_no_map: r"manifests\[1\].annotations: is a list",
+    name_illegal: r'is not a valid tag.\n.*rename = \{ "runtime/org.test.P/x86_64/stable" = "stable" \}',
+    name_with_digest: r'is not a valid tag.\n.*rename = \{ "localhost/app@sha256:\w+" = "latest" \}',
+    annotations_no_map: r"manifests\[1\].annotations: must be an object, not a list",
     unnamed_damaged: r"is \d+ bytes, index.json says \d+",
     nothing_there: "its index.json lists no image",
     nothing_with_a_name: r'its image has no name.\n.*rename = \{ "" = "latest" \}',
@@ -335,8 +335,8 @@ def blob_a_dangling_link(layout: Path, name: str) -> None:
     [
         (blob_outside, "leads out of the layout"),
         (folder_outside, "leads out of the layout"),
-        (blob_a_directory, "is a directory, a file is wanted"),
-        (blob_a_fifo, "is a named pipe, a file is wanted"),
+        (blob_a_directory, "must be a file, not a directory"),
+        (blob_a_fifo, "must be a file, not a named pipe"),
         (blob_a_device, "leads out of the layout"),
         (blob_a_loop, "leads to itself|Too many levels"),
         (blob_folder_a_file, "is missing"),
@@ -387,7 +387,7 @@ def test_a_truncated_archive(tmp_path: Path) -> None:
     whole = tar_of({**files, fault.manifest: manifest})
     path = tmp_path / "a.tar"
     path.write_bytes(whole[: whole.index(manifest) + 10])
-    with pytest.raises(LayoutError, match=r"the archive ends inside of blobs/|unexpected end of data"):
+    with pytest.raises(LayoutError, match=r"the archive ends inside blobs/|unexpected end of data"):
         read_layout(path)
 
 
@@ -414,7 +414,7 @@ def _archive(path: Path, fault: Fault, *members: tuple[tarfile.TarInfo, bytes], 
 def test_a_member_that_is_no_plain_file(tmp_path: Path, kind: bytes) -> None:
     fault = Fault()
     odd = _member(fault.manifest, type=kind, linkname="/etc/passwd")
-    with pytest.raises(LayoutError, match="in the archive, a plain file is wanted"):
+    with pytest.raises(LayoutError, match=r"in the archive, .* must be a plain file, not"):
         read_layout(_archive(tmp_path / "a.tar", fault, odd, without=fault.manifest))
 
 

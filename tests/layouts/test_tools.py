@@ -142,7 +142,7 @@ def test_flatpak_names_a_ref_that_is_no_tag(home: Path) -> None:
     require_tool("flatpak")
     flatpaks.build(home / "out", home, 1)
     ref = flatpaks.ref(flatpaks.arch(home))
-    with pytest.raises(LayoutError, match=r"is no legal tag") as caught:
+    with pytest.raises(LayoutError, match=r"is not a valid tag") as caught:
         read_layout(home / "out")
     assert f'rename = {{ "{ref}" = "stable" }}' in str(caught.value)
     layout = read_layout(home / "out", rename={ref: "stable"})

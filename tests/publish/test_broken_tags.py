@@ -86,8 +86,9 @@ def test_the_other_tags_are_published(tmp_path: Path, spoil: Callable[[LayoutBui
     (told,) = failures(outcome)
     assert told.startswith(str(outcome.broken["app"][0].error))
     assert "Tag bad of repository app was left out" in told
-    (shown,) = outcome_json(outcome)["repositories"]["app"]["broken"]
-    assert (shown["tag"], shown["problem"]) == ("bad", outcome.broken["app"][0].problem)
+    (shown,) = outcome_json(outcome)["broken"]
+    assert (shown["repository"], shown["tag"]) == ("app", "bad")
+    assert shown["problem"] == outcome.broken["app"][0].problem
 
 
 @spoilt
@@ -102,7 +103,7 @@ def test_what_was_published_of_it_stays(tmp_path: Path, spoil: Callable[[LayoutB
         shop.layout({"nightly": spoil(build), f"1.{number}": build.image(other(number))}, build)
         outcome, target = shop.watched_run(number)
         assert outcome.exit_code is ExitCode.PARTLY_DONE
-        assert not [call.key for call in target.calls if call.method == "delete"]
+        assert not [call for call in target.calls if call.method == "delete"]
         assert digest_of(shop, "nightly") == before
         assert {"nightly", f"1.{number}"} <= set(tags(shop))
     build = LayoutBuilder()

@@ -12,7 +12,7 @@ from pipeline.errors import ExitCode, InternalError
 from pipeline.history import store
 from pipeline.history.ledger import Ledger, LedgerError
 from pipeline.history.records import RepositoryRecord
-from pipeline.history.scan import Seen
+from pipeline.history.scan import Seen, scan_repository
 from pipeline.history.store import LedgerStore
 from pipeline.keys import LEDGER_KEY, Key, blob_key
 from pipeline.oci.digest import Digest
@@ -127,7 +127,7 @@ def test_an_old_layer_that_really_is_no_tar_is_refused_for_good(tmp_path: Path) 
     outcome = shop.run()
     assert (outcome.exit_code, outcome.made) == (ExitCode.SUCCESS, ())
     [refused] = outcome.refused
-    assert "no readable tar" in (refused.refused or "")
+    assert "not a readable tar" in (refused.refused or "")
     again = shop.run(1)
     assert (again.made, again.refused, again.delta_failures) == ((), (), ())
 
@@ -309,12 +309,11 @@ def test_where_the_mistake_is_shows_whoever_asks(
         '[target]\nurl = "public"\n'
         + "".join(f'[[repository]]\nname = "{name}"\nlayout = "{name}"\n' for name in shop.repositories)
     )
-    scan = begin.scan_repository
 
     def failing(repository: Repository, **kwargs: Any) -> Seen:
         if repository.name == "bad":
             raise KeyError("layers")
-        return scan(repository, **kwargs)
+        return scan_repository(repository, **kwargs)
 
     monkeypatch.setattr(begin, "scan_repository", failing)
     arguments = ["publish", "-c", str(tmp_path / "deltapress.toml"), *(["-v"] if is_verbose else [])]

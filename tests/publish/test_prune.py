@@ -14,7 +14,7 @@ from pipeline.keys import LEDGER_KEY, Key, Phase
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.progress import Silent
 from pipeline.publish.prune import PrunePlan, TooMuchError, check_share, forget_deltas, mark, plan_prune, unmark
-from pipeline.tree.contents import Tree, blob_entry
+from pipeline.tree.static import Tree, blob_entry
 
 from ..client import Client, deltas_of, problems
 from ..runs import Shop, app, night

@@ -7,10 +7,9 @@ import pytest
 from pipeline import publish
 from pipeline.errors import ExitCode
 from pipeline.history.ledger import LedgerError
-from pipeline.keys import LEDGER_KEY, Key
+from pipeline.keys import LEDGER_KEY, Key, classify
 from pipeline.progress import Silent
 from pipeline.publish.reconcile import Reconciliation
-from pipeline.publish.shapes import phase_of
 from pipeline.targets.base import LockHeldError, Target
 
 from ..client import problems
@@ -70,18 +69,12 @@ def strangers(shop: Shop) -> set[Key]:
     return keys
 
 
-@pytest.mark.parametrize("key", STRAY)
-def test_the_shapes_of_ours(key: str) -> None:
-    assert phase_of(Key(key)) is not None
-
-
 @pytest.mark.parametrize("key", FOREIGN)
-def test_the_shapes_of_others(key: str) -> None:
-    assert phase_of(Key(key)) is None
+def test_the_keys_of_others(key: str) -> None:
+    assert classify(key) is None
 
 
-def test_whatever_is_published_has_the_shape_of_ours(shop: Shop) -> None:
-    assert [key for key in shop.folder.published() if phase_of(key) is None] == []
+def test_whatever_is_published_is_no_stranger(shop: Shop) -> None:
     assert reconcile(shop) == Reconciliation(stray=(), foreign=(), missing=(), total=len(shop.folder.contents))
 
 

@@ -40,7 +40,7 @@ def test_operations_may_cross_pieces() -> None:
             assert read(stream[:first], stream[first:second], b"", stream[second:]) == expected
 
 
-def test_large_payloads_come_in_parts() -> None:
+def test_large_payloads_come_in_pieces() -> None:
     stream = b"\x00\x05hello\x02\x07\x03\x04wxyz"
     expected = [(0, 2, b"he"), (0, 2, b"ll"), (0, 1, b"o"), (2, 7, b""), (3, 2, b"wx"), (3, 2, b"yz")]
     assert read(stream, most=2) == expected

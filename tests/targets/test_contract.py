@@ -156,7 +156,7 @@ class _Promising:
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (BytesContent(b"goo"), "has 3 bytes, 4 were promised"),
+        (BytesContent(b"goo"), "has 3 bytes instead of the promised 4"),
         (BytesContent(b"good+"), "has more than the promised 4 bytes"),
         (BytesContent(b"evil"), "does not have the digest"),
         (None, "cannot be read"),

@@ -95,7 +95,7 @@ def test_what_may_be_a_secret_is_refused_and_not_repeated(url: str) -> None:
     ("options", "problem"),
     [
         (S3Options(profile="nobody"), "no credentials .ProfileNotFound.; set `profile`"),
-        (S3Options(endpoint="http://a b"), "the endpoint is no URL; correct `endpoint` or `region`"),
+        (S3Options(endpoint="http://a b"), "the endpoint is not a URL; correct `endpoint` or `region`"),
         (S3Options(region="not a region"), "not a region.*; correct `endpoint` or `region`"),
     ],
 )

@@ -1,6 +1,7 @@
 """The tree, from values and from layouts: keys, exact bytes, headers, order, collisions."""
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -9,17 +10,23 @@ from typing import Any
 import pytest
 
 from pipeline.config import Policy, Repository
+from pipeline.deltas.formats import FORMATS, DeltaDocument, DeltaListing, Offer
+from pipeline.deltas.formats.contract import ParsedDeltas
 from pipeline.deltas.plan import Rules, Wanted, plan_deltas
 from pipeline.history.ledger import Ledger
-from pipeline.history.records import DeltaKey, DeltaRecord, RepositoryRecord
+from pipeline.history.records import DeltaKey, DeltaRecord, PlatformRecord, RepositoryRecord
 from pipeline.history.scan import scan_repository
 from pipeline.history.versions import advance
-from pipeline.keys import IMMUTABLE, MUTABLE, Key, Phase
+from pipeline.keys import IMMUTABLE, MUTABLE, Key, Kind, Phase, classify, referrers_tag
 from pipeline.layout.check import Known
 from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest
+from pipeline.oci.manifest import Index, Manifest, parse_document
 from pipeline.oci.media_types import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
-from pipeline.tree.contents import CollisionError, Entry, Tree, assemble
+from pipeline.oci.writing import write_json
+from pipeline.tree.contents import EMPTY_INDEX, CollisionError, published_contents
+from pipeline.tree.pages import page_files, server_files
+from pipeline.tree.static import Entry, Tree, assemble
 
 from ..layouts.builder import Json, LayoutBuilder, on, sha256
 from ..runs import Shop, app, night, other
@@ -150,6 +157,29 @@ def test_what_does_not_save_enough_is_not_listed(tmp_path: Path, share: float) -
     assert len(content(tree, "v2/app/manifests/_deltaindex")["manifests"]) == 1
 
 
+class _Counted(tuple[Wanted, ...]):
+    """Counts how often somebody goes through it."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Wanted]:
+        type(self).times += 1
+        return super().__iter__()
+
+
+def test_the_wants_are_gone_through_once_however_many_repositories_there_are(tmp_path: Path) -> None:
+    build = LayoutBuilder()
+    record = record_of(tmp_path, {"latest": build.image(app(1))}, {"latest": build.image(app(2))}, build=build)
+    delta = made(app(1), app(2))
+    ledger = Ledger(repositories={f"app{number}": record for number in range(20)}, deltas={delta.key: delta})
+    rules = {name: Rules(policy=Policy(versions=2)) for name in ledger.repositories}
+    wanted = _Counted(plan_deltas(ledger, rules, generator="", options="").wanted)
+    _Counted.times = 0
+    tree = assemble(ledger, wanted, extras={}, stores_headers=True)
+    assert _Counted.times == 1
+    assert len([key for key in tree.entries if str(delta.digest) in key]) == len(wanted) == 20
+
+
 def test_what_nobody_wants_any_more_is_not_listed(tmp_path: Path) -> None:
     build = LayoutBuilder()
     record = record_of(tmp_path, {"latest": build.image(app(1))}, {"latest": build.image(app(2))}, build=build)
@@ -180,6 +210,66 @@ def test_referrers_for_every_manifest_and_the_fallback_tag(tmp_path: Path) -> No
         fallback = entry(tree, f"v2/app/manifests/{subject['digest'].replace(':', '-')}")
         assert fallback.content == entry(tree, f"v2/app/referrers/{subject['digest']}").content
         assert fallback.headers.content_type == OCI_INDEX
+
+
+class _Attached:
+    """A format that is no `_deltaindex`: an artifact a pair of images, found by the referrers of the target."""
+
+    tag = None
+
+    def documents(self, record: RepositoryRecord, offers: Sequence[Offer]) -> Iterator[DeltaDocument]:
+        for offer in offers:
+            [target] = {image.manifest: image for image in record.platform_images()}.keys() & {offer.want.target}
+            holders = tuple(
+                image.digest for image in record.images.values() if target in {d.digest for d in image.documents[:-1]}
+            )
+            layers = [{"mediaType": "application/vnd.tar-diff", "digest": str(offer.digest), "size": offer.size}]
+            raw = write_json(
+                {
+                    "schemaVersion": 2,
+                    "mediaType": OCI_MANIFEST,
+                    "artifactType": "application/vnd.example.delta",
+                    "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": EMPTY, "size": 2},
+                    "layers": layers,
+                    "subject": {"mediaType": OCI_MANIFEST, "digest": str(target), "size": 1},
+                }
+            )
+            document = parse_document(raw)
+            descriptor = replace(document.descriptor(), artifact_type=document.artifact_type)
+            yield DeltaDocument(document=document, descriptor=descriptor, listed_for=holders)
+
+    def owns(self, manifest: Manifest) -> bool:
+        return manifest.artifact_type == "application/vnd.example.delta"
+
+    def parse_listing(self, listing: Index) -> DeltaListing:
+        raise NotImplementedError
+
+    def parse(self, manifest: Manifest, images: Mapping[Digest, PlatformRecord]) -> ParsedDeltas:
+        raise NotImplementedError
+
+
+def test_delta_documents_are_referrers_of_their_subjects(tmp_path: Path) -> None:
+    build = LayoutBuilder()
+    old, new = (build.index(on(build.image(app(number)), "linux/amd64")) for number in (1, 2))
+    record = record_of(tmp_path, {"latest": old}, {"latest": new}, build=build)
+    delta, wanted = made(app(1), app(2)), wanted_of(record)
+    ledger = Ledger(repositories={"app": record}, deltas={delta.key: delta})
+    both = (*FORMATS, _Attached())
+    [contents] = published_contents(ledger, wanted, formats=both)
+    [target], index = {want.target for want in wanted}, Digest.parse(new["digest"])
+    for subject in (target, index):
+        listed = json.loads(contents.referrers[subject])["manifests"]
+        assert [entry["artifactType"] for entry in listed] == ["application/vnd.example.delta"]
+        artifact = Digest.parse(listed[0]["digest"])
+        assert contents.documents[artifact].subjects == (target, index)
+        assert contents.referrers[artifact] == EMPTY_INDEX
+        assert contents.tags[referrers_tag(subject)].content == contents.referrers[subject]
+    assert delta.digest is not None
+    assert contents.blobs[delta.digest].size == delta.size  # one blob for both formats
+    [alone] = published_contents(ledger, wanted)
+    assert contents.tags["_deltaindex"] == alone.tags["_deltaindex"]
+    assert contents.blobs == alone.blobs
+    assert contents.documents.keys() - alone.documents.keys() == {artifact}
 
 
 def test_tags_list_leaves_out_what_is_no_image(tmp_path: Path) -> None:
@@ -286,6 +376,32 @@ def test_what_a_document_leads_to_is_written_in_an_earlier_batch(tmp_path: Path)
         ordered = [(found.phase, found.rank) for found in tree.in_order()]
         assert ordered == sorted(ordered)
     assert checked > 200
+
+
+@pytest.mark.parametrize("stores_headers", [False, True], ids=["directory", "bucket"])
+def test_the_grammar_of_keys_knows_every_entry(tmp_path: Path, stores_headers: bool) -> None:
+    """Each key tells its repository, when it is written, and the digest of its bytes where it has it."""
+    build = LayoutBuilder()
+    old, new, docker = build.image(app(1)), build.image(app(2)), build.image(other(1), docker=True)
+    index = build.index(on(new, "linux/amd64"))
+    build.entry(build.artifact(subject=new))
+    cosign = f"{new['digest'].replace(':', '-')}.sig"
+    nights = ({"latest": old}, {"latest": new, "docker": docker, "all": index, cosign: build.artifact(data=b"s")})
+    record = record_of(tmp_path, *nights, build=build)
+    ledger = Ledger(repositories={"team/app": record}, deltas={(delta := made(app(1), app(2))).key: delta})
+    wanted = plan_deltas(ledger, {"team/app": Rules(policy=Policy(versions=2))}, generator="", options="").wanted
+    extras = page_files(ledger, ()) | server_files(stores_headers=stores_headers)
+    tree = assemble(ledger, wanted, extras=extras, stores_headers=stores_headers)
+    kinds = set()
+    for key, found in tree.entries.items():
+        parsed = classify(key)
+        assert parsed is not None, key
+        assert (parsed.phase, parsed.repository) == (found.phase, found.repository), key
+        assert parsed.content_digest in {None, found.digest}, key
+        assert parsed.media_type in {None, found.headers.content_type}, key
+        kinds.add(parsed.kind)
+    beside = {Kind.TYPED_COPY, Kind.SIDECAR, Kind.ACCESS_FILE}
+    assert kinds == set(Kind) - {Kind.LEDGER, Kind.LOCK} - (beside if stores_headers else set())
 
 
 def test_the_phases_are_the_commit_protocol(tmp_path: Path) -> None:

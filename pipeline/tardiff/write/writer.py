@@ -12,6 +12,7 @@ from ..format import Op, uvarint
 
 _ADD_DATA_EMITTED = 1 << 20
 _DATA_EMITTED = 1 << 20
+_CODES = [bytes((code,)) for code in Op]
 
 
 class OpWriter:
@@ -112,5 +113,5 @@ class OpWriter:
             self._data.clear()
 
     def _op(self, code: Op, size: int) -> None:
-        self._out.write(uvarint(code) + uvarint(size))
+        self._out.write(_CODES[code] + uvarint(size))
         self.ops += 1

@@ -25,9 +25,8 @@ from itertools import count
 from typing import BinaryIO, Final, cast
 
 from ...content import CHUNK, Content
-from ...keys import FLATPAK_INDEX_KEY, LEDGER_KEY, Headers, Key, parse_key
+from ...keys import Headers, Key, Kind, classify
 from ...oci.digest import Digest
-from ...oci.reference import is_repository
 from ..base import KeyMissingError, LockInfo, LostUpdateError, Properties, Stored, TargetError
 from ..checks import check_object_key, is_object_key, verified
 from .conditions import Conditions, conditions_of
@@ -53,6 +52,9 @@ _ASK_FIRST: Final = 1 << 20  # bytes, above which asking whether an object is th
 _MAX_PARTS: Final = 10_000
 _COPIED_PART: Final = 1 << 30
 _PARTS_AT_ONCE: Final = 4  # of one object
+_MAY_BE_LARGE: Final = frozenset(
+    {Kind.BLOB, Kind.MANIFEST, Kind.REFERRERS, Kind.TAGS_LIST, Kind.FLATPAK_INDEX, Kind.LEDGER}
+)
 _TRIES: Final = 3  # against rivals that write the same key at the same time
 
 
@@ -296,10 +298,8 @@ class ObjectTarget:
 
 def is_our_upload(name: str) -> bool:
     """True for the key of an object that a publisher may send in parts; the others are smaller than a part."""
-    parsed = parse_key(name)
-    if parsed is None:
-        return name in {LEDGER_KEY, FLATPAK_INDEX_KEY}
-    return is_repository(parsed.repository) and (parsed.digest is not None or parsed.kind == "tags")
+    parsed = classify(name)
+    return parsed is not None and parsed.kind in _MAY_BE_LARGE
 
 
 def _holds(info: Info | None, size: int, wanted: ObjectHeaders) -> bool:

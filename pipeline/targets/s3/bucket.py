@@ -130,7 +130,9 @@ class Bucket:
             try:
                 self._client = session.client("s3", endpoint_url=options.endpoint, config=config)
             except ValueError as error:  # of an endpoint that is no URL, from the configuration or the environment
-                said = str(error)[:_MAX_PROBLEM] if isinstance(error, boto.BotoCoreError) else "the endpoint is no URL"
+                said = (
+                    str(error)[:_MAX_PROBLEM] if isinstance(error, boto.BotoCoreError) else "the endpoint is not a URL"
+                )
                 raise TargetError(
                     f"{said}; correct `endpoint` or `region` in [target.s3], or the AWS_… variables"
                 ) from None

@@ -1,4 +1,4 @@
-"""What `[target.s3]` says. Credentials are none of it: they come from boto3's standard chain alone."""
+"""What `[target.s3]` says. Credentials are not part of it: they come from boto3's standard chain alone."""
 
 from dataclasses import dataclass
 from typing import Final, Literal

@@ -41,5 +41,5 @@ def test_a_true_cover_is_kept() -> None:
 
 
 def test_rows_that_go_on_in_each_other_are_joined() -> None:
-    parts = [np.array(rows, np.int64) for rows in ([(10, 0, 5), (20, 30, 5)], [(15, 5, 5), (25, 35, 1), (7, 50, 3)])]
-    assert whole(parts).tolist() == [[10, 0, 10], [20, 30, 6], [7, 50, 3]]
+    covers = [np.array(rows, np.int64) for rows in ([(10, 0, 5), (20, 30, 5)], [(15, 5, 5), (25, 35, 1), (7, 50, 3)])]
+    assert whole(covers).tolist() == [[10, 0, 10], [20, 30, 6], [7, 50, 3]]

@@ -118,10 +118,10 @@ def test_a_large_file_is_known_in_part_before_all_of_it_is(lab: Lab) -> None:
     ):
         _, matches = next(found)
         assert matches is not None
-        parts = iter(matches)
-        next(parts)
+        pieces = iter(matches)
+        next(pieces)
         matcher.goes_on.set()
-        assert len(list(parts)) == 2
+        assert len(list(pieces)) == 2
     assert matcher.timed_out == 0
 
 

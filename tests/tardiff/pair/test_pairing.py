@@ -1,11 +1,9 @@
 """What is asked about files, and how often: deltas that share a tar or a tree share the answers."""
 
-import gc
 import hashlib
 import io
 import random
 import threading
-import weakref
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -151,17 +149,6 @@ def test_trees_and_tars_keep_nothing_themselves(lab: Lab, asked: Asked) -> None:
             delta(tree, new, pool, knowledge)
     assert asked.hashed[noise(1)] == asked.sampled[noise(1)] == 4
     assert asked.hashed[NEW_FILES["strange"]] == asked.sampled[NEW_FILES["strange"]] == 4
-
-
-def test_what_is_known_of_a_tree_or_a_tar_goes_with_it(lab: Lab) -> None:
-    tree, new, knowledge = lab.tree(old(0)), new_tar(lab), Knowledge()
-    with Pool(workers=2, memory=1 << 30) as pool:
-        delta(tree, new, pool, knowledge)
-    known = [weakref.ref(value) for value in (knowledge.of_tree(tree), knowledge.of_tar(new), knowledge.covers(new))]
-    assert all(known_yet() is not None for known_yet in known)
-    del tree, new
-    gc.collect()
-    assert [known_yet() for known_yet in known] == [None, None, None]
 
 
 def test_a_tar_that_is_shared_outlives_its_name(lab: Lab) -> None:

@@ -91,9 +91,9 @@ def test_windows_at_the_edge_of_a_piece_are_seen_once() -> None:
 
 
 def test_content_finds_the_nearest_and_none_for_strangers() -> None:
-    parts = [noise(n, 50_000) for n in range(5)]
-    index = ContentIndex([source(f"s{n}") for n in range(5)], [sketch(part) for part in parts])
-    mixed = np.concatenate([parts[3][:40_000], parts[1][:9_000]])
+    contents = [noise(n, 50_000) for n in range(5)]
+    index = ContentIndex([source(f"s{n}") for n in range(5)], [sketch(content) for content in contents])
+    mixed = np.concatenate([contents[3][:40_000], contents[1][:9_000]])
     assert path_of(index.similar(sketch(mixed))) == "s3"
     assert index.similar(sketch(noise(99, 50_000))) is None
     assert ContentIndex([], []).similar(sketch(mixed)) is None
