@@ -60,7 +60,7 @@ def scan_repository(repository: Repository, *, known: Known, limits: Limits, job
     Raises:
         LayoutError: something is wrong with the layout as a whole, or no tag of it is whole.
     """
-    layout = read_layout(repository.layout, tags=repository.tags, rename=repository.rename)
+    layout = read_layout(repository.layout, tags=repository.tags, rename=repository.rename, published=known.manifests)
     checked = check_images(layout, layout.images.values(), known=known, limits=limits, jobs=jobs)
     layout = _without_broken(layout, checked.faults)
     images = layout.images

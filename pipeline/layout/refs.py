@@ -6,7 +6,7 @@ Rule 2. `oci-layout` may be missing: older BuildKits write none, and clients do 
 """
 
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -58,17 +58,25 @@ class Layout:
         return content
 
 
-def read_layout(path: Path, *, tags: Sequence[str] = ("*",), rename: Mapping[str, str] = _NO_NAMES) -> Layout:
+def read_layout(
+    path: Path,
+    *,
+    tags: Sequence[str] = ("*",),
+    rename: Mapping[str, str] = _NO_NAMES,
+    published: Container[Digest] = frozenset(),
+) -> Layout:
     """Read the layout directory or oci-archive tar at `path`.
 
     `tags` are globs for the tags to publish; `rename` maps names as the layout has them (ref names, or what containerd
     calls the image; `""`: the image without a name) to tags.
 
+    `published` are manifests of earlier runs, to which artifacts may be attached: images are often signed later.
+
     Raises:
         LayoutError: it is not a layout, exceeds a bound, or has nothing that could be published.
     """
     storage = _open(path)
-    selection = Selection(storage, tags, rename)
+    selection = Selection(storage, tags, rename, published)
     try:
         for entry in _index_entries(storage):
             selection.add(entry)

@@ -10,7 +10,7 @@ Rule 3. What belongs to a published image is published with it, whatever `tags` 
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
@@ -79,7 +79,10 @@ class _Names:
 class Selection:
     """Takes the entries one by one; `refs` and then `artifacts` are asked for when all are there."""
 
-    def __init__(self, storage: Storage, tags: Sequence[str], rename: Mapping[str, str]) -> None:
+    def __init__(
+        self, storage: Storage, tags: Sequence[str], rename: Mapping[str, str], published: Container[Digest]
+    ) -> None:
+        self._published = published
         self.skipped: list[Skipped] = []
         self.broken: list[BrokenTag] = []
         self._path, self._reader = storage.path, Reader(storage)
@@ -113,7 +116,8 @@ class Selection:
         """Each whole tag once. Raises LayoutTooLargeError."""
         published = {document.digest for ref in self._whole() for document in ref.image.documents}
         for entry, tag, names in self._companions:
-            if attached_to(tag) in published:
+            subject = attached_to(tag)
+            if subject in published or subject in self._published:
                 try:
                     self._add_ref(entry, tag, names)
                 except (LayoutError, FieldError) as error:
@@ -129,7 +133,8 @@ class Selection:
                 by_subject.setdefault(document.subject.digest, []).append(position)
         found: dict[int, Image] = {}
         too_deep: set[Digest] = set()
-        waiting = deque((digest, 1) for digest in published)
+        earlier = {digest for digest in (*by_subject, *self._listings) if digest in self._published} - published
+        waiting = deque((digest, 1) for digest in (*published, *sorted(earlier)))
         while waiting:
             subject, depth = waiting.popleft()
             for position in (*by_subject.pop(subject, ()), *self._listed(subject)):
