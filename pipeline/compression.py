@@ -286,7 +286,7 @@ class _Pieces(io.RawIOBase):
 
 
 def _productive(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """`pieces`, each the outcome of one step, without the empty ones; an error where too many of them hold too little."""
+    """`pieces`, each what one step gave, without the empty ones; an error where too many of them hold too little."""
     left = _FREE_STEPS * _STEP
     for piece in pieces:
         left += min(len(piece), _PIECE) - _STEP

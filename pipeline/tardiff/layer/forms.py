@@ -25,7 +25,7 @@ where the next entry begins, or where a link leads, nothing in the layer is cert
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..format import MAX_PATH
@@ -54,9 +54,13 @@ _HARMLESS = frozenset(
     | {b"SCHILY.ino", b"SCHILY.nlink", b"SCHILY.fflags", b"SCHILY.devmajor", b"SCHILY.devminor"}
 )
 _HARMLESS_KINDS = (b"SCHILY.xattr.", b"SCHILY.acl.", b"LIBARCHIVE.", b"RHT.security.", b"MSWINDOWS.", b"APK-TOOLS.")
+_SPARSE = (b"GNU.sparse.", b"SUN.holesdata")
+_SPARSE_1_0 = {b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name", b"GNU.sparse.realsize"}
+_GNU_PREFIX_END = 386  # where a GNU header has its sparse map
 _CHARSETS = (b"BINARY", b"ISO-IR 10646 2000 UTF-8", b"")  # pax, "hdrcharset": names stay the bytes that they are
 _STAR_PREFIX = 131  # star keeps times where ustar has the end of its prefix
 _WHITEOUT = b".wh."
+_SHOWN = 5  # constructs in one line
 
 
 class Extension(NamedTuple):
@@ -100,6 +104,16 @@ def doubt_of(block: bytes, extensions: Sequence[Extension], path: bytes, size: i
     return Doubt(reason, names, is_total)
 
 
+def summary(doubts: Mapping[str, int]) -> str:
+    """How many entries are no sources, and for which constructs, the most frequent first: one line for people."""
+    count = sum(doubts.values())
+    constructs = sorted(doubts.items(), key=lambda item: (-item[1], item[0]))
+    shown = ", ".join(f"{reason} ({number:,})" for reason, number in constructs[:_SHOWN])
+    more = f" and {len(constructs) - _SHOWN:,} more" if len(constructs) > _SHOWN else ""
+    entries = "1 entry" if count == 1 else f"{count:,} entries"
+    return f"readers of tars differ about {entries} of old layers, which give no sources: {shown}{more}"
+
+
 def _total(block: bytes, flag: bytes, extensions: Sequence[Extension], size: int, *, is_folder: bool) -> str | None:
     """A construct behind which readers find the next header in different places, or apply something to all entries."""
     if size and (flag in _DATALESS or (flag == b"\0" and is_folder)):
@@ -111,7 +125,7 @@ def _total(block: bytes, flag: bytes, extensions: Sequence[Extension], size: int
     if flag == b"S":
         if block[257:265] != _GNU:
             return "a sparse file in a header that is not GNU's"
-    elif block[482] and block[257:265] == _GNU:
+    elif block[257:265] == _GNU and block[_GNU_PREFIX_END:] != _ZEROS[_GNU_PREFIX_END:]:
         return "a sparse map in a header of another type"
     for position, extension in enumerate(extensions):
         if extension.magic not in (_POSIX, _GNU):
@@ -121,6 +135,8 @@ def _total(block: bytes, flag: bytes, extensions: Sequence[Extension], size: int
                 return "a global pax header between an entry and what belongs to it"
             if odd := [key for key, _ in extension.records if key not in _HARMLESS]:
                 return f"a global pax header that sets {_shown(odd[0])}"
+        elif (sparse := {key for key, _ in extension.records if key.startswith(_SPARSE)}) and sparse != _SPARSE_1_0:
+            return "a sparse map of an old form"  # libarchive loses its place where it cannot read one
     sizes = sum(key == b"size" for extension in extensions for key, _ in extension.records)
     if sizes > 1 or (sizes and sum(extension.flag != b"g" for extension in extensions) > 1):
         return "several extended headers, of which one sets the size"
@@ -179,7 +195,7 @@ def _odd_records(records: PaxRecords) -> str | None:
         elif key == b"hdrcharset":
             if value not in _CHARSETS:
                 return f"a pax header in the charset {_shown(value)}"
-        elif key.startswith(b"GNU.sparse."):
+        elif key in _SPARSE_1_0:
             return "a sparse file"
         elif key not in _HARMLESS and not key.startswith(_HARMLESS_KINDS):
             return f"a pax header that sets {_shown(key)}"

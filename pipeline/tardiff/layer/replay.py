@@ -8,6 +8,8 @@ Rule 4. Where clients differ, a path is *unclear*: no source, and nothing below 
         again. So is: a path reached through a symlink or a file, one with "..", a whiteout of what the same layer
         brought, and each name that an entry of an unusual form may have (`forms`). A doubt that reaches further ends
         the replay. A leading "/" is taken away, as all of them do.
+        What comes in one layer to the place of a symlink that leads out of its folder is unclear too: GNU tar makes
+        such symlinks at its end.
 Rule 5. Names live in the model only. None of them ever reaches our disk, so nothing can be written or read through one.
 Rule 6. No sources: empty and sparse files, files that others may not read (their mode lacks o+r; clients need not be
         root), a file of which another hard link was replaced in the same layer, and names that some decoder or disk
@@ -78,6 +80,21 @@ class _Node:
     def __init__(self, layer: int) -> None:
         self.layer = layer
 
+    @property
+    def is_made_late(self) -> bool:
+        """Whether some client makes it only when the layer has ended, in the place of whatever is there then."""
+        return False
+
+
+class _Late(_Node):
+    """What came to the place of such a symlink."""
+
+    __slots__ = ()
+
+    @property
+    def is_made_late(self) -> bool:
+        return True
+
 
 class _Directory(_Node):
     __slots__ = ("children", "emptied_by")
@@ -95,6 +112,10 @@ class _Symlink(_Node):
     def __init__(self, layer: int, target: bytes) -> None:
         self.layer = layer
         self.target = target
+
+    @property
+    def is_made_late(self) -> bool:
+        return self.target.startswith(b"/") or b".." in self.target.split(b"/")
 
 
 class _File(_Node):
@@ -201,7 +222,9 @@ class Replay:
                 return
             self._remove(parent, name, layer)
         node: _Node
-        if kind is Kind.FILE and not entry.path.endswith(b"/"):
+        if there is not None and there.layer == layer and there.is_made_late:
+            node = _Late(layer)
+        elif kind is Kind.FILE and not entry.path.endswith(b"/"):
             node = self._file(entry, reader, parts, layer)
         elif kind is Kind.HARD_LINK:
             node = self._hard_link(entry, parts, layer)

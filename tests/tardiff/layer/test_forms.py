@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.tardiff.layer.forms import summary
 from pipeline.tardiff.layer.tar import TarError
 from tests.tars import GNU, POSIX, Member, behind, directory, file, hard_link, patched, pax, symlink, tar
 
@@ -11,6 +12,7 @@ from .test_tree import contents
 A, B, C = b"what is at the path" * 20, b"what another reader puts there" * 20, b"what is far from it" * 20
 OTHER = file("other", C)
 
+SPARSE_1_0 = {"GNU__sparse__major": "1", "GNU__sparse__minor": "0", "GNU__sparse__realsize": "9"}
 PREFIX, SPARSE, SPARSE_EXTENDED, STAR = 345, 386, 482, 508
 
 
@@ -27,11 +29,9 @@ def global_pax(key: bytes) -> Member:
         patched(file("x", B), (257, b"ustar\0\0\0"), (PREFIX, b"d")),
         patched(file("x", B), (257, bytes(8)), (PREFIX, b"d")),
         patched(file("x", B), (257, POSIX), (PREFIX, b"d"), (STAR, b"tar\0")),
-        patched(file("d/x", B), (257, GNU), (SPARSE, b"00000010000\0")),
         patched(file("d/x", B), (100, b"\x000644\0\0\0")),
-        pax(file("decoy", B), GNU__sparse__name="d/x"),
-        pax(file("d/x", B), GNU__sparse__name="decoy"),
-        pax(file("d/x", B), SUN__holesdata=" 0 4096"),
+        pax(file("decoy", B), **SPARSE_1_0, GNU__sparse__name="d/x"),
+        pax(file("d/x", B), **SPARSE_1_0, GNU__sparse__name="decoy"),
         pax(file("d/x", B), SCHILY__realsize="5"),
         pax(file("d/x", B), VENDOR__unknown="1"),
         pax(file("d/x", B), path=""),
@@ -81,6 +81,10 @@ def test_a_name_that_some_reader_may_see_is_no_source(lab: Lab, odd: Member) -> 
         (behind(pax(file("d/y", B), comment="c"), b"g", b"13 comment=c\n"), "global pax header between"),
         (global_pax(b"GNU.sparse.major"), "sets 'GNU.sparse.major'"),
         (global_pax(b"SUN.holesdata"), "sets 'SUN.holesdata'"),
+        (pax(file("d/y", B), SUN__holesdata=" 0 4096"), "sparse map"),
+        (pax(file("d/y", B), GNU__sparse__name="d/x"), "sparse map"),
+        (pax(file("d/y", B), GNU__sparse__map="0,512", GNU__sparse__numblocks="1"), "sparse map"),
+        (patched(file("d/y", B), (SPARSE, b"00000010000\0")), "sparse map"),
         (pax(pax(file("d/y", B), size=str(len(B))), comment="c"), "one sets the size"),
         (behind(file("d/y", B), b"x", b"12 size=580\n12 size=580\n"), "one sets the size"),
         (pax(pax(symlink("d/y", "q"), linkpath="r"), linkpath="s"), "several extended headers"),
@@ -128,3 +132,17 @@ def test_each_construct_is_counted(lab: Lab) -> None:
     odd = patched(file("a", A), (257, b"ustar 00"))
     tree = lab.tree(tar(odd, odd.at("b"), pax(file("c", A), path=""), OTHER))
     assert tree.doubts == {"an unknown magic": 2, "a pax header with an empty 'path'": 1}
+    assert summary(tree.doubts) == (
+        "readers of tars differ about 3 entries of old layers, which give no sources: "
+        "an unknown magic (2), a pax header with an empty 'path' (1)"
+    )
+    assert summary({str(number): number for number in range(1, 10)}).endswith(
+        "9 (9), 8 (8), 7 (7), 6 (6), 5 (5) and 4 more"
+    )
+
+
+def test_the_words_of_an_archive_cannot_pass_for_ours(lab: Lab) -> None:
+    odd = pax(file("a", A), **{"\n\x1b[2Jdeltapress__all is well" * 9: "1"})
+    [reason] = lab.tree(tar(odd)).doubts
+    assert reason.isprintable()
+    assert len(reason) < 200

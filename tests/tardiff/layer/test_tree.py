@@ -185,6 +185,14 @@ def test_a_file_through_a_symlinked_directory_unsettles_its_real_path(lab: Lab, 
     assert contents(lab.tree(layer)) == {"real/g": OTHER}
 
 
+@pytest.mark.parametrize("target", ["/e", "../e", "e/../../e"])
+def test_a_file_onto_a_symlink_that_gnu_tar_makes_at_its_end_is_no_source(lab: Lab, target: str) -> None:
+    symlinked, replaced = symlink("d/l", target), file("d/l", NEW)
+    assert contents(lab.tree(tar(file("f", OLD), symlinked, replaced))) == {"f": OLD}
+    assert contents(lab.tree(tar(file("f", OLD), symlinked, symlink("d/l", "x"), replaced, replaced))) == {"f": OLD}
+    assert contents(lab.tree(tar(file("f", OLD), symlinked), tar(replaced))) == {"f": OLD, "d/l": NEW}
+
+
 def test_below_an_unclear_path_nothing_is_a_source_until_it_is_named_again(lab: Lab) -> None:
     through = tar(file("real/s/f", OLD), symlink("link", "real"), symlink("link/s", "elsewhere"), file("real/s/f", NEW))
     assert contents(lab.tree(through)) == {}
@@ -226,7 +234,8 @@ def test_names_that_some_decoder_refuses_are_no_sources(lab: Lab, path: bytes) -
 
 
 def test_empty_and_sparse_files_are_no_sources(lab: Lab) -> None:
-    in_pax = pax(file("p", OLD), GNU__sparse__major="1", GNU__sparse__name="real")
+    records = {"major": "1", "minor": "0", "name": "real", "realsize": "9"}
+    in_pax = pax(file("p", OLD), **{f"GNU__sparse__{key}": value for key, value in records.items()})
     assert contents(lab.tree(tar(file("e"), sparse("s", OLD), in_pax, file("f", OTHER)))) == {"f": OTHER}
 
 
