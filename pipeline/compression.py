@@ -3,7 +3,9 @@
 Rule 1. What comes out is bounded by the caller, and no call holds more than a small piece, whatever the input claims.
 Rule 2. Truncated is not the end: input that stops inside a frame, a member or a block is an error, never a short
         answer.
-Rule 3. What we compress depends on the data and the parameters alone: the same two threads on every machine (libzstd
+Rule 3. Work is paid for by output: frames, members and blocks that hold nothing cost time and no input to speak of, so
+        only `_FREE_STEPS` of them may come beyond one for each `_STEP` bytes that come out.
+Rule 4. What we compress depends on the data and the parameters alone: the same two threads on every machine (libzstd
         gives the same bytes for any number of them but none), no checksum, no dates.
 
 zstandard is driven block by block. A block decodes to at most 128 KiB (RFC 8878, 3.1.1.2.4), which bounds the memory
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 MAX_WINDOW_LOG = 27
 """The largest zstd window that libzstd accepts by default (128 MiB); more is neither written nor read."""
 
+_FREE_STEPS = 10_000
+_STEP = 64  # bytes; the smallest part of a layer that a tool makes is a header of 512, before it is divided
 _PIECE = 1 << 18
 _WORTH_THREADS = 4 << 20
 _LARGEST_JOB = 64 << 20  # zstd holds the input of its jobs
@@ -112,7 +116,7 @@ def decompressed(stream: BinaryIO, *, max_bytes: int, padding: bool = True) -> B
         name, pieces = "xz", _xz_pieces(source)
     else:
         name, pieces = "plain", source.pieces()
-    return io.BufferedReader(_Pieces(name, pieces, stream, max_bytes), _PIECE)
+    return io.BufferedReader(_Pieces(name, _productive(name, pieces), stream, max_bytes), _PIECE)
 
 
 def decoder_memory(format: str) -> int:  # noqa: A002 - as above
@@ -145,7 +149,7 @@ def zstd_frame(stream: BinaryIO) -> Iterator[bytes]:
     if magic != _ZSTD_MAGIC:
         raise CompressionError("zstd", "does not begin with a frame" if len(magic) == 4 else "is truncated")
     try:
-        yield from _zstd_frame_pieces(source)
+        yield from _productive("zstd", _zstd_frame_pieces(source))
     except WindowTooLargeError as error:  # nobody writes one
         raise CompressionError("zstd", f"is damaged (it {error.reason})") from error
     if source.read(1):
@@ -319,6 +323,19 @@ class _Pieces(io.RawIOBase):
         super().close()
 
 
+def _productive(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """`pieces`, each what one step gave, without the empty ones; an error where too many of them hold too little."""
+    left = _FREE_STEPS * _STEP
+    for piece in pieces:
+        left += min(len(piece), _PIECE) - _STEP
+        if left < 0:
+            raise CompressionError(
+                name, f"has more than {_FREE_STEPS:,} parts with less than {_STEP} bytes each; compress it again"
+            )
+        if piece:
+            yield piece
+
+
 def _gzip_pieces(source: _Input, padding: bool) -> Iterator[bytes]:
     from isal import isal_zlib  # here, because `patch` should start quickly and reads zstd alone; so with the others
 
@@ -334,8 +351,7 @@ def _gzip_pieces(source: _Input, padding: bool) -> Iterator[bytes]:
                 piece = member.decompress(data, _PIECE)
             except isal_zlib.error as error:  # type: ignore[misc]  # declared as an instance of an error
                 raise CompressionError("gzip", f"is damaged ({error})") from error
-            if piece:
-                yield piece
+            yield piece
         source.push_back(member.unused_data)
         head = source.peek(2)
         if head.startswith(_GZIP_MAGIC):
@@ -368,8 +384,7 @@ def _bzip2_pieces(source: _Input) -> Iterator[bytes]:
                 piece = decompressor.decompress(data, _PIECE)
             except (OSError, ValueError) as error:
                 raise CompressionError("bzip2", f"is damaged ({error})") from error
-            if piece:
-                yield piece
+            yield piece
         source.push_back(decompressor.unused_data)
 
 
@@ -388,8 +403,7 @@ def _xz_pieces(source: _Input) -> Iterator[bytes]:
                 piece = decompressor.decompress(data, _PIECE)
             except lzma.LZMAError as error:
                 raise CompressionError("xz", f"is damaged ({error})") from error
-            if piece:
-                yield piece
+            yield piece
         source.push_back(decompressor.unused_data)
         while source.peek(4) == b"\0\0\0\0":  # stream padding comes in groups of four (xz format, 2.2)
             source.read(4)
@@ -403,6 +417,7 @@ def _zstd_pieces(source: _Input) -> Iterator[bytes]:
             left = int.from_bytes(_exactly(source, 4), "little")
             while left:
                 left -= len(_exactly(source, min(left, _PIECE)))
+            yield b""
         else:
             raise CompressionError("zstd", "is followed by something other than a frame")
 
@@ -427,8 +442,7 @@ def _zstd_frame_pieces(source: _Input) -> Iterator[bytes]:
             block += _exactly(source, 1 if word >> 1 & 3 == 1 else word >> 3)
             if is_last and descriptor >> 2 & 1:
                 block += _exactly(source, 4)
-            if piece := decoder.decompress(block):
-                yield piece
+            yield decoder.decompress(block)
     except zstandard.ZstdError as error:
         raise CompressionError("zstd", f"is damaged ({error})") from error
     if not decoder.eof:

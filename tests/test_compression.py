@@ -71,6 +71,36 @@ def test_garbage_behind_is_an_error(name: str) -> None:
         read(FORMATS[name](b"x") + b"garbage")
 
 
+EMPTY: dict[str, bytes] = {
+    **{name: compress(b"") for name, compress in FORMATS.items()},
+    "zstd, skippable": b"\x50\x2a\x4d\x18" + bytes(4),
+    "zstd, one byte each": zstandard.ZstdCompressor().compress(b"x"),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_work_without_output_is_bounded(name: str) -> None:
+    compress = FORMATS[name.partition(",")[0]]
+    few = read(compress(CONTENT) + EMPTY[name] * 5000)
+    assert few[: len(CONTENT)] == CONTENT
+    with pytest.raises(CompressionError, match="more than 10,000 parts with less than 64 bytes each"):
+        read(compress(b"x") + EMPTY[name] * 20_000 + compress(CONTENT))
+
+
+def test_zstd_blocks_without_content_are_bounded() -> None:
+    frame = b"\x28\xb5\x2f\xfd\x00\x58" + b"\0\0\0" * 20_000 + b"\x01\0\0"
+    with pytest.raises(CompressionError, match="more than 10,000 parts"):
+        b"".join(zstd_frame(io.BytesIO(frame)))
+    with pytest.raises(CompressionError, match="more than 10,000 parts"):
+        read(frame)
+
+
+def test_small_members_are_no_reason_to_stop() -> None:
+    # as eStargz and zstd:chunked write them: one for each small file
+    for compress in (FORMATS["gzip"], FORMATS["zstd"]):
+        assert len(read(compress(b"a header of a small file".ljust(512)) * 12_000)) == 12_000 * 512
+
+
 @pytest.mark.parametrize("name", [*FORMATS, "plain"])
 def test_output_is_bounded(name: str) -> None:
     stream = FORMATS.get(name, bytes)(CONTENT)
