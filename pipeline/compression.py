@@ -3,7 +3,9 @@
 Rule 1. What comes out is bounded by the caller, and no call holds more than a small piece, whatever the input claims.
 Rule 2. Truncated is not the end: input that stops inside a frame, a member or a block is an error, never a short
         answer.
-Rule 3. What we compress depends on the data and the parameters alone: the same two threads on every machine (libzstd
+Rule 3. Work is paid for by output: frames, members and blocks that hold nothing cost time and no input to speak of, so
+        only `_FREE_STEPS` of them may come beyond one for each `_STEP` bytes that come out.
+Rule 4. What we compress depends on the data and the parameters alone: the same two threads on every machine (libzstd
         gives the same bytes for any number of them but none), no checksum, no dates.
 
 zstandard is driven block by block. A block decodes to at most 128 KiB (RFC 8878, 3.1.1.2.4), which bounds the memory
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 MAX_WINDOW_LOG = 27
 """The largest zstd window that libzstd accepts by default (128 MiB); more is neither written nor read."""
 
+_FREE_STEPS = 10_000
+_STEP = 64  # bytes; the smallest part of a layer that a tool makes is a header of 512, before it is divided
 _PIECE = 1 << 18
 _WORTH_THREADS = 4 << 20
 _LARGEST_JOB = 64 << 20  # zstd holds the input of its jobs
@@ -45,19 +49,22 @@ _GZIP_RESERVED_FLAGS = 0xE0  # RFC 1952, 2.3.1.2: to be refused, which the libra
 _BZIP2_MAGIC = b"BZh"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_BZIP2_MEMORY = 4 << 20
 _XZ_MEMORY = 256 << 20  # a dictionary of 64 MiB, that of `xz -9`, needs 65 MiB
 
 
 class CompressionError(DeltapressError):
     """A compressed stream that cannot be read.
 
-    `format` is gzip, bzip2, xz, zstd or plain; `reason` says what is wrong.
+    `format` is gzip, bzip2, xz, zstd or plain; `reason` says what is wrong, `advice` what else to do than making the
+    stream again.
     """
 
-    def __init__(self, format: str, reason: str) -> None:  # noqa: A002 - the field's natural name
+    def __init__(self, format: str, reason: str, *, advice: str = "") -> None:  # noqa: A002 - the field's natural name
         super().__init__(f"{format} stream: {reason}")
         self.format = format
         self.reason = reason
+        self.advice = advice
 
 
 class OutputTooLargeError(CompressionError):
@@ -68,17 +75,30 @@ class OutputTooLargeError(CompressionError):
         self.limit = limit
 
 
+class WindowTooLargeError(CompressionError):
+    """A zstd frame whose reader must hold `window` bytes, more than `MAX_WINDOW_LOG` allows."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__(
+            "zstd",
+            f"needs a window of {window >> 20:,} MiB, {1 << MAX_WINDOW_LOG >> 20} MiB at most are read",
+            advice=f"Compress it with `zstd --long={MAX_WINDOW_LOG}` or less, or without --long.",
+        )
+        self.window = window
+
+
 class Writable(Protocol):
     """What this package writes to."""
 
     def write(self, data: bytes, /) -> object: ...
 
 
-def decompressed(stream: BinaryIO, *, max_bytes: int) -> BinaryIO:
+def decompressed(stream: BinaryIO, *, max_bytes: int, padding: bool = True) -> BinaryIO:
     """The content of `stream`, decompressed by what its first bytes are: gzip, zstd, bzip2, xz, or none of these.
 
     Legal as in the tools of the formats: several gzip members, zstd frames, bzip2 or xz streams after each other,
-    zstd's skippable frames (zstd:chunked ends in them), and zeros behind gzip. Closing the result closes `stream`.
+    zstd's skippable frames (zstd:chunked ends in them), and, with `padding`, zeros behind gzip. Closing the result
+    closes `stream`.
 
     Raises (while reading):
         CompressionError: the stream is damaged or ends too early.
@@ -87,7 +107,7 @@ def decompressed(stream: BinaryIO, *, max_bytes: int) -> BinaryIO:
     source = _Input(stream)
     head = source.peek(6)
     if head.startswith(_GZIP_MAGIC):
-        name, pieces = "gzip", _gzip_pieces(source)
+        name, pieces = "gzip", _gzip_pieces(source, padding)
     elif head.startswith(_ZSTD_MAGIC) or _is_skippable(head[:4]):
         name, pieces = "zstd", _zstd_pieces(source)
     elif head.startswith(_BZIP2_MAGIC):
@@ -96,7 +116,26 @@ def decompressed(stream: BinaryIO, *, max_bytes: int) -> BinaryIO:
         name, pieces = "xz", _xz_pieces(source)
     else:
         name, pieces = "plain", source.pieces()
-    return io.BufferedReader(_Pieces(name, pieces, stream, max_bytes), _PIECE)
+    return io.BufferedReader(_Pieces(name, _productive(name, pieces), stream, max_bytes), _PIECE)
+
+
+def decoder_memory(format: str) -> int:  # noqa: A002 - as above
+    """What a decompressor of gzip, zstd, bzip2, xz or plain bytes allocates at most beside its buffers, in bytes.
+
+    Other names are taken for the worst.
+    """
+    return {"plain": 0, "gzip": 0, "zstd": 1 << MAX_WINDOW_LOG, "bzip2": _BZIP2_MEMORY}.get(format, _XZ_MEMORY)
+
+
+def zstd_window(head: bytes) -> int:
+    """The window in bytes of the zstd frame that begins with `head`, 18 bytes at least; its reader allocates that much.
+
+    Raises CompressionError for what is no frame.
+    """
+    try:
+        return min(zstandard.get_frame_parameters(head).window_size, 1 << MAX_WINDOW_LOG)
+    except zstandard.ZstdError as error:
+        raise CompressionError("zstd", f"is damaged ({error})") from error
 
 
 def zstd_frame(stream: BinaryIO) -> Iterator[bytes]:
@@ -109,7 +148,10 @@ def zstd_frame(stream: BinaryIO) -> Iterator[bytes]:
     magic = source.read(4)
     if magic != _ZSTD_MAGIC:
         raise CompressionError("zstd", "does not begin with a frame" if len(magic) == 4 else "is truncated")
-    yield from _zstd_frame_pieces(source)
+    try:
+        yield from _productive("zstd", _zstd_frame_pieces(source))
+    except WindowTooLargeError as error:  # nobody writes one
+        raise CompressionError("zstd", f"is damaged (it {error.reason})") from error
     if source.read(1):
         raise CompressionError("zstd", "goes on after the end of its frame")
 
@@ -281,7 +323,20 @@ class _Pieces(io.RawIOBase):
         super().close()
 
 
-def _gzip_pieces(source: _Input) -> Iterator[bytes]:
+def _productive(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """`pieces`, each what one step gave, without the empty ones; an error where too many of them hold too little."""
+    left = _FREE_STEPS * _STEP
+    for piece in pieces:
+        left += min(len(piece), _PIECE) - _STEP
+        if left < 0:
+            raise CompressionError(
+                name, f"has more than {_FREE_STEPS:,} parts with less than {_STEP} bytes each; compress it again"
+            )
+        if piece:
+            yield piece
+
+
+def _gzip_pieces(source: _Input, padding: bool) -> Iterator[bytes]:
     from isal import isal_zlib  # here, because `patch` should start quickly and reads zstd alone; so with the others
 
     while True:
@@ -296,16 +351,21 @@ def _gzip_pieces(source: _Input) -> Iterator[bytes]:
                 piece = member.decompress(data, _PIECE)
             except isal_zlib.error as error:  # type: ignore[misc]  # declared as an instance of an error
                 raise CompressionError("gzip", f"is damaged ({error})") from error
-            if piece:
-                yield piece
+            yield piece
         source.push_back(member.unused_data)
         head = source.peek(2)
         if head.startswith(_GZIP_MAGIC):
             continue
-        # gzip pads to a tape's block with zeros, and every reader takes them
+        # gzip pads to a tape's block with zeros, and its own reader takes them; Go's does not
         for rest in source.pieces():
             if rest.strip(b"\0"):
                 raise CompressionError("gzip", "is followed by something other than a gzip member")
+            if not padding:
+                raise CompressionError(
+                    "gzip",
+                    "is followed by zeros, which podman, docker and umoci refuse to unpack",
+                    advice="Compress the layer again, and build the image with that.",
+                )
         return
 
 
@@ -324,8 +384,7 @@ def _bzip2_pieces(source: _Input) -> Iterator[bytes]:
                 piece = decompressor.decompress(data, _PIECE)
             except (OSError, ValueError) as error:
                 raise CompressionError("bzip2", f"is damaged ({error})") from error
-            if piece:
-                yield piece
+            yield piece
         source.push_back(decompressor.unused_data)
 
 
@@ -344,8 +403,7 @@ def _xz_pieces(source: _Input) -> Iterator[bytes]:
                 piece = decompressor.decompress(data, _PIECE)
             except lzma.LZMAError as error:
                 raise CompressionError("xz", f"is damaged ({error})") from error
-            if piece:
-                yield piece
+            yield piece
         source.push_back(decompressor.unused_data)
         while source.peek(4) == b"\0\0\0\0":  # stream padding comes in groups of four (xz format, 2.2)
             source.read(4)
@@ -359,6 +417,7 @@ def _zstd_pieces(source: _Input) -> Iterator[bytes]:
             left = int.from_bytes(_exactly(source, 4), "little")
             while left:
                 left -= len(_exactly(source, min(left, _PIECE)))
+            yield b""
         else:
             raise CompressionError("zstd", "is followed by something other than a frame")
 
@@ -369,6 +428,9 @@ def _zstd_frame_pieces(source: _Input) -> Iterator[bytes]:
     single_segment = descriptor >> 5 & 1
     size_field = (single_segment, 2, 4, 8)[descriptor >> 6]
     header = _exactly(source, (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3] + size_field)
+    window = _window(header, single_segment, size_field)
+    if window > 1 << MAX_WINDOW_LOG:
+        raise WindowTooLargeError(window)
     decoder = zstandard.ZstdDecompressor(max_window_size=1 << MAX_WINDOW_LOG).decompressobj()
     try:
         decoder.decompress(_ZSTD_MAGIC + bytes([descriptor]) + header)
@@ -380,12 +442,21 @@ def _zstd_frame_pieces(source: _Input) -> Iterator[bytes]:
             block += _exactly(source, 1 if word >> 1 & 3 == 1 else word >> 3)
             if is_last and descriptor >> 2 & 1:
                 block += _exactly(source, 4)
-            if piece := decoder.decompress(block):
-                yield piece
+            yield decoder.decompress(block)
     except zstandard.ZstdError as error:
         raise CompressionError("zstd", f"is damaged ({error})") from error
     if not decoder.eof:
         raise CompressionError("zstd", "is damaged (its frame does not end with its last block)")
+
+
+def _window(header: bytes, single_segment: int, size_field: int) -> int:
+    """The bytes that a frame's reader must hold (RFC 8878, 3.1.1.1.2): its window, or all of its one segment."""
+    if single_segment:
+        size = int.from_bytes(header[len(header) - size_field :], "little")
+        return size + 256 if size_field == 2 else size
+    exponent, mantissa = header[0] >> 3, header[0] & 7
+    base = 1 << 10 + exponent
+    return base + (base >> 3) * mantissa
 
 
 def _is_skippable(magic: bytes) -> bool:

@@ -1,6 +1,9 @@
 """Bytes that are somewhere: what a layout gives and a target takes, without holding them in memory."""
 
+import errno
 import io
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,16 +36,33 @@ class BytesContent:
         return io.BytesIO(self.data)
 
 
+def open_plain(path: Path) -> io.FileIO:
+    """A regular file, for reading, unbuffered.
+
+    Raises OSError for anything else, even where it took the file's place a moment ago: a named pipe would keep the
+    reader waiting for a writer.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        return io.FileIO(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileContent:
-    """`size` bytes of a file from `offset` on: a whole file, or a member of an uncompressed archive."""
+    """`size` bytes of a file from `offset` on: a whole file, or a member of an uncompressed archive. `path` itself is
+    no symbolic link."""
 
     path: Path
     size: int
     offset: int = 0
 
     def open(self) -> BinaryIO:
-        handle = self.path.open("rb")
+        handle = open_plain(self.path)
         handle.seek(self.offset)
         return cast(BinaryIO, io.BufferedReader(_Window(handle, self.size), CHUNK))
 
@@ -50,7 +70,7 @@ class FileContent:
 class _Window(io.RawIOBase):
     """The next `size` bytes of an open file, which it closes with itself."""
 
-    def __init__(self, handle: BinaryIO, size: int) -> None:
+    def __init__(self, handle: io.FileIO, size: int) -> None:
         self._handle, self._left = handle, size
 
     def readable(self) -> bool:

@@ -25,3 +25,13 @@ class DeltapressError(Exception):
     """The root. `exit_code` is what the command returns when the error ends it."""
 
     exit_code: ExitCode = ExitCode.BAD_INPUT
+
+
+class InternalError(DeltapressError):
+    """A mistake of ours, which was met inside one repository and stays there. Its `__cause__` says where."""
+
+    exit_code = ExitCode.INTERNAL
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"internal error: {type(error).__name__}: {error}; please report it, with what -v adds")
+        self.__cause__ = error

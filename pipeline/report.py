@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from .deltas.plan import Wanted
-from .deltas.savings import Saving
+from .deltas.savings import Saving, distinct
 from .history.records import DeltaKey
+from .layout import BrokenTag
 from .oci.digest import Digest
 from .publish import Outcome
 from .publish.prune import PrunePlan, Tombstone
@@ -36,6 +37,10 @@ def failures(outcome: Outcome) -> Iterator[str]:
     """What went wrong, one line each (an error may add indented ones)."""
     for name, error in outcome.failed.items():
         yield f"{error}\n  Repository {name} was not published."
+    for name, broken in outcome.broken.items():
+        for found in broken:
+            what = f"Tag {one_line(found.tag, most=_MAX_CELL)}" if found.tag else "This entry"
+            yield f"{found.error}\n  {what} of repository {name} was left out; what was published of it before stays."
     for failure in outcome.delta_failures:
         yield one_line(f"delta {failure.job.key}: {failure.problem}; it is not listed")
     yield from map(one_line, outcome.lost)
@@ -46,12 +51,9 @@ def failures(outcome: Outcome) -> Iterator[str]:
 def publish_text(outcome: Outcome) -> str:
     """What `publish` did, and what clients save by it."""
     lines = [*outcome.notes, *map(str, outcome.repairs), _written(outcome)]
-    if outcome.made:
-        listed = sum(result.record.digest is not None for result in outcome.made)
-        refused = len(outcome.made) - listed
-        lines.append(
-            f"Made {_count(listed, 'delta')}{f', and {refused} that no client would gain by' if refused else ''}."
-        )
+    if outcome.made or outcome.refused:
+        refused = f", and {len(outcome.refused)} that no client would gain by" if outcome.refused else ""
+        lines.append(f"Made {_count(len(outcome.made), 'delta')}{refused}.")
     lines += [*_deletions(outcome), *_savings(outcome.savings)]
     return _text(lines)
 
@@ -69,6 +71,12 @@ def prune_text(outcome: Outcome) -> str:
     return _text(lines)
 
 
+def removal_text(outcome: Outcome) -> str:
+    """What `remove` un-listed or put back, or would; when it goes."""
+    wrote = _writes(outcome) if outcome.is_dry else [_written(outcome)]
+    return _text([*outcome.notes, *wrote, *_deletions(outcome)])
+
+
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
     """All of an outcome but the ledger."""
     return {
@@ -78,6 +86,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
             name: {"problem": str(outcome.failed[name]) if name in outcome.failed else None}
             for name in outcome.repositories
         },
+        "broken": [_broken_json(name, found) for name, broken in outcome.broken.items() for found in broken],
         "written": {"keys": outcome.written.keys, "size": outcome.written.size},
         "writes": [{"key": entry.key, "size": entry.size} for entry in outcome.writes],
         "deltas": {
@@ -92,13 +101,13 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
                 for skipped in outcome.plan.skipped
             ],
             "made": [
-                _key_json(result.record.key)
+                _key_json(record.key)
                 | {
-                    "size": result.record.size,
-                    "digest": str(result.record.digest) if result.record.digest else None,
-                    "refused": result.record.refused,
+                    "size": record.size,
+                    "digest": str(record.digest) if record.digest else None,
+                    "refused": record.refused,
                 }
-                for result in outcome.made
+                for record in (*outcome.made, *outcome.refused)
             ],
             "failed": [_key_json(failure.job.key) | {"problem": failure.problem} for failure in outcome.delta_failures],
         },
@@ -179,7 +188,11 @@ def _written(outcome: Outcome) -> str:
 
 
 def _nothing(outcome: Outcome) -> str:
-    return "Nothing to write." if outcome.failed else "Nothing to write: everything is published already."
+    return (
+        "Nothing to write."
+        if outcome.failed or outcome.broken
+        else "Nothing to write: everything is published already."
+    )
 
 
 def _writes(outcome: Outcome) -> Iterator[str]:
@@ -200,21 +213,22 @@ def _writes(outcome: Outcome) -> Iterator[str]:
 
 def _deltas(outcome: Outcome) -> Iterator[str]:
     planned = {job.key for job in outcome.plan.jobs}
+    wanted = _distinct(outcome.plan.wanted)
     if not outcome.plan.wanted:
         yield "No deltas are wanted."
     else:
-        yield f"Would make {_count(len(planned), 'delta')}; {len(outcome.plan.wanted)} are wanted:"
+        yield f"Would make {_count(len(planned), 'delta')}; {len(wanted)} are wanted:"
     tags = _tags(outcome.savings)
     yield from _table(
         [
             [
                 want.repository,
                 str(want.platform),
-                f"{_image(want.source, tags)} → {_image(want.target, tags)}",
+                _update(want, tags),
                 format_size(want.layer.size),
                 _state(want, outcome, planned),
             ]
-            for want in outcome.plan.wanted
+            for want in wanted
         ],
         right={3},
     )
@@ -262,25 +276,35 @@ def _savings(savings: Sequence[Saving]) -> Iterator[str]:
                 [
                     saving.repository,
                     str(saving.platform),
-                    f"{_image(saving.source, tags)} → {_image(saving.target, tags)}",
+                    _update(saving, tags),
                     format_size(saving.whole),
                     format_size(saving.with_deltas),
                     format_share(saving.saved, saving.whole),
                 ]
-                for saving in savings
+                for saving in distinct(savings)
             ),
         ],
         right={3, 4, 5},
     )
 
 
-def _tags(savings: Sequence[Saving]) -> dict[Digest, tuple[str, ...]]:
-    found = {saving.source: saving.source_tags for saving in savings}
-    return found | {saving.target: saving.target_tags for saving in savings}
+def _distinct(wanted: Iterable[Wanted]) -> tuple[Wanted, ...]:
+    """Each delta once for the images that want it, though they may belong to several series."""
+    found = {(want.repository, want.platform, want.source, want.target, want.key): want for want in wanted}
+    return tuple(found.values())
 
 
-def _image(digest: Digest, tags: Mapping[Digest, tuple[str, ...]]) -> str:
-    return ", ".join(tags.get(digest, ())) or digest.short
+def _tags(savings: Sequence[Saving]) -> dict[tuple[str, Digest], tuple[str, ...]]:
+    """The names of each image in each repository: another one may have the same image by another name."""
+    found = {(saving.repository, saving.source): saving.source_tags for saving in savings}
+    return found | {(saving.repository, saving.target): saving.target_tags for saving in savings}
+
+
+def _update(what: Wanted | Saving, tags: Mapping[tuple[str, Digest], tuple[str, ...]]) -> str:
+    old, new = (
+        ", ".join(tags.get((what.repository, digest), ())) or digest.short for digest in (what.source, what.target)
+    )
+    return f"{old} → {new}"
 
 
 def _count(number: int, name: str) -> str:
@@ -298,6 +322,16 @@ def _table(rows: Sequence[Sequence[str]], *, right: Iterable[int]) -> Iterator[s
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield f"  {'  '.join(cells)}".rstrip()
+
+
+def _broken_json(repository: str, found: BrokenTag) -> dict[str, Any]:
+    return {
+        "repository": repository,
+        "tag": found.tag,
+        "digest": str(found.digest) if found.digest else None,
+        "problem": found.problem,
+        "advice": found.advice,
+    }
 
 
 def _key_json(key: DeltaKey) -> dict[str, Any]:

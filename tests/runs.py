@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline import publish as press
+from pipeline import publish
 from pipeline.config import Config, parse_config
 from pipeline.content import Content
+from pipeline.history.removal import Removable
 from pipeline.keys import LEDGER_KEY, Headers, Key
 from pipeline.oci.digest import Digest
 from pipeline.progress import Silent
@@ -171,24 +172,44 @@ class Shop:
         found = {tag: build.image(*((tar,) if isinstance(tar, bytes) else tar)) for tag, tar in tags.items()}
         return self.layout(found, build, repository)
 
-    def run(self, number: float = 0, *, target: Target | None = None, **settings: Any) -> press.Outcome:
+    def run(self, number: float = 0, *, target: Target | None = None, **settings: Any) -> publish.Outcome:
         """Publish, `number` nights after the first."""
-        return press.run(self.config, target or self.target, _settings(number, settings), progress=Silent())
+        return publish.run(self.config, target or self.target, _settings(number, settings), progress=Silent())
 
-    def dry_run(self, number: float = 0, **settings: Any) -> press.Outcome:
-        return press.dry_run(self.config, self.target, _settings(number, settings), progress=Silent())
+    def dry_run(self, number: float = 0, **settings: Any) -> publish.Outcome:
+        return publish.dry_run(self.config, self.target, _settings(number, settings), progress=Silent())
 
     def prune(
         self, number: float = 0, *, target: Target | None = None, is_dry: bool = False, **settings: Any
-    ) -> press.Outcome:
+    ) -> publish.Outcome:
         chosen = _settings(number, settings)
-        return press.prune(self.config, target or self.target, chosen, is_dry=is_dry, progress=Silent())
+        return publish.prune(self.config, target or self.target, chosen, is_dry=is_dry, progress=Silent())
+
+    def remove(
+        self,
+        what: str,
+        number: float = 0,
+        *,
+        target: Target | None = None,
+        is_undo: bool = False,
+        is_dry: bool = False,
+        **settings: Any,
+    ) -> publish.Outcome:
+        return publish.remove(
+            Removable.parse(what),
+            self.config,
+            target or self.target,
+            _settings(number, settings),
+            is_undo=is_undo,
+            is_dry=is_dry,
+            progress=Silent(),
+        )
 
     def reconcile(
         self, number: float = 0, *, target: Target | None = None, is_dry: bool = False, **settings: Any
     ) -> Reconciliation:
         chosen = _settings(number, settings)
-        return press.reconcile(target or self.target, chosen, is_dry=is_dry, progress=Silent())
+        return publish.reconcile(target or self.target, chosen, is_dry=is_dry, progress=Silent())
 
     def listed(self) -> list[tuple[str, str]]:
         """The DiffIDs from and to which deltas of `app` are listed."""
@@ -199,7 +220,7 @@ class Shop:
         assert problems(self.folder.contents, at_rest=True) == []
         assert unproven(self.folder.published()) == []
 
-    def watched_run(self, number: float = 0, **settings: Any) -> tuple[press.Outcome, WatchedTarget]:
+    def watched_run(self, number: float = 0, **settings: Any) -> tuple[publish.Outcome, WatchedTarget]:
         """Publish under the eyes of a client that looks after every single call."""
 
         def look() -> None:
@@ -211,5 +232,5 @@ class Shop:
         return outcome, target
 
 
-def _settings(number: float, more: dict[str, Any]) -> press.Settings:
-    return press.Settings(now=night(number), **{"jobs": 1, "memory": 1 << 30, **more})
+def _settings(number: float, more: dict[str, Any]) -> publish.Settings:
+    return publish.Settings(now=night(number), **{"jobs": 1, "memory": 1 << 30, **more})

@@ -3,7 +3,11 @@
 The headers are written here and not by a library, so that a test can also write what no library would.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+GNU = b"ustar  \0"
+POSIX = b"ustar\x0000"
 
 _BLOCK = 512
 
@@ -20,6 +24,7 @@ class Member:
     mtime: int = 0
     before: bytes = b""
     stored_size: int | None = None
+    patches: tuple[tuple[int, bytes], ...] = ()
 
     def at(self, path: str | bytes) -> "Member":
         """The same under another path."""
@@ -73,6 +78,17 @@ def pax(member: Member, **records: str | bytes) -> Member:
     return replace(member, before=member.before + _block(b"pax", b"x", len(content)) + _padded(content))
 
 
+def behind(member: Member, kind: bytes, content: bytes, *, magic: bytes = GNU) -> Member:
+    """`member` behind another header of type `kind` with any content."""
+    header = _block(b"extension", kind, len(content), patches=((257, magic),))
+    return replace(member, before=member.before + header + _padded(content))
+
+
+def patched(member: Member, *patches: tuple[int, bytes]) -> Member:
+    """`member` with these bytes at these places of its header, whose checksum is that of the result."""
+    return replace(member, patches=(*member.patches, *patches))
+
+
 def tar(*members: Member, end: bytes = bytes(2 * _BLOCK)) -> bytes:
     return b"".join(_member(member) for member in members) + end
 
@@ -84,18 +100,28 @@ def _member(member: Member) -> bytes:
             parts += [_block(b"././@LongLink", kind, len(name) + 1), _padded(name + b"\0")]
     size = len(member.data) if member.stored_size is None else member.stored_size
     parts += [
-        _block(member.path[:100], member.type, size, member.link[:100], member.mode, member.mtime),
+        _block(member.path[:100], member.type, size, member.link[:100], member.mode, member.mtime, member.patches),
         _padded(member.data),
     ]
     return b"".join(parts)
 
 
-def _block(name: bytes, kind: bytes, size: int, link: bytes = b"", mode: int = 0o644, mtime: int = 0) -> bytes:
+def _block(
+    name: bytes,
+    kind: bytes,
+    size: int,
+    link: bytes = b"",
+    mode: int = 0o644,
+    mtime: int = 0,
+    patches: Sequence[tuple[int, bytes]] = (),
+) -> bytes:
     head = name.ljust(100, b"\0") + b"%07o\0" % mode + b"0000000\0" * 2
-    head += b"%011o\0" % size + b"%011o\0" % mtime
-    tail = kind + link.ljust(100, b"\0") + b"ustar  \0"
-    rest = tail.ljust(_BLOCK - len(head) - 8, b"\0")
-    return head + b"%06o\0 " % (sum(head) + sum(rest) + 8 * 0x20) + rest
+    head += b"%011o\0" % size + b"%011o\0" % mtime + b" " * 8
+    block = bytearray((head + kind + link.ljust(100, b"\0") + GNU).ljust(_BLOCK, b"\0"))
+    for at, data in patches:
+        block[at : at + len(data)] = data
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
 
 
 def _padded(data: bytes) -> bytes:

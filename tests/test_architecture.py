@@ -58,9 +58,11 @@ TARDIFF_MAY_IMPORT: Final[dict[str, set[str]]] = {
 
 # No I/O: functions from values to values.
 PURE: Final = {
-    *("deltas.plan", "deltas.savings", "history.versions", "history.retention"),
+    *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
     *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index"),
-    *("publish.clocks", "tree.contents", "tree.static", "tree.flatpak"),
+    *("history.attached", "history.order", "history.removal", "history.renaming", "history.retention"),
+    "history.versions",
+    *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
     *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.layer.outline")
@@ -82,7 +84,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "hdiffpatch": {"pipeline.tardiff.match.matchers.hdiff"},
     "jinja2": {"pipeline.tree.templates"},
     "rich": {"pipeline.cli.progress"},
-    "semver": {"pipeline.history.versions"},
+    "semver": {"pipeline.history.order"},
     "tomli": {"pipeline.config.read"},
     "werkzeug": {"pipeline.serve"},
     "zstandard": {"pipeline.compression"},

@@ -71,6 +71,36 @@ def test_garbage_behind_is_an_error(name: str) -> None:
         read(FORMATS[name](b"x") + b"garbage")
 
 
+EMPTY: dict[str, bytes] = {
+    **{name: compress(b"") for name, compress in FORMATS.items()},
+    "zstd, skippable": b"\x50\x2a\x4d\x18" + bytes(4),
+    "zstd, one byte each": zstandard.ZstdCompressor().compress(b"x"),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_work_without_output_is_bounded(name: str) -> None:
+    compress = FORMATS[name.partition(",")[0]]
+    few = read(compress(CONTENT) + EMPTY[name] * 5000)
+    assert few[: len(CONTENT)] == CONTENT
+    with pytest.raises(CompressionError, match="more than 10,000 parts with less than 64 bytes each"):
+        read(compress(b"x") + EMPTY[name] * 20_000 + compress(CONTENT))
+
+
+def test_zstd_blocks_without_content_are_bounded() -> None:
+    frame = b"\x28\xb5\x2f\xfd\x00\x58" + b"\0\0\0" * 20_000 + b"\x01\0\0"
+    with pytest.raises(CompressionError, match="more than 10,000 parts"):
+        b"".join(zstd_frame(io.BytesIO(frame)))
+    with pytest.raises(CompressionError, match="more than 10,000 parts"):
+        read(frame)
+
+
+def test_small_members_are_no_reason_to_stop() -> None:
+    # as eStargz and zstd:chunked write them: one for each small file
+    for compress in (FORMATS["gzip"], FORMATS["zstd"]):
+        assert len(read(compress(b"a header of a small file".ljust(512)) * 12_000)) == 12_000 * 512
+
+
 @pytest.mark.parametrize("name", [*FORMATS, "plain"])
 def test_output_is_bounded(name: str) -> None:
     stream = FORMATS.get(name, bytes)(CONTENT)
@@ -197,3 +227,45 @@ def test_the_window_fits_the_content_and_every_reader(bound: int) -> None:
 def test_a_delta_has_exactly_one_frame(stream: bytes, reason: str) -> None:
     with pytest.raises(CompressionError, match=reason):
         list(zstd_frame(io.BytesIO(stream)))
+
+
+def _frame_that_claims(window_log: int, mantissa: int = 0) -> bytes:
+    """The header of a frame with a window of its own (RFC 8878, 3.1.1.1.2), and an empty last block."""
+    return b"\x28\xb5\x2f\xfd\x00" + bytes([window_log - 10 << 3 | mantissa]) + b"\x01\x00\x00"
+
+
+def _segment_that_claims(size: int) -> bytes:
+    return b"\x28\xb5\x2f\xfd\xe0" + size.to_bytes(8, "little") + b"\x01\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("frame", "mebibytes"),
+    [
+        (_frame_that_claims(28), "256"),
+        (_frame_that_claims(31), "2,048"),
+        (_frame_that_claims(27, 1), "144"),
+        (_segment_that_claims(1 << 28), "256"),
+    ],
+)
+def test_a_window_that_is_too_large_is_called_that(frame: bytes, mebibytes: str) -> None:
+    problem = f"needs a window of {mebibytes} MiB, 128 MiB at most are read"
+    with pytest.raises(CompressionError, match=problem) as caught, decompressed(io.BytesIO(frame), max_bytes=9) as data:
+        data.read()
+    assert "zstd --long=27" in caught.value.advice
+
+
+def test_the_largest_window_that_is_read() -> None:
+    with decompressed(io.BytesIO(_frame_that_claims(27)), max_bytes=9) as data:
+        assert data.read() == b""
+
+
+def test_zeros_behind_gzip_are_refused_where_no_client_takes_them() -> None:
+    padded = FORMATS["gzip"](b"x") + bytes(600)
+    with decompressed(io.BytesIO(padded), max_bytes=9) as data:
+        assert data.read() == b"x"
+    with (
+        pytest.raises(CompressionError, match="followed by zeros") as caught,
+        decompressed(io.BytesIO(padded), max_bytes=9, padding=False) as data,
+    ):
+        data.read()
+    assert caught.value.advice.startswith("Compress the layer again")

@@ -19,6 +19,7 @@ from ..quantities import parse_size
 from ..scratch import scratch_folder
 from ..tardiff.decoder import DeltaError
 from ..tardiff.encoder import EncoderOptions, encode
+from ..tardiff.layer.forms import summary
 from ..tardiff.layer.tar import TarError
 from ..tardiff.layer.tree import SourceTree, extract
 from ..tardiff.pool import Pool
@@ -84,6 +85,8 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
         _prove(delta, sources, diff_id, size=new.stat().st_size)
         with delta.open("rb") as file, whole_output(arguments.out, console) as out:
             shutil.copyfileobj(file, out, CHUNK)
+    if sources.doubts:
+        console.say(summary(sources.doubts))
     console.say(f"{diff_id} in {encoded.size:,} bytes")
     return ExitCode.SUCCESS
 

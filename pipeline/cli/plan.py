@@ -2,8 +2,7 @@
 
 import argparse
 
-from .. import publish as press
-from .. import report
+from .. import publish, report
 from ..errors import ExitCode
 from .console import Console
 from .options import Subparsers, add_config, add_jobs, add_json
@@ -22,5 +21,5 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     config = configuration(arguments)
     with console.progress() as progress:
-        outcome = press.dry_run(config, target_of(config), settings(config, jobs=arguments.jobs), progress=progress)
+        outcome = publish.dry_run(config, target_of(config), settings(config, jobs=arguments.jobs), progress=progress)
     return show_outcome(outcome, report.plan_text, console, as_json=arguments.json)

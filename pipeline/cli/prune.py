@@ -2,8 +2,7 @@
 
 import argparse
 
-from .. import publish as press
-from .. import report
+from .. import publish, report
 from ..errors import ExitCode
 from .console import Console
 from .options import Subparsers, add_config, add_force, add_json, add_wait
@@ -32,11 +31,11 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     how = settings(config, force=arguments.force, wait=arguments.wait)
     if arguments.reconcile:
         with console.progress() as progress:
-            found = press.reconcile(target_of(config), how, is_dry=arguments.dry_run, progress=progress)
+            found = publish.reconcile(target_of(config), how, is_dry=arguments.dry_run, progress=progress)
         document = report.reconciliation_json(found)
         missing = report.missing_keys(found)
         show(report.reconciliation_text(found), document, missing, console, as_json=arguments.json)
         return found.exit_code
     with console.progress() as progress:
-        outcome = press.prune(config, target_of(config), how, is_dry=arguments.dry_run, progress=progress)
+        outcome = publish.prune(config, target_of(config), how, is_dry=arguments.dry_run, progress=progress)
     return show_outcome(outcome, report.prune_text, console, as_json=arguments.json)

@@ -2,8 +2,7 @@
 
 import argparse
 
-from .. import publish as press
-from .. import report
+from .. import publish, report
 from ..errors import ExitCode
 from .console import Console
 from .machine import give_back_freed_memory
@@ -47,7 +46,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
         adopt=arguments.adopt,
         wait=arguments.wait,
     )
-    go, text = (press.dry_run, report.plan_text) if arguments.dry_run else (press.run, report.publish_text)
+    go, text = (publish.dry_run, report.plan_text) if arguments.dry_run else (publish.run, report.publish_text)
     with console.progress() as progress:
         outcome = go(config, target_of(config), how, progress=progress)
     return show_outcome(outcome, text, console, as_json=arguments.json)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..errors import ExitCode
+from ..errors import ExitCode, InternalError
 from ..publish import Outcome
 from ..report import failures, outcome_json, to_json
 from .console import Console
@@ -19,4 +19,7 @@ def show(text: str, document: Mapping[str, Any], problems: Iterable[str], consol
 def show_outcome(outcome: Outcome, text: Callable[[Outcome], str], console: Console, *, as_json: bool) -> ExitCode:
     """Show what a run did, and return its exit code."""
     show(text(outcome), outcome_json(outcome), failures(outcome), console, as_json=as_json)
+    for error in outcome.failed.values():
+        if isinstance(error, InternalError):
+            console.trace(error)
     return outcome.exit_code

@@ -31,7 +31,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys((*_POLICY, "max_delete", "effort"), "[policy]"),
     **dict.fromkeys(("memory", "layer", "ratio"), "[limits]"),
     "pages": "[site]",
-    **dict.fromkeys(("name", "layout", "tags", "rename", "pins", "series"), "[[repository]]"),
+    **dict.fromkeys(("name", "layout", "tags", "rename", "pins", "series", "formerly"), "[[repository]]"),
     "match": "[[repository.series]]",
 }
 # The folders and the file of a repository, and of the tree itself, in which no other repository may live.
@@ -118,6 +118,7 @@ def _read(root: Table, path: Path) -> Config:
         root.complain("repository", "is missing; add a [[repository]] with `name` and `layout`")
     repositories = tuple(_read_repository(table, policy, path.parent) for table in tables)
     _check_names([(table, repository.name) for table, repository in zip(tables, repositories, strict=True)])
+    _check_former_names(list(zip(tables, repositories, strict=True)))
     root.close(_ELSEWHERE)
     return Config(
         path=path,
@@ -196,6 +197,7 @@ def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
         pins=table.parsed_list("pins", (), _pin, empty=True),
         policy=_read_policy(table, policy),
         series=_read_series(table),
+        formerly=table.parsed_list("formerly", (), check_repository, empty=True),
     )
     table.close(_ELSEWHERE)
     return repository
@@ -228,6 +230,16 @@ def _check_names(named: Sequence[tuple[Table, str]]) -> None:
             if outer in first and parts[end] in _RESERVED_PARTS:
                 table.complain(
                     "name", f"is {name!r}, but {parts[end]}/ is a folder of repository {outer!r}; rename one"
+                )
+
+
+def _check_former_names(found: Sequence[tuple[Table, Repository]]) -> None:
+    names = {repository.name for _, repository in found}
+    for table, repository in found:
+        for former in repository.formerly:
+            if former in names:
+                table.complain(
+                    "formerly", f"holds {former!r}, which is a repository of this configuration; rename or leave it out"
                 )
 
 

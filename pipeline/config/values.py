@@ -40,7 +40,8 @@ class SeriesRule:
 class Repository:
     """One repository and where its images come from. `layout` is absolute; `rename` leads from refs to tags.
 
-    `pins` are digests and tags of images that stay published whatever the policy says.
+    `pins` are digests and tags of images that stay published whatever the policy says. `formerly` are names from whose
+    history it goes on, the oldest first.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Repository:
     rename: Mapping[str, str] = field(default_factory=dict)
     pins: tuple[str, ...] = ()
     series: tuple[SeriesRule, ...] = ()
+    formerly: tuple[str, ...] = ()
     policy: Policy = field(default_factory=Policy)
 
 

@@ -1,120 +1,122 @@
-"""Run the delta jobs of a plan: extract, encode, prove.
+"""One delta job: extract, encode, prove.
 
 Rule 1. Every delta is applied to the extracted old layer, and the DiffID of the result compared, before anybody may
         list it. What does not prove is an error of that delta alone.
-Rule 2. A layer is decompressed once for all jobs that use it, verified against its DiffID on the way, and so are its
-        files listed, hashed and sampled, and matched with what several old layers hold; its temporary files go as soon
-        as no job needs them.
-Rule 3. Results come as they are ready, but what they are depends on neither order nor number of workers.
-Rule 4. No layer is held in memory; the pool keeps the memory of matching within the budget.
+Rule 2. A layer is decompressed once for all announced jobs that use it, verified on the way, and so are its files
+        listed, hashed and sampled, and matched with what several old layers hold; its temporary files go as soon as no
+        job needs them.
+Rule 3. No layer is held in memory. Whatever takes much of it, extraction and proof as well as matching and compression,
+        is a task of the pool, which keeps all of them together within the budget.
 """
 
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 from uuid import uuid4
 
-from ..content import Content, FileContent, digest_of
+from ..content import FileContent, digest_of
 from ..errors import DeltapressError
-from ..history.records import DeltaRecord, LayerRecord
-from ..oci.digest import Digest
-from ..progress import Progress
-from ..tardiff.encoder import GENERATOR, EncoderOptions, encode
+from ..history.resolver import ContentResolver, LayerLocator
+from ..limits import Limits
+from ..tardiff.decoder import applying_memory
+from ..tardiff.encoder import encode
 from ..tardiff.knowledge import Knowledge
 from ..tardiff.layer.new_tar import NewTar
 from ..tardiff.layer.tar import TarError
 from ..tardiff.layer.tree import SourceTree
 from ..tardiff.pool import Pool
-from .layers import LayerSource
-from .plan import DeltaJob
+from .job import DeltaJob, Failed, Made, Refused, Result
+from .layers import LayerSource, reading_memory
 from .prove import prove
 
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
+
+_Sources = tuple[tuple[LayerLocator, ...], Limits]
+_Layer = tuple[LayerLocator, Limits]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A job that ended with a delta, or with a lasting reason for none. `content` is None in the second case.
-
-    The content is valid until the next result is taken.
-    """
-
-    job: DeltaJob
-    record: DeltaRecord
-    content: Content | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """A job that must be looked at; it is tried again in the next run."""
-
-    job: DeltaJob
-    problem: str
-
-
-Result = Made | Failed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What all jobs of a run share; `directory` is for temporary files, `knowledge` what one delta leaves to others."""
+    """What the jobs of one process share: extracted layers, what one delta leaves to others, and the memory.
 
-    layers: LayerSource
-    directory: Path
-    pool: Pool
-    options: EncoderOptions
-    knowledge: Knowledge = field(default_factory=Knowledge)
-
-
-def make_deltas(jobs: Sequence[DeltaJob], workshop: Workshop, *, progress: Progress) -> Iterator[Result]:
-    """The result of each job, as soon as it is there.
-
-    What is wrong with one job is a `Failed`. Closing the iterator early, or an interrupt, ends the work as soon as what
-    is being read, matched or compressed at that moment is; what is in the workshop's directory then is for its owner to
-    remove.
+    `directory` is for temporary files.
     """
-    trees = _Shared[tuple[LayerRecord, ...], SourceTree](Counter(job.sources for job in jobs))
-    tars = _Shared[LayerRecord, NewTar](Counter(job.layer for job in jobs))
-    with progress.task("deltas", len(jobs)) as task, ThreadPoolExecutor(workshop.pool.workers) as coordinators:
-        try:
-            waiting = {coordinators.submit(_run, job, workshop, trees, tars): job for job in jobs}
-            for future in as_completed(waiting):
-                result = future.result()
-                task.advance()
-                yield result
-                if isinstance(result, Made) and isinstance(result.content, FileContent):
-                    result.content.path.unlink()
-        except BaseException:
-            workshop.pool.stop()
-            raise
-        finally:
-            coordinators.shutdown(wait=False, cancel_futures=True)
 
+    def __init__(self, *, resolver: ContentResolver, directory: Path, pool: Pool) -> None:
+        self.directory, self.pool = directory, pool
+        self.knowledge = Knowledge()
+        self._resolver = resolver
+        self._trees: _Shared[_Sources, SourceTree] = _Shared()
+        self._tars: _Shared[_Layer, NewTar] = _Shared()
 
-def _run(
-    job: DeltaJob,
-    workshop: Workshop,
-    trees: "_Shared[tuple[LayerRecord, ...], SourceTree]",
-    tars: "_Shared[LayerRecord, NewTar]",
-) -> Result:
-    try:
+    def announce(self, jobs: Iterable[DeltaJob]) -> None:
+        """These will be made: what they share is kept until the last of them has had it."""
+        for job in jobs:
+            self._trees.announce((job.sources, job.limits))
+            self._tars.announce((job.layer, job.limits))
+
+    @contextmanager
+    def layers(self, job: DeltaJob) -> Iterator[tuple[Callable[[], SourceTree], Callable[[], NewTar]]]:
+        """How to get the old files and the new tar of an announced job."""
         with ExitStack() as held:
-            tree = held.enter_context(trees.use(job.sources, lambda: _extract(job.sources, workshop), _remove_tree))
-            tar = held.enter_context(tars.use(job.layer, lambda: _unpack(job.layer, workshop), _remove_tar))
+            tree = held.enter_context(
+                self._trees.use((job.sources, job.limits), lambda: self._extracted(job), _remove_tree)
+            )
+            tar = held.enter_context(self._tars.use((job.layer, job.limits), lambda: self._unpacked(job), _remove_tar))
+            yield tree, tar
+
+    def within(self, memory: int, function: Callable[[], T]) -> T:
+        """`function()`, run by the pool once `memory` bytes are free. Raises what it raises, and CancelledError."""
+        return self.pool.submit(memory, function).result()
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """The name of a new file or folder, which stays unless making it fails: the run goes on, the disk is not ours.
+
+        Raises CancelledError, whose `Failed` nobody takes any more, when the pool is stopped.
+        """
+        if self.pool.is_stopped:
+            raise CancelledError
+        path = self.directory / uuid4().hex
+        try:
+            yield path
+        except BaseException:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            raise
+
+    def _extracted(self, job: DeltaJob) -> SourceTree:
+        source = LayerSource(resolver=self._resolver, limits=job.limits)
+        with self.temporary() as path:
+            memory = reading_memory([locator.layer for locator in job.sources])
+            return self.within(memory, lambda: source.extract(job.sources, path))
+
+    def _unpacked(self, job: DeltaJob) -> NewTar:
+        source = LayerSource(resolver=self._resolver, limits=job.limits)
+
+        def unpack() -> NewTar:
+            source.unpack(job.layer, path)
+            return NewTar.at(path)
+
+        with self.temporary() as path:
+            return self.within(reading_memory([job.layer.layer]), unpack)
+
+
+def make(job: DeltaJob, workshop: Workshop) -> Result:
+    """The result of an announced job. Not to be called in a task of the workshop's pool, for whose tasks it waits."""
+    try:
+        with workshop.layers(job) as (tree, tar):
             return _make(job, tree(), tar(), workshop)
     except TarError as error:
-        return Made(
-            job=job,
-            record=_record(job, workshop, refused=f"the old layer is not a readable tar: {error}"),
-            content=None,
-        )
+        return Refused(job=job, record=job.record(refused=f"the old layer is not a readable tar: {error}"))
     except DeltapressError as error:
         return Failed(job=job, problem=str(error))
     except OSError as error:
@@ -123,39 +125,25 @@ def _run(
         return Failed(job=job, problem=f"internal error ({type(error).__name__}: {error}); please report it")
 
 
-def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> Made:
-    with _temporary(workshop) as path:
-        _check_not_stopped(workshop)
+def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> Made | Refused:
+    with workshop.temporary() as path:
         with path.open("wb") as out:
-            encoded = encode(tree, tar, out, options=workshop.options, pool=workshop.pool, knowledge=workshop.knowledge)
+            encoded = encode(tree, tar, out, options=job.options, pool=workshop.pool, knowledge=workshop.knowledge)
         if encoded.size > job.max_size:
             path.unlink()
-            reason = f"{encoded.size:,} bytes are more than the policy allows for a layer of {job.layer.size:,} bytes"
-            return Made(job=job, record=_record(job, workshop, size=encoded.size, refused=reason), content=None)
-        _check_not_stopped(workshop)
+            size = job.layer.layer.size
+            reason = f"{encoded.size:,} bytes are more than the policy allows for a layer of {size:,} bytes"
+            return Refused(job=job, record=job.record(size=encoded.size, refused=reason))
+
+        def check() -> None:
+            with path.open("rb") as delta:
+                prove(delta, tree, job.key.to_diff_id, size=tar.size)
+
         with path.open("rb") as delta:
-            prove(delta, tree, job.key.to_diff_id, size=tar.size)
+            memory = applying_memory(delta)
+        workshop.within(memory, check)
     content = FileContent(path=path, size=encoded.size)
-    return Made(job=job, record=_record(job, workshop, size=encoded.size, digest=digest_of(content)), content=content)
-
-
-def _check_not_stopped(workshop: Workshop) -> None:
-    """Raises CancelledError, whose `Failed` nobody takes any more."""
-    if workshop.pool.is_stopped:
-        raise CancelledError
-
-
-def _unpack(layer: LayerRecord, workshop: Workshop) -> NewTar:
-    _check_not_stopped(workshop)
-    with _temporary(workshop) as path:
-        workshop.layers.unpack(layer, path)
-        return NewTar.at(path)
-
-
-def _extract(layers: Sequence[LayerRecord], workshop: Workshop) -> SourceTree:
-    _check_not_stopped(workshop)
-    with _temporary(workshop) as path:
-        return workshop.layers.extract(layers, path)
+    return Made(job=job, record=job.record(size=encoded.size, digest=digest_of(content)), content=content)
 
 
 def _remove_tar(tar: NewTar) -> None:
@@ -166,40 +154,18 @@ def _remove_tree(tree: SourceTree) -> None:
     shutil.rmtree(tree.directory)
 
 
-@contextmanager
-def _temporary(workshop: Workshop) -> Iterator[Path]:
-    """The name of a new file or folder, which stays unless making it fails: the run goes on, the disk is not ours."""
-    path = workshop.directory / uuid4().hex
-    try:
-        yield path
-    except BaseException:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-        raise
-
-
-def _record(
-    job: DeltaJob, workshop: Workshop, *, size: int = 0, digest: Digest | None = None, refused: str | None = None
-) -> DeltaRecord:
-    return DeltaRecord(
-        key=job.key,
-        generator=GENERATOR,
-        options=workshop.options.key,
-        size=size,
-        digest=digest,
-        refused=refused,
-    )
-
-
 class _Shared(Generic[K, V]):
     """Costly things that several jobs use: made by the first, removed after the last of those that were announced."""
 
-    def __init__(self, uses: Mapping[K, int]) -> None:
-        self._left = dict(uses)
-        self._locks = {key: threading.Lock() for key in uses}
+    def __init__(self) -> None:
+        self._left: Counter[K] = Counter()
+        self._locks: dict[K, threading.Lock] = {}
         self._made: dict[K, V] = {}
+
+    def announce(self, key: K) -> None:
+        """There will be one more user."""
+        with self._locks.setdefault(key, threading.Lock()):
+            self._left[key] += 1
 
     @contextmanager
     def use(self, key: K, make: Callable[[], V], remove: Callable[[V], None]) -> Iterator[Callable[[], V]]:

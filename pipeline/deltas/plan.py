@@ -1,15 +1,20 @@
 """Pure: the ledger + the policy -> which deltas are wanted, which of them must be made, and what is skipped and why.
 
 Rule 1. Deltas lead into the latest image of a series only, from the `versions` distinct images before it, per platform:
-        an index whose image for a platform is that of the index after it is not a version of that platform.
+        an index whose image for a platform is that of the index after it is not a version of that platform. `ancestry`
+        tells which image of an index is which.
 Rule 2. The same pair wanted twice is made once.
 Rule 3. A delta's sources are the files of one layer alone: clients of the `_deltaindex` format accept any image that
         has that layer, and only the layer's own files are certain to be there. One exception is rule 4.
 Rule 4. flatpak looks for a delta from the *last* layer of what is installed, downloads every target layer again for
         which it finds none, and reads the sources from the whole merged image. So a multi-layer flatpak gets, from the
         old last layer, a delta to each target layer, made from the whole old image; if another known image has the same
-        last layer on other layers, from the last layer alone.
+        last layer on other layers, from the last layer alone. A layer that did not change gets one too, in a flatpak of
+        one layer as well: without it, it would be downloaded for a new label.
 Rule 5. A result of the same encoder with the same options is not made again.
+Rule 6. For a repository that another configuration publishes nothing is made, and what it lists is not made again with
+        other options because a repository of this one wants the same: two configurations for one target would undo each
+        other's work every night. Only another encoder makes it again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +22,12 @@ from dataclasses import dataclass
 
 from ..config.values import Policy
 from ..history.ledger import Ledger
-from ..history.records import DeltaKey, DeltaRecord, LayerRecord, PlatformRecord, RepositoryRecord
+from ..history.records import DeltaKey, DeltaRecord, LayerRecord, RepositoryRecord
 from ..history.versions import Series, series_of
 from ..oci.descriptor import Platform
 from ..oci.digest import DiffID, Digest
-from ..tardiff.layer.outline import Outline
+from .ancestry import Ancestry
+from .pairs import Pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +54,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeltaJob:
+class PlannedDelta:
     """A delta to make. `sources` are the layers to extract, lowest first; the last one is the `from` layer.
 
     `max_size` is the largest that any of the images which want it would list, in bytes.
@@ -80,16 +86,17 @@ class DeltaPlan:
     """`wanted` in the order of repositories, series, platforms and versions (newest first); `jobs` largest first."""
 
     wanted: tuple[Wanted, ...]
-    jobs: tuple[DeltaJob, ...]
+    jobs: tuple[PlannedDelta, ...]
     skipped: tuple[Skipped, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What the configuration says of one repository."""
+    """By what one repository is planned. It `is_foreign` when another configuration publishes it."""
 
     policy: Policy
     scopes: tuple[str, ...] = ()
+    is_foreign: bool = False
 
 
 def plan_deltas(ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, options: str) -> DeltaPlan:
@@ -105,18 +112,28 @@ def plan_deltas(ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, o
         layers.update((layer.diff_id, layer) for layer in record.layers())
         if name not in rules:
             continue
+        pairs = Pairs(record, ledger.outlines)
         for series in series_of(record, rules[name].scopes):
-            found.extend(_wants(name, record, series, rules[name].policy, ledger.outlines))
+            found.extend(_wants(name, record, series, rules[name].policy, pairs))
     wanted = tuple(entry for entry in found if isinstance(entry, Wanted))
+    theirs = {want.key for want in wanted if rules[want.repository].is_foreign}
+    ours = [want for want in wanted if not rules[want.repository].is_foreign]
+    settled = {key for key in theirs if key in ledger.deltas and ledger.deltas[key].generator == generator}
     return DeltaPlan(
         wanted=wanted,
-        jobs=_jobs(wanted, layers, ledger.deltas, generator=generator, options=options),
+        jobs=_jobs(
+            [want for want in ours if want.key not in settled],
+            layers,
+            ledger.deltas,
+            generator=generator,
+            options=options,
+        ),
         skipped=tuple(entry for entry in found if isinstance(entry, Skipped)),
     )
 
 
 def _wants(
-    repository: str, record: RepositoryRecord, series: Series, policy: Policy, outlines: Mapping[DiffID, Outline]
+    repository: str, record: RepositoryRecord, series: Series, policy: Policy, pairs: Pairs
 ) -> Iterator[Wanted | Skipped]:
     def skip(platform: Platform | None, reason: str) -> Skipped:
         return Skipped(repository=repository, series=series.name, platform=platform, reason=reason)
@@ -131,10 +148,11 @@ def _wants(
     if len(series.versions) == 1:
         yield skip(None, "there is no version before the latest")
         return
+    before = Ancestry(latest, [record.images[version] for version in series.versions[-2::-1]])
     for target in latest.platforms:
-        sources = _versions_of(target, series, record)[: policy.versions]
-        for old in sources:
-            for key, layer in _pairs(record, old, target, outlines):
+        sources = before.images(target, most=policy.versions)
+        for old in sources.found:
+            for key, layer in pairs.between(old, target):
                 yield Wanted(
                     key=key,
                     repository=repository,
@@ -145,58 +163,14 @@ def _wants(
                     layer=layer,
                     max_ratio=policy.max_ratio,
                 )
-        if not sources:
+        if sources.unclear:
+            yield skip(
+                target.platform,
+                f"{sources.unclear} of the versions before the latest have another number of images for this platform, "
+                "and nothing tells which of them is which",
+            )
+        elif not sources.found:
             yield skip(target.platform, "no version before the latest has another image for this platform")
-
-
-def _versions_of(target: PlatformRecord, series: Series, record: RepositoryRecord) -> list[PlatformRecord]:
-    """The distinct images of the target's platform before it, the newest first."""
-    found: dict[Digest, PlatformRecord] = {}
-    for version in series.versions[-2::-1]:
-        same = [image for image in record.images[version].platforms if image.platform == target.platform]
-        if len(same) == 1 and same[0].manifest != target.manifest:
-            found.setdefault(same[0].manifest, same[0])
-    return list(found.values())
-
-
-def _pairs(
-    record: RepositoryRecord, old: PlatformRecord, new: PlatformRecord, outlines: Mapping[DiffID, Outline]
-) -> Iterator[tuple[DeltaKey, LayerRecord]]:
-    """What leads from one image to another."""
-    if not old.layers:
-        return
-    if new.is_flatpak and len(old.layers) + len(new.layers) > 2:
-        below = tuple(layer.diff_id for layer in old.layers[:-1])
-        if _is_ambiguous(record, old):
-            below = ()
-        for layer in new.layers:
-            yield DeltaKey(from_diff_id=old.layers[-1].diff_id, to_diff_id=layer.diff_id, below=below), layer
-        return
-    there = {layer.diff_id for layer in old.layers}
-    for position, layer in enumerate(new.layers):
-        if layer.diff_id not in there:
-            best = _best_source(old.layers, layer, len(new.layers) - position, outlines)
-            yield DeltaKey(from_diff_id=best.diff_id, to_diff_id=layer.diff_id), layer
-
-
-def _is_ambiguous(record: RepositoryRecord, old: PlatformRecord) -> bool:
-    """True when another image of the repository has the same last layer on other layers."""
-    chain = [layer.diff_id for layer in old.layers]
-    others = ([layer.diff_id for layer in image.layers] for image in record.platform_images())
-    return any(other[-1:] == chain[-1:] and other != chain for other in others)
-
-
-def _best_source(
-    layers: Sequence[LayerRecord], target: LayerRecord, depth: int, outlines: Mapping[DiffID, Outline]
-) -> LayerRecord:
-    """The layer that has most bytes of the target's large files; ties go to the one that lies as deep below the top."""
-
-    def score(position: int) -> tuple[int, int]:
-        mine, theirs = outlines.get(target.diff_id), outlines.get(layers[position].diff_id)
-        shared = mine.shared_bytes(theirs) if mine is not None and theirs is not None else 0
-        return shared, -abs((len(layers) - position) - depth)
-
-    return layers[max(range(len(layers)), key=score)]
 
 
 def _jobs(
@@ -206,13 +180,13 @@ def _jobs(
     *,
     generator: str,
     options: str,
-) -> tuple[DeltaJob, ...]:
-    jobs: dict[DeltaKey, DeltaJob] = {}
+) -> tuple[PlannedDelta, ...]:
+    jobs: dict[DeltaKey, PlannedDelta] = {}
     for want in wanted:
         if not _must_make(want, known.get(want.key), generator=generator, options=options):
             continue
         earlier = jobs.get(want.key)
-        jobs[want.key] = DeltaJob(
+        jobs[want.key] = PlannedDelta(
             key=want.key,
             sources=tuple(layers[diff_id] for diff_id in (*want.key.below, want.key.from_diff_id)),
             layer=want.layer,

@@ -1,6 +1,6 @@
 """Pure: what a client saves that updates from one published version to the latest."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -37,15 +37,15 @@ class Saving:
 def savings(ledger: Ledger, wanted: Sequence[Wanted]) -> Iterator[Saving]:
     """One for each pair of images that wants deltas, in the order of the plan."""
     names = {name: _names(record) for name, record in ledger.repositories.items()}
-    for (repository, series, source, target), group in groupby(
-        wanted, key=lambda want: (want.repository, want.series, want.source, want.target)
+    for (repository, series, platform, source, target), group in groupby(
+        wanted, key=lambda want: (want.repository, want.series, want.platform, want.source, want.target)
     ):
         wants = list(group)
         sizes = [(want.layer.size, _delta_size(want, ledger)) for want in wants]
         yield Saving(
             repository=repository,
             series=series,
-            platform=wants[0].platform,
+            platform=platform,
             source=source,
             target=target,
             source_tags=names[repository].get(source, ()),
@@ -55,6 +55,13 @@ def savings(ledger: Ledger, wanted: Sequence[Wanted]) -> Iterator[Saving]:
             whole=sum(layer for layer, _ in sizes),
             with_deltas=sum(layer if delta is None else delta for layer, delta in sizes),
         )
+
+
+def distinct(found: Iterable[Saving]) -> tuple[Saving, ...]:
+    """Each update once, though it may belong to several series."""
+    return tuple(
+        {(saving.repository, saving.platform, saving.source, saving.target): saving for saving in found}.values()
+    )
 
 
 def _delta_size(want: Wanted, ledger: Ledger) -> int | None:

@@ -2,7 +2,10 @@
 
     scan        read a layout, check what is new in it, say what was seen
     versions    pure: what was seen + what is remembered -> the series of versions
-    retention   pure: which images are kept
+    order       pure: which tags are versions of one line, and in which order
+    retention   pure: which images are kept; attached: what is attached to them
+    removal     pure: what somebody took out of publication; renaming: a repository that goes on under another name
+    resolver    where the bytes of a digest come from: layouts, the target
     ledger      the memory as one value and one JSON document; records: its parts; store: where it lies
 
 The ledger is the one document in which the publisher remembers what it did. There is no other state.

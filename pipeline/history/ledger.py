@@ -11,9 +11,21 @@ from ..keys import LEDGER_KEY, Key
 from ..oci.digest import DiffID
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..tardiff.layer.outline import Outline, OutlineError
-from .records import DeltaKey, DeltaRecord, KeyRecord, RepositoryRecord, parse_diff_id, read_time, write_time
+from .records import (
+    DeltaKey,
+    DeltaRecord,
+    KeyRecord,
+    RemovalRecord,
+    RepositoryRecord,
+    parse_diff_id,
+    read_time,
+    write_time,
+)
 
-SCHEMA: Final = 1
+# 2: the rules by which a repository was published, and what was removed. A reader of schema 1 would drop them without a
+# word: another configuration would take a repository's deltas away, and a layout would bring back what was removed. So
+# it must refuse. Schema 1 is still read.
+SCHEMA: Final = 2
 MAX_LEDGER_SIZE: Final = 1 << 30
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
@@ -25,7 +37,7 @@ class LedgerError(DeltapressError):
     exit_code = ExitCode.TARGET_FAILED
 
     def __init__(self, problem: str, *, is_newer: bool = False) -> None:
-        self.is_newer = is_newer
+        self.problem, self.is_newer = problem, is_newer
         super().__init__(f"{LEDGER_KEY}: {problem}")
 
 
@@ -33,13 +45,15 @@ class LedgerError(DeltapressError):
 class Ledger:
     """The whole memory of a publisher. A value: every change gives a new one.
 
-    `keys` are the only ones that it may delete; `renewed` is when their marks last began to count again.
+    `keys` are the only ones that it may delete; `removals` are by name, see `removal`; `renewed` is when the marks of
+    keys last began to count again.
     """
 
     repositories: Mapping[str, RepositoryRecord] = field(default_factory=dict)
     outlines: Mapping[DiffID, Outline] = field(default_factory=dict)
     deltas: Mapping[DeltaKey, DeltaRecord] = field(default_factory=dict)
     keys: Mapping[Key, KeyRecord] = field(default_factory=dict)
+    removals: Mapping[str, RemovalRecord] = field(default_factory=dict)
     renewed: datetime | None = None
 
     def with_keys(self, records: Mapping[Key, KeyRecord]) -> "Ledger":
@@ -58,7 +72,7 @@ class Ledger:
     def parse(cls, raw: bytes) -> Self:
         """Raises LedgerError."""
         try:
-            fields = Fields(parse_json_object(raw))
+            fields = Fields(parse_json_object(raw, max_objects=None))
             schema = fields.integer("schema")
             if schema > SCHEMA:
                 raise LedgerError(
@@ -72,12 +86,14 @@ class Ledger:
     @classmethod
     def _read(cls, fields: Fields) -> Self:
         repositories, keys, outlines = (fields.object(name) for name in ("repositories", "keys", "outlines"))
+        removals = fields.object("removals") if fields.has("removals") else Fields({})
         deltas = [DeltaRecord.read(entry) for entry in fields.objects("deltas")]
         return cls(
             repositories={name: RepositoryRecord.read(repositories.object(name)) for name in repositories.names()},
             outlines={parse_diff_id(outlines, name): _outline(outlines, name) for name in outlines.names()},
             deltas={delta.key: delta for delta in deltas},
             keys={Key(name): KeyRecord.read(keys.object(name)) for name in keys.names()},
+            removals={name: RemovalRecord.read(removals.object(name)) for name in removals.names()},
             renewed=read_time(fields, "renewed") if fields.has("renewed") else None,
         )
 
@@ -93,6 +109,7 @@ class Ledger:
             '"repositories": {\n' + lines.members("repositories", self.repositories) + "\n}",
             '"outlines": {\n' + lines.members("outlines", self.outlines) + "\n}",
             '"deltas": [\n' + lines.elements("deltas", self.deltas) + "\n]",
+            *(['"removals": {\n' + lines.members("removals", self.removals) + "\n}"] if self.removals else []),
             '"keys": {\n' + lines.members("keys", self.keys) + "\n}",
         )
         return ("{\n" + ",\n".join(sections) + "\n}\n").encode("utf-8")

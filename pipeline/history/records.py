@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
 from ..oci.descriptor import Descriptor, Platform
@@ -87,7 +87,9 @@ class ImageRecord:
     """What one tag can point to: a manifest or an index, and all that it reaches.
 
     `documents` are the descriptors of its manifests and indexes, children before parents, the root last; `subjects`
-    says which of them are attached to another document (by the digest of the attached one).
+    says which of them are attached to another document (by the digest of the attached one). `absent` are manifests
+    that its indexes name and no layout had: of an index that is published as it is, clients of the other platforms
+    find theirs.
     """
 
     documents: tuple[Descriptor, ...]
@@ -95,6 +97,7 @@ class ImageRecord:
     platforms: tuple[PlatformRecord, ...]
     subjects: Mapping[Digest, Digest] = field(default_factory=dict, hash=False)
     created: datetime | None = None
+    absent: frozenset[Digest] = frozenset()
 
     @property
     def root(self) -> Descriptor:
@@ -123,6 +126,7 @@ class ImageRecord:
                 for key, value in fields.texts("subjects").items()
             },
             created=read_time(fields, "created") if fields.has("created") else None,
+            absent=frozenset(_digest(fields, "absent", text) for text in fields.list_of_texts("absent")),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -133,6 +137,8 @@ class ImageRecord:
             found["subjects"] = {str(key): str(value) for key, value in sorted(self.subjects.items())}
         if self.created is not None:
             found["created"] = write_time(self.created)
+        if self.absent:
+            found["absent"] = sorted(map(str, self.absent))
         return found
 
 
@@ -181,11 +187,54 @@ class TagRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RulesRecord:
+    """By what a repository was published last: what decides which deltas it lists, and how long it keeps what it does
+    not. Its publisher's configuration says it; another one for the same target goes by this."""
+
+    versions: int
+    max_ratio: float
+    grace: timedelta
+    scopes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        ratio = fields.value("maxRatio") if fields.has("maxRatio") else None
+        if not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
+            raise fields.error("maxRatio", "is no share between 0 and 1")
+        try:
+            grace = timedelta(seconds=fields.size("grace"))
+        except OverflowError as error:
+            raise fields.error("grace", "is more than a time can be") from error
+        return cls(
+            versions=fields.size("versions"),
+            max_ratio=float(ratio),
+            grace=grace,
+            scopes=fields.list_of_texts("scopes"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "versions": self.versions,
+            "maxRatio": self.max_ratio,
+            "grace": int(self.grace.total_seconds()),
+        }
+        if self.scopes:
+            found["scopes"] = list(self.scopes)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryRecord:
-    """What is published of one repository: tags and images in the order in which they were first seen."""
+    """What is published of one repository: tags and images in the order in which they were first seen.
+
+    `rules` are None until a publisher that knows them has published it. `carried` are the names of repositories whose
+    history this one goes on from.
+    """
 
     tags: Mapping[str, TagRecord] = field(default_factory=dict)
     images: Mapping[Digest, ImageRecord] = field(default_factory=dict)
+    rules: RulesRecord | None = None
+    carried: tuple[str, ...] = ()
 
     def platform_images(self) -> Iterator[PlatformRecord]:
         for image in self.images.values():
@@ -202,13 +251,35 @@ class RepositoryRecord:
         return cls(
             tags={tag: TagRecord.read(tags.object(tag)) for tag in tags.names()},
             images={image.digest: image for image in images},
+            rules=RulesRecord.read(fields.object("rules")) if fields.has("rules") else None,
+            carried=fields.list_of_texts("carried"),
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        found: dict[str, Any] = {
             "tags": {tag: record.to_json() for tag, record in self.tags.items()},
             "images": [image.to_json() for image in self.images.values()],
         }
+        if self.rules is not None:
+            found["rules"] = self.rules.to_json()
+        if self.carried:
+            found["carried"] = list(self.carried)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovalRecord:
+    """What somebody took out of publication, and when; `taken` are the tags and the images that were named then."""
+
+    since: datetime
+    taken: RepositoryRecord
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        return cls(since=read_time(fields, "since"), taken=RepositoryRecord.read(fields.object("taken")))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"since": write_time(self.since), "taken": self.taken.to_json()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

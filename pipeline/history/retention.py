@@ -4,11 +4,15 @@ Rule 1. A tag that its layout has holds its image.
 Rule 2. So do the policy's `keep` newest versions of each series; `keep_tags`, the globs of tags that are held though
         their layout has lost them; `keep_for`, the time for which an image stays after it was replaced as the latest of
         its series, or its tag was lost, whatever came later; and the repository's `pins`.
-Rule 3. What is attached to an image (a signature, an SBOM) is held as long as the image.
-Rule 4. What is left out here is not deleted, but ceases to be named; the grace period begins then.
+Rule 3. Where a series has no tag in the layout any more, what the repository got since then counts as newer versions of
+        it: a tag that was published by mistake ages too, though nothing ever came after it in its own series.
+Rule 4. What is attached to an image is held as long as the image: what names it as its subject (a signature, an SBOM),
+        and what cosign attaches by a tag, `sha256-<hex>.sig`.
+Rule 5. What is left out here is not deleted, but ceases to be named; the grace period begins then.
 """
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -16,8 +20,10 @@ from itertools import pairwise
 
 from ..config.values import Policy
 from ..oci.digest import Digest
+from ..oci.reference import is_reserved_tag
+from .attached import with_attached
 from .records import RepositoryRecord
-from .versions import series_of
+from .versions import Series, series_of
 
 
 def retain(
@@ -49,29 +55,39 @@ def _retained(
         for tag, known in record.tags.items()
         if known.lost is None or any(fnmatchcase(tag, glob) for glob in policy.keep_tags)
     }
-    for series in series_of(record, scopes):
-        held.update(series.versions[-policy.keep :])
-    held.update(image for image, until in _replaced(record, scopes) if now - until < policy.keep_for)
+    all_series = series_of(record, scopes)
+    first_seen = sorted(_first_seen(record).values())
+    for series in all_series:
+        newer = 0 if series.lost is None else len(first_seen) - bisect_left(first_seen, series.lost)
+        held.update(series.versions[max(0, len(series.versions) - max(0, policy.keep - newer)) :])
+    held.update(image for image, until in _replaced(record, all_series) if now - until < policy.keep_for)
     for pin in pins:
         held |= pinned_images(record, pin)
-    while attached := {
-        digest
-        for digest, image in record.images.items()
-        if digest not in held and image.subject is not None and _reaches(record, held, image.subject)
-    }:
-        held |= attached
-    return _only(record, held)
+    return _only(record, with_attached(record, held))
 
 
-def _replaced(record: RepositoryRecord, scopes: Sequence[str]) -> Iterator[tuple[Digest, datetime]]:
+def _first_seen(record: RepositoryRecord) -> dict[Digest, datetime]:
+    """When each version that is there was first pointed to."""
+    found: dict[Digest, datetime] = {}
+    for tag, known in record.tags.items():
+        for move in known.moves if not is_reserved_tag(tag) else ():
+            if move.image in record.images:
+                found[move.image] = min(move.since, found.get(move.image, move.since))
+    return found
+
+
+def _replaced(record: RepositoryRecord, all_series: Sequence[Series]) -> Iterator[tuple[Digest, datetime]]:
     """Each image that is not the latest of a series, and until when it was that or had a tag in its layout."""
     lost: dict[Digest, datetime] = {}
     for known in record.tags.values():
         if known.lost is not None:
             lost[known.image] = max(known.lost, lost.get(known.image, known.lost))
-    for series in series_of(record, scopes):
-        for (older, _), (_, since) in pairwise(zip(series.versions, series.since, strict=True)):
-            yield older, max(since, lost.get(older, since))
+    for series in all_series:
+        for (older, own), (_, since) in pairwise(zip(series.versions, series.since, strict=True)):
+            # a version may come in before one that is there already: an old release that was built again
+            yield older, max(own, since, lost.get(older, since))
+        if series.lost is not None:
+            yield series.latest, series.lost
 
 
 def _only(record: RepositoryRecord, held: Set[Digest]) -> RepositoryRecord:
@@ -80,17 +96,9 @@ def _only(record: RepositoryRecord, held: Set[Digest]) -> RepositoryRecord:
     for tag, known in record.tags.items():
         if known.image in images:
             moves = tuple(move for move in known.moves if move.image in images)
-            # a tag that has moved stays a series of its own, even when only one of its images is left
-            tags[tag] = replace(known, moves=moves if len(moves) > 1 or not known.has_moved else known.moves[-2:])
+            # the first one stays though its image does not: a tag that has moved stays a series of its own, and in the
+            # place in its line where it was first seen
+            tags[tag] = replace(known, moves=moves if moves[0] == known.moves[0] else (known.moves[0], *moves))
     if tags == record.tags and images.keys() == record.images.keys():
         return record
     return replace(record, tags=tags, images=images)
-
-
-def _reaches(record: RepositoryRecord, held: Iterable[Digest], digest: Digest) -> bool:
-    return any(
-        document.digest == digest
-        for root in held
-        if root in record.images
-        for document in record.images[root].documents
-    )

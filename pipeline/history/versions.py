@@ -4,34 +4,42 @@ A *version* is one distinct image. A *series* is an ordered list of versions wit
 
 Rule 1. A tag that has ever moved is a series of its own: the images that it pointed to, in that order. So `stable` and
         `nightly` do not disturb each other.
-Rule 2. All tags of a scope that never moved are one series: by semantic version if every one parses as one, else by the
-        time of creation if every image states it, else in the order in which they were first seen.
+Rule 2. The tags of a scope that name versions, which `order` tells, are one series, its *line*: all images that each of
+        them pointed to, in the place of the tag. A release that was built again is in the line, and a series too.
 Rule 3. The scopes of a repository are its `series` rules, each with the tags that match it and no earlier rule, and one
         for the tags that match none.
 Rule 4. The latest is what the series points to now: a roll-back makes an old image the latest again, and so does the
         removal of the newest tag from its layout. What came after it counts as before it: clients have it.
 Rule 5. A tag that its layout has lost stays a version: a layout that holds only today's image has a history all the
-        same.
+        same. A series whose last tag is lost says so; retention lets it age.
+Rule 6. Signatures that cosign names by their image, and listings, are no versions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
-
-import semver
+from itertools import chain
 
 from ..oci.digest import Digest
+from ..oci.media_types import INDEXES
 from ..oci.reference import is_reserved_tag
+from .order import line_of
 from .records import ImageRecord, Move, RepositoryRecord, TagRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What one layout holds at this run: where each tag points, and the images, artifacts included."""
+    """What one layout holds at this run: where each tag points, and the images, artifacts included.
+
+    `broken` tags are there, but nobody can tell where they point; unless the observation `is_whole`, any other tag may
+    be there too.
+    """
 
     tags: Mapping[str, Digest]
     images: Mapping[Digest, ImageRecord]
+    broken: Set[str] = frozenset()
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +47,15 @@ class Series:
     """Distinct images, oldest first; the last is the latest. `name` is the tag, or the glob of the scope.
 
     `since` says for each version when it was first seen where it stands; the one before it was the latest until then.
+    `lost` is when the last of its tags left the layout; None while the layout has one. `is_of_line` is true for the
+    series of a single tag that is in a line, too: its latest is one build of a release, and not what is newest.
     """
 
     name: str
     versions: tuple[Digest, ...]
     since: tuple[datetime, ...]
+    lost: datetime | None = None
+    is_of_line: bool = False
 
     @property
     def latest(self) -> Digest:
@@ -62,10 +74,34 @@ def advance(record: RepositoryRecord, seen: Observation, *, now: datetime) -> Re
         elif known.lost is not None:
             tags[tag] = replace(known, lost=None)
     for tag, known in record.tags.items():
-        if tag not in seen.tags and known.lost is None:
+        if seen.is_whole and tag not in seen.tags and tag not in seen.broken and known.lost is None:
             tags[tag] = replace(known, lost=now)
-    images = {**record.images, **seen.images}
+    images = dict(record.images)
+    for digest, found in seen.images.items():
+        images[digest] = _joined(images[digest], found) if digest in images else found
     return replace(record, tags=tags, images=images) if tags != record.tags or images != record.images else record
+
+
+def _joined(old: ImageRecord, new: ImageRecord) -> ImageRecord:
+    """What two layouts have of the same image: of an index, each may lack other manifests."""
+    if not old.absent and not new.absent:
+        return new
+    longer, shorter = sorted((old, new), key=lambda image: len(image.documents), reverse=True)
+    have = {document.digest for document in longer.documents}
+    more = [document for document in shorter.documents if document.digest not in have]
+    blobs = {blob.digest: blob for blob in (*shorter.blobs, *longer.blobs)}
+    platforms = {(image.manifest, image.platform): image for image in (*shorter.platforms, *longer.platforms)}
+    dates = [image.created for image in (old, new) if image.created is not None]
+    # manifests before the indexes that may hold them, and the root last
+    return replace(
+        longer,
+        documents=(*sorted(more, key=lambda document: document.media_type in INDEXES), *longer.documents),
+        blobs=tuple(blobs.values()) if more else longer.blobs,
+        platforms=tuple(platforms.values()) if more else longer.platforms,
+        subjects={**shorter.subjects, **longer.subjects},
+        created=max(dates, default=None),
+        absent=(old.absent | new.absent) - have - {document.digest for document in more},
+    )
 
 
 def series_of(record: RepositoryRecord, scopes: Sequence[str] = ()) -> tuple[Series, ...]:
@@ -76,16 +112,14 @@ def series_of(record: RepositoryRecord, scopes: Sequence[str] = ()) -> tuple[Ser
             members[next(scope for scope in members if fnmatchcase(tag, scope))].append(tag)
     found: list[Series] = []
     for scope, tags in members.items():
-        still = [tag for tag in tags if not record.tags[tag].has_moved]
-        if still:
-            ordered = _in_order(still, record)
-            now = [tag for tag in ordered if record.tags[tag].lost is None][-1:]
-            found.append(_series(scope, (record.tags[tag].moves[-1] for tag in ordered + now)))
-        found.extend(
-            _series(tag, (move for move in record.tags[tag].moves if move.image in record.images))
-            for tag in tags
-            if record.tags[tag].has_moved
-        )
+        line = line_of(tags, record)
+        if line:
+            found.append(_line(scope, line, record))
+        of_line = set(line)
+        for tag in tags:
+            if record.tags[tag].has_moved:
+                single = _series(tag, record.tags[tag].moves, [tag], record)
+                found.append(replace(single, is_of_line=tag in of_line))
     return tuple(found)
 
 
@@ -111,32 +145,24 @@ def forget(record: RepositoryRecord, there: Set[Digest]) -> RepositoryRecord:
     return replace(record, tags=tags, images=images)
 
 
-def _in_order(tags: Sequence[str], record: RepositoryRecord) -> list[str]:
-    """Sorting is stable throughout: what a rule does not tell apart stays in the order in which it was first seen."""
-    numbers = {tag: _semantic_version(tag) for tag in tags}
-    parsed = {tag: number for tag, number in numbers.items() if number is not None}
-    if len(parsed) == len(tags):
-        return sorted(tags, key=parsed.__getitem__)
-    created = {tag: record.images[record.tags[tag].image].created for tag in tags}
-    times = {tag: time for tag, time in created.items() if time is not None}
-    if len(times) == len(tags):
-        return sorted(tags, key=times.__getitem__)
-    return list(tags)
+def _line(scope: str, tags: Sequence[str], record: RepositoryRecord) -> Series:
+    now = [tag for tag in tags if record.tags[tag].lost is None][-1:]
+    moves = chain.from_iterable(record.tags[tag].moves for tag in tags)
+    return _series(scope, chain(moves, (record.tags[tag].moves[-1] for tag in now)), tags, record)
 
 
-def _semantic_version(tag: str) -> semver.Version | None:
-    """`1.2.3`, `v1.2.3`, `1.2` and `1`, with pre-release and build parts; a tag writes `+` as `_`."""
-    text = tag.removeprefix("v").replace("_", "+", 1)
-    try:
-        return semver.Version.parse(text, optional_minor_and_patch=True)
-    except ValueError:
-        return None
-
-
-def _series(name: str, moves: Iterable[Move]) -> Series:
-    """Each image once, where it came last."""
+def _series(name: str, moves: Iterable[Move], tags: Sequence[str], record: RepositoryRecord) -> Series:
+    """Each image that is there once, where it came last."""
     found: dict[Digest, datetime] = {}
     for move in moves:
-        found.pop(move.image, None)
-        found[move.image] = move.since
-    return Series(name=name, versions=tuple(found), since=tuple(found.values()))
+        if move.image in record.images:
+            found.pop(move.image, None)
+            found[move.image] = move.since
+    lost = [record.tags[tag].lost for tag in tags]
+    gone = [time for time in lost if time is not None]
+    return Series(
+        name=name,
+        versions=tuple(found),
+        since=tuple(found.values()),
+        lost=max(gone) if len(gone) == len(lost) else None,
+    )

@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..content import Content, FileContent
-from .storage import COPY_AGAIN, LayoutError
+from ..content import Content, FileContent, open_plain
+from ..oci.digest import Digest
+from .storage import COPY_AGAIN, LayoutError, blob_name
 
 # Far above what a tool writes (a few members an image), low enough for a list in memory. It also ends the loops into
 # which broken headers send older versions of tarfile.
 MAX_MEMBERS: Final = 100_000
-MAX_HEADER: Final = 64 * 1024
+# An extended header of a blob has a few attributes and times. Before Python 3.11.10 tarfile reads them with a pattern
+# that takes quadratic time, so that one may have little, and all together too.
+MAX_HEADER: Final = 4 * 1024
+MAX_HEADERS: Final = 16 * 1024 * 1024
 
 _COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
@@ -43,14 +47,15 @@ class ArchiveStorage:
         files: dict[str, FileContent] = {}
         odd: dict[str, str] = {}
         try:
-            size = path.stat().st_size
-            with _HeaderReader(path) as headers:
+            place = path.resolve()
+            size = place.stat().st_size
+            with _HeaderReader(place) as headers:
                 _refuse_compressed(path, headers.peek(8))
                 with tarfile.open(fileobj=headers, mode="r:") as archive:
                     for count, member in enumerate(archive):
                         if count == MAX_MEMBERS:
                             raise LayoutError(path, f"has more than {MAX_MEMBERS:,} members; no oci-archive has.")
-                        _note(path, member, files, odd)
+                        _note(place, path, member, files, odd)
         except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
             raise LayoutError(
                 path, f"is neither a layout directory nor a readable oci-archive tar ({error})."
@@ -58,6 +63,9 @@ class ArchiveStorage:
         except OSError as error:
             raise LayoutError(path, f"cannot be read: {error.strerror or error}.") from error
         return cls(path=path, size=size, files=files, odd=odd)
+
+    def blob(self, digest: Digest) -> Content | None:
+        return self.find(blob_name(digest))
 
     def find(self, name: str) -> Content | None:
         if name in self.odd:
@@ -72,11 +80,16 @@ class _HeaderReader(io.BufferedReader):
     """The archive as tarfile reads it: headers only, so that an invented length cannot ask for gigabytes."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
+        super().__init__(open_plain(path))
+        self._extended = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= MAX_HEADER:
-            raise tarfile.ReadError(f"a header of {size} bytes")
+            raise tarfile.ReadError(f"a header of {size} bytes, at most {MAX_HEADER:,} are read")
+        if size > tarfile.BLOCKSIZE:
+            self._extended += size
+            if self._extended > MAX_HEADERS:
+                raise tarfile.ReadError(f"extended headers of more than {MAX_HEADERS:,} bytes")
         return super().read(size)
 
 
@@ -90,7 +103,8 @@ def _refuse_compressed(path: Path, start: bytes) -> None:
             )
 
 
-def _note(path: Path, member: tarfile.TarInfo, files: dict[str, FileContent], odd: dict[str, str]) -> None:
+def _note(place: Path, path: Path, member: tarfile.TarInfo, files: dict[str, FileContent], odd: dict[str, str]) -> None:
+    """`place` is where the archive lies, `path` what the user calls it."""
     name = member.name.removeprefix("./")
     if not (member.isreg() or member.islnk() or member.issym() or member.isdev()):
         return
@@ -104,6 +118,6 @@ def _note(path: Path, member: tarfile.TarInfo, files: dict[str, FileContent], od
     if member.issparse():
         odd[name] = "a sparse file"
     elif member.isreg():
-        files[name] = FileContent(path=path, size=member.size, offset=member.offset_data)
+        files[name] = FileContent(path=place, size=member.size, offset=member.offset_data)
     else:
         odd[name] = "a link" if member.islnk() or member.issym() else "a special file"

@@ -1,12 +1,13 @@
 """Check images before anything of them is published: every blob against its descriptor, every layer against its DiffID.
 
-Rule 1. What an earlier run has published was checked then; only what is new is read. A layer is new where its manifest
-        is new: a published blob may stand under a wrong DiffID in another config.
+Rule 1. What an earlier run has published of the same repository was checked then; only what is new is read. A layer is
+        new where its manifest is new as an image: a published blob may stand under a wrong DiffID in another config,
+        and a manifest may have been published before as something that has no DiffIDs.
 Rule 2. A blob is read once, as a stream: stored digest, DiffID and outline come from the same pass.
-Rule 3. The first fault in the order of the images is reported, whatever the number of threads.
+Rule 3. A fault belongs to the images that reach it; of each, the first is told, whatever the number of threads.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,116 +16,207 @@ from ..content import chunks, hashed
 from ..limits import Limits
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest, Hasher
-from ..oci.manifest import successors
+from ..oci.manifest import Document, successors
 from ..tardiff.layer.outline import Outline, outline
 from . import Image, Layout, LayoutError
-from .images import REBUILD, Holder, find_blob
-from .storage import COPY_AGAIN
+from .documents import Origin
+from .images import PlatformImage
+from .storage import COPY_AGAIN, REBUILD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What was checked and published before, of one repository: `blobs`, `manifests`, and the manifests of `images`,
+    whose layers were compared with their DiffIDs."""
+
+    blobs: Set[Digest] = frozenset()
+    manifests: Set[Digest] = frozenset()
+    images: Set[Digest] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """`outlines` of the layers that were read; `faults` says for the digest of each bad image what is wrong with it."""
+
+    outlines: Mapping[DiffID, Outline]
+    faults: Mapping[Digest, LayoutError]
 
 
 def check_images(
-    layout: Layout,
-    images: Iterable[Image],
-    *,
-    is_known: Callable[[Digest], bool],
-    limits: Limits,
-    jobs: int = 1,
-) -> Mapping[DiffID, Outline]:
-    """Read everything of `images` that is not known yet, and return the outlines of the layers that were read.
+    layout: Layout, images: Iterable[Image], *, limits: Limits, known: Known | None = None, jobs: int = 1
+) -> Checked:
+    """Read everything of `images` that is not `known` yet.
 
-    `is_known` tells of a manifest or a blob that an earlier run has checked and published. `limits` bound one
-    uncompressed layer. `jobs` is the number of threads; a layer is the unit of their work.
-
-    Raises:
-        LayoutError: a blob is missing or not what its manifest promises, or a layer is not what its config promises.
+    `limits` bound one uncompressed layer. `jobs` is the number of threads; a layer is the unit of their work.
     """
-    tasks = _tasks(layout, images, is_known)
+    images = tuple(images)
+    needs = _Needs(layout, images, known or Known())
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        outlines = pool.map(lambda task: _check(layout, task, limits), tasks)
-        return {
-            task.diff_id: taken
-            for task, taken in zip(tasks, outlines, strict=True)
-            if task.diff_id is not None and taken is not None
-        }
+        reads = dict(zip(needs.tasks, pool.map(lambda task: _read(layout, task, limits), needs.tasks), strict=True))
+    tags = {ref.image.digest: ref.tag for ref in reversed(layout.refs)}
+    by_document = needs.faults(reads)
+    faults: dict[Digest, LayoutError] = {}
+    for image in images if by_document else ():
+        platforms = {platform.manifest.digest: platform.platform for platform in image.platforms}
+        for document in image.documents:
+            platform = platforms.get(document.digest)
+            if (found := by_document.get((document.digest, platform is None))) is not None:
+                blob, fault = found
+                origin = Origin.of(document, tag=tags.get(image.digest), platform=platform)
+                problem = f"blob {blob.digest.short} of {origin}{fault.says.format(says=origin.says)}"
+                faults[image.digest] = LayoutError(
+                    layout.path, problem, advice=fault.advice, digest=blob.digest, tag=origin.tag
+                )
+                break
+    return Checked(
+        outlines={
+            task.diff_id: read.outline
+            for task, read in reads.items()
+            if task.diff_id is not None and read.outline is not None
+        },
+        faults=faults,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
     """One blob to read. `diff_id` is what its uncompressed content must have, None for what no delta is made of."""
 
-    descriptor: Descriptor
+    digest: Digest
     diff_id: DiffID | None
-    holder: Holder
 
 
-def _tasks(layout: Layout, images: Iterable[Image], is_known: Callable[[Digest], bool]) -> list[_Task]:
-    """Each blob once, or once for each DiffID that is claimed for it."""
-    tags = {ref.image.digest: ref.tag for ref in reversed(layout.refs)}
-    tasks: dict[tuple[Digest, DiffID | None], _Task] = {}
-    layers: set[Digest] = set()
-    seen: set[tuple[Digest, bool]] = set()  # whether an index calls a manifest a platform is that index's own affair
-    for image in images:
-        by_manifest = {platform.manifest.digest: platform for platform in image.platforms}
-        for document in image.documents:
-            platform = by_manifest.get(document.digest)
-            if (document.digest, platform is None) in seen:
-                continue
-            seen.add((document.digest, platform is None))
-            holder = Holder.of(document, tag=tags.get(image.digest), platform=platform.platform if platform else None)
-            is_new = not is_known(document.digest)
-            for layer in platform.layers if platform else ():
-                if is_new or not is_known(layer.descriptor.digest):
-                    layers.add(layer.descriptor.digest)
-                    task = _Task(descriptor=layer.descriptor, diff_id=layer.diff_id, holder=holder)
-                    tasks.setdefault((layer.descriptor.digest, layer.diff_id), task)
-            for blob in successors(document).blobs:
-                if not is_known(blob.digest):
-                    # the size here, for each descriptor; the digest below, once for all of them
-                    find_blob(layout.storage, blob, what=_what(blob, holder), holder=holder)
-                    tasks.setdefault((blob.digest, None), _Task(descriptor=blob, diff_id=None, holder=holder))
-    return [task for task in tasks.values() if task.diff_id is not None or task.descriptor.digest not in layers]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fault:
+    """What is wrong with a blob: the rest of a sentence that begins with its name."""
+
+    says: str
+    advice: str = ""
 
 
-def _what(descriptor: Descriptor, holder: Holder) -> str:
-    return f"blob {descriptor.digest.short} of {holder}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What came of a task. `damage` concerns the stored bytes, whatever they are taken for; `lie` the layer alone."""
+
+    outline: Outline | None = None
+    damage: _Fault | None = None
+    lie: _Fault | None = None
 
 
-def _check(layout: Layout, task: _Task, limits: Limits) -> Outline | None:
-    what = _what(task.descriptor, task.holder)
-    content = find_blob(layout.storage, task.descriptor, what=what, holder=task.holder)
-    stored = task.descriptor.digest.new_hasher()
+class _Needs:
+    """What each document of the images needs, and the tasks that this makes: each blob once, or once for each DiffID
+    that is claimed for it."""
+
+    def __init__(self, layout: Layout, images: Iterable[Image], known: Known) -> None:
+        self._layout, self._known = layout, known
+        self._sizes: dict[Digest, int | _Fault] = {}
+        # whether an index calls a manifest a platform is that index's own affair
+        self._by_document: dict[tuple[Digest, bool], tuple[tuple[Descriptor, _Task], ...]] = {}
+        images = tuple(images)
+        self._documents = {document.digest for image in images for document in image.documents}
+        self._documents |= {entry.digest for image in images for entry in image.absent}
+        for image in images:
+            platforms = {platform.manifest.digest: platform for platform in image.platforms}
+            for document in image.documents:
+                platform = platforms.get(document.digest)
+                key = document.digest, platform is None
+                if key not in self._by_document:
+                    self._by_document[key] = tuple(self._needs_of(document, platform))
+        claimed = dict.fromkeys(task for needs in self._by_document.values() for _, task in needs)
+        # who reads a layer reads the blob
+        layers: dict[Digest, _Task] = {}
+        for task in claimed:
+            if task.diff_id is not None:
+                layers.setdefault(task.digest, task)
+        self._stand_ins = {task: layers.get(task.digest, task) for task in claimed if task.diff_id is None}
+        self.tasks = tuple(
+            task
+            for task in claimed
+            if self._stand_ins.get(task, task) is task and isinstance(self._size_of(task.digest), int)
+        )
+
+    def _needs_of(self, document: Document, platform: PlatformImage | None) -> Iterator[tuple[Descriptor, _Task]]:
+        is_new = platform is not None and document.digest not in self._known.images
+        layers = set()
+        for layer in platform.layers if platform is not None else ():
+            if is_new or layer.descriptor.digest not in self._known.blobs:
+                layers.add(layer.descriptor.digest)
+                yield layer.descriptor, _Task(digest=layer.descriptor.digest, diff_id=layer.diff_id)
+        for blob in successors(document, self._documents).blobs:
+            if blob.digest not in self._known.blobs and blob.digest not in layers:
+                yield blob, _Task(digest=blob.digest, diff_id=None)
+
+    def _size_of(self, digest: Digest) -> int | _Fault:
+        found = self._sizes.get(digest)
+        if found is None:
+            try:
+                content = self._layout.storage.blob(digest)
+                found = content.size if content is not None else _Fault(says=" is missing.", advice=COPY_AGAIN)
+            except LayoutError as error:
+                found = _Fault(says=f": {_quoted(error.problem)}", advice=error.advice)
+            self._sizes[digest] = found
+        return found
+
+    def faults(self, reads: Mapping[_Task, _Read]) -> dict[tuple[Digest, bool], tuple[Descriptor, _Fault]]:
+        """The first of each document, in the order of its blobs."""
+        found: dict[tuple[Digest, bool], tuple[Descriptor, _Fault]] = {}
+        for key, needs in self._by_document.items():
+            for blob, task in needs:
+                fault = self._fault(blob, task, reads)
+                if fault is not None:
+                    found[key] = blob, fault
+                    break
+        return found
+
+    def _fault(self, blob: Descriptor, task: _Task, reads: Mapping[_Task, _Read]) -> _Fault | None:
+        size = self._size_of(task.digest)
+        if isinstance(size, _Fault):
+            return size
+        if size != blob.size:
+            return _Fault(says=f" is {size:,} bytes, {{says}} {blob.size:,}.", advice=COPY_AGAIN)
+        read = reads[self._stand_ins.get(task, task)]
+        return read.damage or (read.lie if task.diff_id is not None else None)
+
+
+def _read(layout: Layout, task: _Task, limits: Limits) -> _Read:
+    stored = task.digest.new_hasher()
     tar: Hasher | None = None
     taken: Outline | None = None
     failure: CompressionError | None = None
     try:
+        content = layout.content(task.digest)
         with content.open() as raw:
             blob = hashed(raw, stored)
             if task.diff_id is not None:
                 tar = task.diff_id.new_hasher()
-                plain = decompressed(blob, max_bytes=limits.layer_of(content.size))  # named: its end closes `blob`
+                # named: its end closes `blob`
+                plain = decompressed(blob, max_bytes=limits.layer_of(content.size), padding=False)
                 try:
                     taken = outline(hashed(plain, tar))
                 except CompressionError as error:
                     failure = error
             for _ in chunks(blob):  # what stands behind the compressed content belongs to the digest all the same
                 pass
+    except LayoutError as error:
+        return _Read(damage=_Fault(says=f": {_quoted(error.problem)}", advice=error.advice))
     except OSError as error:
-        raise _error(layout, task, f"{what} cannot be read: {error.strerror or error}.") from error
+        return _Read(damage=_Fault(says=f" cannot be read: {_quoted(error.strerror or str(error))}."))
     # A damaged blob rarely decompresses: its digest is the truth, the decompressor's complaint only follows from it.
-    if stored.hexdigest() != task.descriptor.digest.hex:
-        raise _error(layout, task, f"{what} is damaged: its bytes have another digest.", advice=COPY_AGAIN)
+    if stored.hexdigest() != task.digest.hex:
+        return _Read(damage=_Fault(says=" is damaged: its bytes have another digest.", advice=COPY_AGAIN))
     if failure is not None:
-        advice = REBUILD
+        advice = failure.advice or REBUILD
         if isinstance(failure, OutputTooLargeError):
             key = limits.key_for(content.size)
             advice = f"If that is right, raise `{key}` in [limits] of the configuration."
-        raise _error(layout, task, f"{what}: {failure}.", advice=advice) from failure
+        return _Read(lie=_Fault(says=f": {_quoted(str(failure))}.", advice=advice))
     if tar is not None and task.diff_id is not None and tar.hexdigest() != task.diff_id.hex:
         actual = DiffID.of_hasher(task.diff_id.algorithm, tar)
-        problem = f"{what} has the DiffID {actual.short}, the config says {task.diff_id.short}."
-        raise _error(layout, task, problem, advice=REBUILD)
-    return taken
+        says = f" has the DiffID {actual.short}, the config says {task.diff_id.short}."
+        return _Read(lie=_Fault(says=says, advice=REBUILD))
+    return _Read(outline=taken)
 
 
-def _error(layout: Layout, task: _Task, problem: str, *, advice: str = "") -> LayoutError:
-    return LayoutError(layout.path, problem, advice=advice, digest=task.descriptor.digest, tag=task.holder.tag)
+def _quoted(text: str) -> str:
+    """Text of others within what is formatted later."""
+    return text.replace("{", "{{").replace("}", "}}")

@@ -1,66 +1,37 @@
 """From a descriptor to an image: every document that it reaches, verified, and the blobs that those need.
 
 Rule 1. `successors` says what is reached; a walk knows no other edges.
-Rule 2. Each document and each config of a layout is read once, however many refs lead to it; every descriptor is
-        compared with what it leads to all the same.
+Rule 2. Each image of a layout is walked once, however many refs lead to it; every descriptor is compared with what it
+        leads to all the same.
 Rule 3. Only what a delta can be made of becomes a `PlatformImage`. Everything else is carried as it is, and its configs
         are nobody's business.
+Rule 4. An index may name manifests that the layout does not have, as `docker save` of one platform writes it; clients
+        fetch the one for their platform alone. They are `absent`. Everything else that is missing is a fault.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from ..content import Content
 from ..oci.descriptor import Descriptor, Platform
 from ..oci.digest import DiffID, Digest
-from ..oci.fields import FieldError
-from ..oci.manifest import (
-    MAX_CONFIG_SIZE,
-    MAX_MANIFEST_SIZE,
-    Document,
-    ImageConfig,
-    Index,
-    Manifest,
-    parse_document,
-    parse_image_config,
-    successors,
-)
-from ..oci.media_types import INDEXES
-from .storage import COPY_AGAIN, LayoutError, Storage, blob_name, read_small
+from ..oci.manifest import Document, ImageConfig, Index, Manifest, successors
+from .documents import MAX_DEPTH, Documents, LayoutTooLargeError, Origin
+from .storage import COPY_AGAIN, REBUILD, BlobSource, LayoutError
 
-# Tools nest two deep (an index of indexes). Documents are kept in memory, so a layout may not have any number of them.
-MAX_DEPTH: Final = 8
-MAX_DOCUMENTS: Final = 100_000
-MAX_DOCUMENT_BYTES: Final = 256 * 1024 * 1024
-
-REBUILD: Final = "The tool that made it wrote something wrong; build the image again."
+# Of a large index that many others hold, each is followed again.
+MAX_STEPS: Final = 3_000_000
+# Planning compares each layer of an image with each of another. No kernel stacks so many.
+MAX_LAYERS: Final = 500
+# What the ledger has to remember of a layout, in bytes: many images may share documents, of which it holds copies.
+ANY_MEMORY: Final = 64 * 1024 * 1024
+ANY_TEXT: Final = 16 * 1024 * 1024  # of that, in labels of flatpaks and annotations of what is attached
+MEMORY_RATIO: Final = 8
+MAX_MEMORY: Final = 512 * 1024 * 1024
+_ENTRY, _LAYER = 200, 300  # of a document or a blob, and of a layer of a platform
 
 _CREATED: Final = "org.opencontainers.image.created"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """What holds a descriptor, for messages: `manifest sha256:41aa… (tag nightly, linux/arm64)`."""
-
-    noun: str
-    digest: Digest | None = None
-    tag: str | None = None
-    platform: Platform | None = None
-
-    @classmethod
-    def of(cls, document: Document, *, tag: str | None, platform: Platform | None) -> "Holder":
-        noun = "index" if isinstance(document, Index) else "manifest"
-        return cls(noun=noun, digest=document.digest, tag=tag, platform=platform)
-
-    @property
-    def says(self) -> str:
-        return f"{self.noun} says" if self.digest is None else f"the {self.noun} says"
-
-    def __str__(self) -> str:
-        name = self.noun if self.digest is None else f"{self.noun} {self.digest.short}"
-        marks = ([f"tag {self.tag}"] if self.tag else []) + ([str(self.platform)] if self.platform else [])
-        return f"{name} ({', '.join(marks)})" if marks else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +58,7 @@ class Image:
 
     `documents` holds all that `root` reaches, each once, children before parents, `root` last; `blobs` what those need,
     each once. `platforms` is empty for what is not a container image. `created` is the youngest of its configs' dates.
+    `absent` are the manifests that its indexes name and the layout does not have.
     """
 
     root: Document
@@ -94,6 +66,7 @@ class Image:
     blobs: tuple[Descriptor, ...]
     platforms: tuple[PlatformImage, ...]
     created: datetime | None
+    absent: tuple[Descriptor, ...] = ()
 
     @property
     def digest(self) -> Digest:
@@ -101,121 +74,153 @@ class Image:
 
 
 class Reader:
-    """Reads images from one layout, each document at most once."""
+    """Reads images from one layout, each at most once."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._documents: dict[Digest, Document] = {}
-        self._configs: dict[Digest, ImageConfig] = {}
-        self._bytes = 0
+    def __init__(self, storage: BlobSource) -> None:
+        self._path = storage.path
+        self._documents = Documents(storage)
+        self._layers: dict[Digest, tuple[Layer, ...]] = {}
+        self._images: dict[tuple[Digest, Platform | None], Image] = {}
+        self._faults: dict[Digest, LayoutError] = {}
+        self._steps = 0
+        self._remembered = 0
+        self._texts = 0
 
-    def document(self, descriptor: Descriptor, *, holder: Holder) -> Document:
-        """The manifest or index behind `descriptor`, which stands in `holder`.
+    def document(self, descriptor: Descriptor, *, origin: Origin) -> Document:
+        """The manifest or index behind `descriptor`, which stands in `origin`. Raises LayoutError."""
+        return self._documents.document(descriptor, origin=origin)
 
-        Raises:
-            LayoutError: it is missing, not what the descriptor promises, or does not parse.
-        """
-        noun = "index" if descriptor.media_type in INDEXES else "manifest"
-        what = f"{noun} {descriptor.digest.short} of {holder}"
-        known = self._documents.get(descriptor.digest)
+    def image(self, descriptor: Descriptor, *, origin: Origin) -> Image:
+        """Everything that `descriptor`, which stands in `origin`, leads to. Raises LayoutError."""
+        self.document(descriptor, origin=origin)
+        key = descriptor.digest, descriptor.platform
+        known = self._images.get(key)
         if known is not None:
-            self._compare(descriptor, known, what=what, holder=holder)
             return known
-        raw = self._read(descriptor, limit=MAX_MANIFEST_SIZE, what=what, holder=holder)
-        self._bytes += len(raw)
-        if len(self._documents) == MAX_DOCUMENTS or self._bytes > MAX_DOCUMENT_BYTES:
-            raise LayoutError(
-                self._storage.path,
-                f"holds more than {MAX_DOCUMENTS:,} manifests, or {MAX_DOCUMENT_BYTES:,} bytes of them.",
-                advice="Divide it into several layouts.",
-            )
+        if (fault := self._faults.get(descriptor.digest)) is not None:
+            same = f"tag {origin.tag} leads to what tag {fault.tag} leads to: " if origin.tag and fault.tag else ""
+            raise self._documents.error(same + fault.problem, descriptor, origin, advice=fault.advice) from fault
         try:
-            document = parse_document(raw, descriptor.media_type, descriptor.digest)
-        except FieldError as error:
-            raise self._error(f"{what}: {error}.", descriptor, holder) from error
-        self._documents[descriptor.digest] = document
-        return document
+            image = self._walked(descriptor, origin)
+        except LayoutError as error:
+            self._faults[descriptor.digest] = error
+            raise
+        self._remember(image)
+        self._images[key] = image
+        return image
 
-    def image(self, descriptor: Descriptor, *, holder: Holder) -> Image:
-        """Everything that `descriptor`, which stands in `holder`, leads to. Raises LayoutError."""
+    def _walked(self, descriptor: Descriptor, origin: Origin) -> Image:
         walk = _Walk()
-        root = self._visit(walk, descriptor, holder=holder, depth=1)
+        root = self._visit(walk, descriptor, origin=origin, depth=1)
         return Image(
             root=root,
             documents=tuple(walk.documents.values()),
             blobs=tuple(walk.blobs.values()),
             platforms=tuple(walk.platforms.values()),
             created=_created(root, walk),
+            absent=tuple(walk.absent.values()),
         )
 
-    def _visit(self, walk: "_Walk", descriptor: Descriptor, *, holder: Holder, depth: int) -> Document:
-        document = self.document(descriptor, holder=holder)
-        here = Holder.of(document, tag=holder.tag, platform=descriptor.platform)
+    def _visit(self, walk: "_Walk", descriptor: Descriptor, *, origin: Origin, depth: int) -> Document:
+        document = self._documents.document(descriptor, origin=origin)
+        here = Origin.of(document, tag=origin.tag, platform=descriptor.platform)
         if document.digest not in walk.documents:
             if depth > MAX_DEPTH:
-                raise self._error(f"{here} is nested more than {MAX_DEPTH} indexes deep.", descriptor, holder)
-            edges = successors(document)
-            for child in edges.documents:
-                self._visit(walk, child, holder=here, depth=depth + 1)
-            for blob in edges.blobs:
-                if (other := walk.blobs.setdefault(blob.digest, blob)).size != blob.size:
-                    problem = (
-                        f"blob {blob.digest.short} is {blob.size:,} bytes in {here}, but {other.size:,} elsewhere."
-                    )
-                    raise self._error(problem, blob, holder, advice=REBUILD)
+                raise self._documents.error(f"{here} is nested more than {MAX_DEPTH} indexes deep.", descriptor, origin)
+            if isinstance(document, Index):
+                self._visit_entries(walk, document, here, depth)
+            else:
+                for blob in successors(document).blobs:
+                    self._step()
+                    self._add_blob(walk, blob, here)
             walk.documents[document.digest] = document
         if isinstance(document, Manifest) and document.is_image:
             image = self._platform_image(document, here)
-            if not image.platform.is_unknown:
+            if image is not None and not image.platform.is_unknown:
                 walk.platforms.setdefault((document.digest, image.platform), image)
         return document
 
-    def _platform_image(self, manifest: Manifest, here: Holder) -> PlatformImage:
-        what = f"config {manifest.config.digest.short} of {here}"
-        config = self._configs.get(manifest.config.digest)
-        if config is None:
-            raw = self._read(manifest.config, limit=MAX_CONFIG_SIZE, what=what, holder=here)
-            try:
-                config = parse_image_config(raw)
-            except FieldError as error:
-                raise self._error(f"{what}: {error}.", manifest.config, here) from error
-            self._configs[manifest.config.digest] = config
-        if len(config.diff_ids) != len(manifest.layers):
-            problem = f"{what}: rootfs.diff_ids has {len(config.diff_ids)} entries for {len(manifest.layers)} layers."
-            raise self._error(problem, manifest.config, here, advice=REBUILD)
+    def _visit_entries(self, walk: "_Walk", index: Index, here: Origin, depth: int) -> None:
+        absent: list[Descriptor] = []
+        is_useful = False
+        for entry in index.manifests:
+            self._step()
+            if not self._documents.is_document(entry):
+                self._add_blob(walk, entry, here)
+            elif self._documents.is_absent(entry, here, depth):
+                absent.append(entry)
+                continue
+            else:
+                self._visit(walk, entry, origin=here, depth=depth + 1)
+            is_useful |= entry.platform is None or not entry.platform.is_unknown
+        if absent and not is_useful:
+            what = f"manifest {absent[0].digest.short} of {here}"
+            problem = f"{what} is missing, and so is each other that the index names; nobody could use it."
+            raise self._documents.error(problem, absent[0], here, advice=COPY_AGAIN)
+        walk.absent.update((entry.digest, entry) for entry in absent)
+
+    def _step(self) -> None:
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise LayoutTooLargeError(
+                self._path,
+                f"its images share so much that more than {MAX_STEPS:,} references would have to be followed.",
+                advice="Divide it into several layouts.",
+            )
+
+    def _add_blob(self, walk: "_Walk", blob: Descriptor, here: Origin) -> None:
+        if (other := walk.blobs.setdefault(blob.digest, blob)).size != blob.size:
+            problem = f"blob {blob.digest.short} is {blob.size:,} bytes in {here}, but {other.size:,} elsewhere."
+            raise self._documents.error(problem, blob, here, advice=REBUILD)
+
+    def _platform_image(self, manifest: Manifest, here: Origin) -> PlatformImage | None:
+        """None for an artifact that calls its config an image's: OPA's bundles, Wasm modules and models do."""
+        config = self._documents.config(manifest, here)
+        if not config.diff_ids:
+            return None
+        layers = self._layers.get(manifest.digest)
+        if layers is None:
+            what = f"config {manifest.config.digest.short} of {here}"
+            if len(manifest.layers) > MAX_LAYERS:
+                problem = f"{here} has {len(manifest.layers):,} layers, an image may have {MAX_LAYERS}."
+                raise self._documents.error(problem, manifest.config, here, advice="Build it with fewer, larger ones.")
+            if len(config.diff_ids) != len(manifest.layers):
+                problem = (
+                    f"{what}: rootfs.diff_ids has {len(config.diff_ids)} entries for {len(manifest.layers)} layers."
+                )
+                raise self._documents.error(problem, manifest.config, here, advice=REBUILD)
+            layers = self._layers[manifest.digest] = tuple(
+                Layer(descriptor=layer, diff_id=diff_id)
+                for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
+            )
         said = here.platform
         return PlatformImage(
             platform=said if said is not None and said.os and said.architecture else config.platform,
             manifest=manifest,
             config=config,
-            layers=tuple(
-                Layer(descriptor=layer, diff_id=diff_id)
-                for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
-            ),
+            layers=layers,
         )
 
-    def _read(self, descriptor: Descriptor, *, limit: int, what: str, holder: Holder) -> bytes:
-        raw = read_small(
-            self._storage, what, find_blob(self._storage, descriptor, what=what, holder=holder), limit=limit
+    def _remember(self, image: Image) -> None:
+        """Count what the ledger will hold of it."""
+        labels = {found.manifest.digest: found.config.labels for found in image.platforms}
+        texts = sum(map(_length, labels.values()))
+        texts += sum(_length(document.annotations) for document in image.documents if document.subject is not None)
+        self._texts += texts
+        self._remembered += (
+            _ENTRY * (len(image.documents) + len(image.blobs) + len(image.absent) + len(image.platforms))
+            + _LAYER * sum(len(found.layers) for found in image.platforms)
+            + texts
         )
-        hasher = descriptor.digest.new_hasher()
-        hasher.update(raw)
-        if hasher.hexdigest() != descriptor.digest.hex:
-            raise self._error(
-                f"{what} is damaged: its bytes have another digest.", descriptor, holder, advice=COPY_AGAIN
-            )
-        return raw
-
-    def _compare(self, descriptor: Descriptor, document: Document, *, what: str, holder: Holder) -> None:
-        if descriptor.size != len(document.raw):
-            problem = f"{what} is {len(document.raw):,} bytes, {holder.says} {descriptor.size:,}."
-            raise self._error(problem, descriptor, holder, advice=REBUILD)
-        if descriptor.media_type and descriptor.media_type != document.media_type:
-            problem = f"{what} is of type {document.media_type!r}, {holder.says} {descriptor.media_type!r}."
-            raise self._error(problem, descriptor, holder, advice=REBUILD)
-
-    def _error(self, problem: str, descriptor: Descriptor, holder: Holder, *, advice: str = "") -> LayoutError:
-        return LayoutError(self._storage.path, problem, advice=advice, digest=descriptor.digest, tag=holder.tag)
+        for held, free in ((self._remembered, ANY_MEMORY), (self._texts, ANY_TEXT)):
+            most = min(free + MEMORY_RATIO * self._documents.bytes_read, MAX_MEMORY)
+            if held > most:
+                raise LayoutTooLargeError(
+                    self._path,
+                    f"its images share so much that the ledger would have to hold more than {most:,} bytes of them "
+                    f"({free:,} and {MEMORY_RATIO} times their manifests and configs are allowed).",
+                    advice="Divide it into several layouts.",
+                )
 
 
 @dataclass(slots=True)
@@ -225,22 +230,11 @@ class _Walk:
     documents: dict[Digest, Document] = field(default_factory=dict)
     blobs: dict[Digest, Descriptor] = field(default_factory=dict)
     platforms: dict[tuple[Digest, Platform], PlatformImage] = field(default_factory=dict)
+    absent: dict[Digest, Descriptor] = field(default_factory=dict)
 
 
-def find_blob(storage: Storage, descriptor: Descriptor, *, what: str, holder: Holder) -> Content:
-    """The content of `descriptor`, there and of the promised size; its digest is still to be checked.
-
-    Raises:
-        LayoutError: it is missing, of another size, or no plain file.
-    """
-    content = storage.find(blob_name(descriptor.digest))
-    if content is None:
-        problem = f"{what} is missing."
-    elif content.size != descriptor.size:
-        problem = f"{what} is {content.size:,} bytes, {holder.says} {descriptor.size:,}."
-    else:
-        return content
-    raise LayoutError(storage.path, problem, advice=COPY_AGAIN, digest=descriptor.digest, tag=holder.tag)
+def _length(texts: Mapping[str, str]) -> int:
+    return sum(len(name) + len(text) for name, text in texts.items())
 
 
 def _created(root: Document, walk: _Walk) -> datetime | None:

@@ -15,6 +15,7 @@ from ..errors import DeltapressError
 from ..oci.digest import Digest
 from ..text import one_line
 
+REBUILD: Final = "The tool that made it wrote something wrong; build the image again."
 COPY_AGAIN: Final = "Probably an interrupted copy. Copy the image into the layout again."
 MAX_PROBLEM: Final = 1000  # characters
 
@@ -40,13 +41,24 @@ def blob_name(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
-class Storage(Protocol):
-    """The files of one layout."""
+class BlobSource(Protocol):
+    """What images are read from: a layout, a repository of a published tree, or whatever else holds blobs."""
 
     @property
     def path(self) -> Path:
         """As the user wrote it, for messages."""
         ...
+
+    def blob(self, digest: Digest) -> Content | None:
+        """The bytes that stand under `digest`, which are not compared with it; None where there are none.
+
+        Raises LayoutError for no plain file, and what the place itself raises.
+        """
+        ...
+
+
+class Storage(BlobSource, Protocol):
+    """The files of one layout."""
 
     def find(self, name: str) -> Content | None:
         """The file of that `/`-separated name; None where there is none. Raises LayoutError for no plain file."""
@@ -64,6 +76,9 @@ class DirectoryStorage:
     def at(cls, path: Path) -> "DirectoryStorage":
         """`path` itself may be a symbolic link; links inside must stay inside."""
         return cls(path=path, root=path.resolve())
+
+    def blob(self, digest: Digest) -> Content | None:
+        return self.find(blob_name(digest))
 
     def find(self, name: str) -> Content | None:
         try:
@@ -92,7 +107,7 @@ def _kind(mode: int) -> str:
     return "a named pipe" if stat.S_ISFIFO(mode) else "a device or socket"
 
 
-def read_small(storage: Storage, name: str, content: Content, *, limit: int) -> bytes:
+def read_small(storage: BlobSource, name: str, content: Content, *, limit: int) -> bytes:
     """All bytes of a document of at most `limit` bytes.
 
     Raises:

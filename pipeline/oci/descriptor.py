@@ -1,15 +1,31 @@
 """Descriptors: the edges of the content graph (image-spec, descriptor.md)."""
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from .digest import Digest
 from .fields import Fields
 
+_SYSTEMS: Final = {"macos": "darwin"}
+_ARCHITECTURES: Final = {
+    "x86_64": ("amd64", ""),
+    "x86-64": ("amd64", ""),
+    "i386": ("386", ""),
+    "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"),
+}
+_VARIANTS: Final = {
+    ("amd64", "v1"): "",
+    ("arm64", "v8"): "",
+    ("arm64", "8"): "",
+    ("arm", ""): "v7",
+    **{("arm", str(number)): f"v{number}" for number in range(5, 9)},
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Platform:
-    """What an image runs on. Two images are versions of each other only when all four agree."""
+    """What an image runs on. Two images are versions of each other only when their `kind` agrees."""
 
     os: str
     architecture: str
@@ -29,6 +45,17 @@ class Platform:
     def is_unknown(self) -> bool:
         """True for the `unknown/unknown` that docker buildx gives its attestation manifests."""
         return self.os == "unknown" or self.architecture == "unknown"
+
+    @property
+    def kind(self) -> "Platform":
+        """What clients take for the same: arm64 and arm64/v8 (containerd's platforms, "Normalization"), and a build of
+        Windows, whatever its revision."""
+        os = _SYSTEMS.get(self.os.lower(), self.os.lower())
+        architecture = "arm64" if self.architecture.lower() == "aarch64" else self.architecture.lower()
+        architecture, variant = _ARCHITECTURES.get(architecture, (architecture, self.variant.lower()))
+        variant = _VARIANTS.get((architecture, variant), variant)
+        build = ".".join(self.os_version.split(".")[:3])
+        return Platform(os=os, architecture=architecture, variant=variant, os_version=build)
 
     def to_json(self) -> dict[str, str]:
         found = {"architecture": self.architecture, "os": self.os}

@@ -6,16 +6,29 @@ Rule 2. `successors` is the only function that knows the edges of the content gr
 Rule 3. No document over 4 MiB is read: clients refuse larger manifests (distribution-spec, "Pushing Manifests").
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
 from .descriptor import Descriptor, Platform
 from .digest import DiffID, Digest
 from .fields import FieldError, Fields, parse_json_object
-from .media_types import FOREIGN_LAYERS, IMAGE_CONFIGS, INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, TAR_LAYERS
+from .media_types import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    FOREIGN_LAYERS,
+    IMAGE_CONFIGS,
+    INDEXES,
+    MANIFESTS,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    TAR_LAYERS,
+)
 
 MAX_MANIFEST_SIZE: Final = 4 * 1024 * 1024
 MAX_CONFIG_SIZE: Final = 4 * 1024 * 1024
+
+_OCI_TWINS: Final = {DOCKER_MANIFEST: OCI_MANIFEST, DOCKER_LIST: OCI_INDEX}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +90,8 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
     """Read a manifest or an index.
 
     `media_type` is what the descriptor said; empty where nothing did (older layouts omit it), then the document's own
-    `mediaType` counts, then its shape. `digest` is the one under which the caller has verified `raw`; sha256 otherwise.
+    `mediaType` counts, then its shape; that of the result is what to serve it as. `digest` is the one under which the
+    caller has verified `raw`; sha256 otherwise.
 
     Raises:
         FieldError: naming the key path of what is wrong.
@@ -91,6 +105,9 @@ def parse_document(raw: bytes, media_type: str = "", digest: Digest | None = Non
     own_type = fields.text("mediaType", "")
     if media_type and own_type and media_type != own_type:
         raise fields.error("mediaType", f"is {own_type!r}, but its descriptor says {media_type!r}")
+    if not own_type:
+        # clients refuse what is served as Docker's and does not say so itself; as OCI's, all of them take it
+        media_type = _OCI_TWINS.get(media_type, media_type)
     media_type = media_type or own_type or (OCI_INDEX if fields.has("manifests") else OCI_MANIFEST)
     subject = Descriptor.read(fields.object("subject")) if fields.has("subject") else None
     artifact_type = fields.optional_text("artifactType")
@@ -134,18 +151,21 @@ class Successors:
     blobs: tuple[Descriptor, ...]
 
 
-def successors(document: Document) -> Successors:
+def successors(document: Document, documents: Container[Digest] = frozenset()) -> Successors:
     """The content that must be stored before `document` may be (distribution-spec, "Pushing Manifests").
+
+    `documents` are those entries of an index that are manifests by their content, though their media type does not say
+    so; clients fetch them as manifests all the same.
 
     A `subject` is not a successor: it may be missing or come later (distribution-spec, "Pushing Manifests with
     Subject").
     Foreign layers are none either: their bytes are fetched from their `urls`.
     """
     if isinstance(document, Index):
-        return Successors(
-            documents=tuple(entry for entry in document.manifests if is_document(entry)),
-            blobs=tuple(entry for entry in document.manifests if not is_document(entry)),
-        )
+        found: tuple[list[Descriptor], list[Descriptor]] = [], []
+        for entry in document.manifests:
+            found[is_document(entry) or entry.digest in documents].append(entry)
+        return Successors(documents=tuple(found[True]), blobs=tuple(found[False]))
     blobs = [layer for layer in document.layers if not (layer.media_type in FOREIGN_LAYERS and layer.urls)]
     return Successors(documents=(), blobs=(document.config, *blobs))
 
@@ -153,16 +173,23 @@ def successors(document: Document) -> Successors:
 def parse_image_config(raw: bytes) -> ImageConfig:
     """Read an image configuration.
 
+    An empty one, or one without DiffIDs, is what artifacts put there that borrow the media type: it has no `diff_ids`.
+
     Raises:
         FieldError: naming the key path of what is wrong.
     """
+    if raw.strip() in (b"", b"null"):
+        raw = b"{}"
     fields = Fields(parse_json_object(raw))
+    if not fields.has("rootfs") or not (rootfs := fields.object("rootfs")).has("diff_ids"):
+        # whatever else stands there is the artifact's own affair
+        return ImageConfig(platform=Platform(os="", architecture=""), diff_ids=(), created=None, labels={})
     labels = {}
     if fields.has("config") and (inner := fields.object("config")).has("Labels"):
         labels = inner.texts("Labels")
     return ImageConfig(
         platform=Platform.read(fields),
-        diff_ids=fields.object("rootfs").diff_ids("diff_ids"),
+        diff_ids=rootfs.diff_ids("diff_ids"),
         created=fields.optional_text("created"),
         labels=labels,
     )

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from ..errors import DeltapressError
+from .digest import Digest, DigestError
 
 # The length of a name leaves room for a host: docker and containerd count both and refuse more than 255.
 _NAME: Final = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
@@ -14,7 +15,7 @@ _MAX_NAME: Final = 200
 TAG_RULE: Final = "1 to 128 letters, digits, '_', '.' and '-', the first of which is neither '.' nor '-'"
 
 DELTA_INDEX: Final = "_deltaindex"
-_REFERRERS_TAG: Final = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\..*)?")
+_REFERRERS_TAG: Final = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(\..*)?")
 
 
 class NameGrammarError(DeltapressError):
@@ -54,3 +55,12 @@ def is_reserved_tag(tag: str) -> bool:
     aborts on what is not an image.
     """
     return tag == DELTA_INDEX or _REFERRERS_TAG.fullmatch(tag) is not None
+
+
+def attached_to(tag: str) -> Digest | None:
+    """What a tag made of a digest belongs to: a fallback listing of referrers, or cosign's `sha256-<hex>.sig`."""
+    match = _REFERRERS_TAG.fullmatch(tag)
+    try:
+        return Digest.parse(f"{match[1]}:{match[2]}") if match else None
+    except DigestError:
+        return None

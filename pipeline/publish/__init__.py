@@ -1,7 +1,10 @@
 """The whole run: layouts -> history -> plan -> deltas -> tree -> target, under the target's lock.
 
-    job         publish, dry run, prune, reconcile
-    begin       the ledger, after every layout that can be read was seen
+    job         publish, dry run, prune, remove, reconcile: which steps each takes, in which order
+    steps       what each step does to a run, whose state is in run
+    begin       the ledger, after every layout that can be read was seen; each repository is tried alone (trial)
+    removal     the ledger, after something was removed or put back
+    rules       pure: by which rules each repository is published
     write       write a Tree to a Target, phase by phase
     prune       mark -> PrunePlan -> execute; whether the clock can be trusted with that is in clocks (pure)
     repair      what the storage has lost or spoiled: found, and decided what becomes of it
@@ -18,7 +21,7 @@ Rule 5. What a run that died left unfinished, and no layout has any more, is for
         from being published.
 """
 
-from .job import dry_run, prune, reconcile, run
+from .job import dry_run, prune, reconcile, remove, run
 from .outcome import Outcome, Settings
 
-__all__ = ["Outcome", "Settings", "dry_run", "prune", "reconcile", "run"]
+__all__ = ["Outcome", "Settings", "dry_run", "prune", "reconcile", "remove", "run"]

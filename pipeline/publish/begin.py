@@ -3,32 +3,38 @@
 Nothing is written here: what is remembered is saved with the first key that is.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ..config import Config, Repository
-from ..content import Content
-from ..errors import DeltapressError
-from ..history.ledger import Ledger, LedgerError
+from ..errors import DeltapressError, InternalError
+from ..history.ledger import MAX_LEDGER_SIZE, Ledger, LedgerError
 from ..history.records import RepositoryRecord
+from ..history.removal import admitted, is_removed
+from ..history.renaming import carry_over
+from ..history.resolver import ContentResolver, find_stored
 from ..history.retention import pinned_images, retain
-from ..history.scan import Seen, observe_repository
+from ..history.scan import Seen, scan_repository
 from ..history.store import LedgerStore
-from ..history.versions import advance, forget
-from ..keys import LEDGER_KEY, Key, manifest_key
+from ..history.versions import advance
+from ..keys import LEDGER_KEY, Key
+from ..layout import BrokenTag
+from ..layout.check import Known
 from ..oci.digest import Digest
 from ..progress import Progress
-from ..tree.published import by_repository
+from ..tree.published import PublishedRepository, by_repository
 from .adopt import without_foreign_page
 from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
-from .repair import check_losses, find_damage, find_misserved
-from .write import found_content
+from .repair import check_losses, find_damage, find_misserved, forget_lost
+from .rules import rules_record, scopes_of
+from .trial import no_room, try_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class _Loaded:
     """The ledger as it was found, or an empty one, or, when `rebuilt` says why, one made from the tree.
 
     `present` are the keys that the target had where there was no ledger and nothing like ours.
@@ -43,35 +49,47 @@ class Loaded:
 class History:
     """What is remembered and what was seen.
 
-    `seen` are the layouts that could be read, `failed` says what is wrong with the others; `found` is the content that
-    the target held before the run, `present` its keys where it had no ledger; `damage` is what a repair found wrong,
+    `resolver` finds content in the layouts that could be read and in the target, `failed` says what is wrong with the
+    other layouts; `present` are the keys of the target where it had no ledger; `damage` is what a repair found wrong,
     `misserved` whole bytes that the storage would not serve as they were written; `notes` are lines for the user,
     `lost` those about images that were published and are whole nowhere.
     """
 
     ledger: Ledger
-    seen: Mapping[str, Seen]
-    failed: Mapping[str, DeltapressError]
-    found: Mapping[Digest, Key]
     is_rebuilt: bool
-    present: Set[Key] | None
-    notes: tuple[str, ...]
+    resolver: ContentResolver
+    failed: Mapping[str, DeltapressError] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    present: Set[Key] | None = None
     damage: Mapping[Key, str] = field(default_factory=dict)
     misserved: Mapping[Key, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
 
-    def fresh(self, repository: str, digest: Digest) -> Content | None:
-        """The bytes as the repository's layout has them, or else another one."""
-        found = self.seen[repository].content(digest) if repository in self.seen else None
-        return found or self.anywhere(digest)
+    @property
+    def broken(self) -> dict[str, tuple[BrokenTag, ...]]:
+        """The tags that could not be read, by repository."""
+        return {name: layout.broken for name, layout in self.resolver.layouts.items() if layout.broken}
 
-    def anywhere(self, digest: Digest) -> Content | None:
-        """The bytes from any layout."""
-        found = (seen.content(digest) for seen in self.seen.values())
-        return next((content for content in found if content is not None), None)
+    @property
+    def unread(self) -> str:
+        """What of the layouts could not be read, and may hold what would be deleted; empty where all could."""
+        broken = sum(map(len, self.broken.values()))
+        parts = [f"{len(self.failed)} of the repositories"] if self.failed else []
+        parts += [f"{broken} of the tags"] if broken else []
+        return f"{' and '.join(parts)} could not be read" if parts else ""
 
 
-def load(store: LedgerStore, settings: Settings) -> Loaded:
+def load_history(store: LedgerStore, settings: Settings) -> History:
+    """What is remembered, with no look at the layouts. Raises what `_load` raises."""
+    loaded = _load(store, settings)
+    return History(
+        ledger=loaded.ledger,
+        is_rebuilt=loaded.rebuilt is not None,
+        resolver=ContentResolver.of(store.target, loaded.ledger),
+    )
+
+
+def _load(store: LedgerStore, settings: Settings) -> _Loaded:
     """Raises LedgerError for the ledger of a newer deltapress, TargetError."""
     try:
         ledger = store.load()
@@ -81,12 +99,12 @@ def load(store: LedgerStore, settings: Settings) -> Loaded:
         problem = str(error)
     else:
         if ledger is not None:
-            return Loaded(ledger=ledger)
+            return _Loaded(ledger=ledger)
         present = frozenset(store.target.keys())
         if not by_repository(present):
-            return Loaded(ledger=Ledger(), present=present)
+            return _Loaded(ledger=Ledger(), present=present)
         problem = f"{LEDGER_KEY} is missing, though the target is not empty"
-    return Loaded(ledger=rebuild(store.target, now=settings.now), rebuilt=problem)
+    return _Loaded(ledger=rebuild(store.target, now=settings.now), rebuilt=problem)
 
 
 def read_history(
@@ -99,9 +117,9 @@ def read_history(
 ) -> History:
     """See every layout but those of `given_up`. What cannot be read stays as it was published.
 
-    Raises what `load` raises, and TooMuchLostError.
+    Raises what `_load` raises, and TooMuchLostError.
     """
-    loaded = load(store, settings)
+    loaded = _load(store, settings)
     ledger = loaded.ledger
     if not config.site.pages:
         ledger = without_foreign_page(store.target, ledger)
@@ -119,147 +137,170 @@ def read_history(
             f"{loaded.rebuilt}. It was rebuilt from the tree; all deltas are made again, and this run deletes nothing"
             f"{again}"
         )
-    seen, failed = _observe(config, ledger, settings, given_up)
-    for name, layout in seen.items():
-        notes.extend(f"{name}: {line}" for line in layout.skipped)
-    found = found_content(ledger, store.target, damaged=damage)
+    seen, failed = _scan(config, ledger, settings, given_up)
+    found = find_stored(ledger, store.target, damaged=damage)
     if settings.repair:
         found = _copies(ledger) | found
+    while True:
+        layouts = {name: layout for name, layout in seen.items() if name not in failed}
+        resolver = ContentResolver.of(store.target, ledger, layouts=layouts, found=found)
+        try:
+            history = _remembered(ledger, resolver, store, config, settings, damage)
+        except _FaultError as fault:
+            failed[fault.repository] = fault.error
+            continue
+        return replace(
+            history,
+            is_rebuilt=loaded.rebuilt is not None,
+            failed=failed,
+            notes=(*notes, *history.notes),
+            present=loaded.present,
+            damage=damage,
+            misserved=misserved,
+        )
+
+
+def _remembered(
+    ledger: Ledger,
+    resolver: ContentResolver,
+    store: LedgerStore,
+    config: Config,
+    settings: Settings,
+    damage: Mapping[Key, str],
+) -> History:
+    """What `ledger` becomes with what the layouts of `resolver` hold.
+
+    Raises:
+        _FaultError: something is wrong inside one repository.
+        TooMuchLostError: a repair would un-list too much.
+    """
+    seen = resolver.layouts
+    notes = [f"{name}: {line}" for name, layout in seen.items() for line in layout.notes]
     repositories = dict(ledger.repositories)
-    for name, layout in seen.items():
-        repositories[name] = advance(repositories.get(name, RepositoryRecord()), layout.observation, now=settings.now)
-    unfinished, lost = _forget_lost(repositories, found, seen, ledger=ledger, damage=damage)
+    for repository in config.repositories:
+        name = repository.name
+        if is_removed(ledger, name):
+            notes.append(f"{name}: was removed; `deltapress remove --undo {name}` lets it be published again")
+        elif name in seen:
+            with _within(name):
+                names = (name, *repository.formerly)
+                observation, barred = admitted(seen[name].observation, ledger.removals, names)
+                notes.extend(f"{name}: {line}" for line in barred)
+                resolver.carry_over(name, repository.formerly)
+                known = repositories.get(name, RepositoryRecord())
+                before = carry_over(known, repository.formerly, ledger.repositories)
+                repositories[name] = advance(before, observation, now=settings.now)
+    unfinished, lost = forget_lost(repositories, resolver, ledger=ledger, damage=damage)
     notes.extend(unfinished)
     if settings.repair and not settings.force:
         images = sum(len(record.images) for record in ledger.repositories.values())
         check_losses(len(damage), lost=len(lost), images=images, max_delete=config.max_delete)
     for repository in config.repositories:
-        if repository.name in seen and repository.name in repositories:
-            record = repositories[repository.name]
-            notes.extend(
-                f"{repository.name}: the pin {pin} holds nothing, since no published image or tag has that name"
-                for pin in repository.pins
-                if not pinned_images(record, pin)
-            )
-            repositories[repository.name] = retain(
-                record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now
-            )
-    configured = {repository.name for repository in config.repositories}
-    notes.extend(
-        f"{name}: published, but not in {config.path.name}; left as it is"
-        for name in sorted(repositories.keys() - configured)
-    )
+        name = repository.name
+        if name in seen and name in repositories:
+            with _within(name):
+                notes.extend(_idle_pins(repository, repositories[name]))
+                kept = _retained(repository, repositories[name], settings)
+                repositories[name] = kept
+                if not kept.images:
+                    del repositories[name]
+    notes.extend(_unconfigured(config, repositories))
     used = {layer.diff_id for record in repositories.values() for layer in record.layers()}
     outlines = {**ledger.outlines}
     for layout in seen.values():
         outlines |= layout.outlines
-    return History(
-        ledger=replace(
-            ledger,
-            repositories=repositories,
-            outlines={diff_id: outline for diff_id, outline in outlines.items() if diff_id in used},
-            deltas=without_lost(ledger.deltas, found),
-        ),
-        seen=seen,
-        failed=failed,
-        found=found,
-        is_rebuilt=loaded.rebuilt is not None,
-        present=loaded.present,
-        notes=tuple(notes),
-        damage=damage,
-        misserved=misserved,
-        lost=tuple(lost),
+    after = replace(
+        ledger,
+        repositories=repositories,
+        outlines={diff_id: outline for diff_id, outline in outlines.items() if diff_id in used},
+        deltas=without_lost(ledger.deltas, resolver.found),
     )
+    _try_out(after, ledger, store, config, seen)
+    return History(ledger=after, is_rebuilt=False, resolver=resolver, notes=tuple(notes), lost=tuple(lost))
 
 
-def scopes_of(repository: Repository) -> tuple[str, ...]:
-    """The globs that divide the repository's tags into independent lines of versions."""
-    return tuple(rule.match for rule in repository.series)
+def _try_out(after: Ledger, before: Ledger, store: LedgerStore, config: Config, names: Iterable[str]) -> None:
+    """Try each repository that has changed, in the order of the configuration. Raises _FaultError."""
+    properties = store.target.properties
+    left = MAX_LEDGER_SIZE - store.size
+    for name in names:
+        if name in after.repositories and after.repositories[name] != before.repositories.get(name):
+            with _within(name):
+                growth = try_out(name, after, before, config=config, properties=properties)
+                if growth > left:
+                    raise no_room(name, growth, left)
+                left -= max(0, growth)
 
 
-def _observe(
+class _FaultError(Exception):
+    """Something went wrong inside a repository, and concerns no other."""
+
+    def __init__(self, repository: str, error: DeltapressError) -> None:
+        super().__init__(repository)
+        self.repository, self.error = repository, error
+
+
+@contextmanager
+def _within(repository: str) -> Iterator[None]:
+    """Where whatever goes wrong is a fault of that repository alone, our own mistakes too."""
+    try:
+        yield
+    except DeltapressError as error:
+        raise _FaultError(repository, error) from error
+    except Exception as error:
+        raise _FaultError(repository, InternalError(error)) from error
+
+
+def _idle_pins(repository: Repository, record: RepositoryRecord) -> Iterator[str]:
+    for pin in repository.pins:
+        if not pinned_images(record, pin):
+            yield f"{repository.name}: the pin {pin} holds nothing, since no published image or tag has that name"
+
+
+def _retained(repository: Repository, record: RepositoryRecord, settings: Settings) -> RepositoryRecord:
+    kept = retain(record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now)
+    return replace(kept, rules=rules_record(repository))
+
+
+def _unconfigured(config: Config, repositories: Mapping[str, RepositoryRecord]) -> Iterator[str]:
+    now_called = {former: known.name for known in config.repositories for former in known.formerly}
+    for name in sorted(repositories.keys() - {known.name for known in config.repositories}):
+        if name in now_called:
+            yield f"{name}: goes on as {now_called[name]}; left as it is, until `deltapress remove {name}`"
+        else:
+            yield f"{name}: published, but not in {config.path.name}; left as it is"
+
+
+def _scan(
     config: Config, ledger: Ledger, settings: Settings, given_up: Mapping[str, DeltapressError]
 ) -> tuple[dict[str, Seen], dict[str, DeltapressError]]:
-    known = {record.digest for record in ledger.keys.values() if not record.is_pending}
+    stored = by_repository(key for key, record in ledger.keys.items() if not record.is_pending)
     seen: dict[str, Seen] = {}
     failed = dict(given_up)
     for repository in config.repositories:
-        if repository.name in failed:
+        if repository.name in failed or is_removed(ledger, repository.name):
             continue
         try:
-            seen[repository.name] = observe_repository(
-                repository, is_known=known.__contains__, limits=config.limits, jobs=settings.jobs
-            )
-        except DeltapressError as error:
-            failed[repository.name] = error
+            with _within(repository.name):
+                seen[repository.name] = scan_repository(
+                    repository,
+                    known=_known(stored.get(repository.name), ledger.repositories.get(repository.name)),
+                    limits=config.limits,
+                    jobs=settings.jobs,
+                )
+        except _FaultError as fault:
+            failed[repository.name] = fault.error
     return seen, failed
+
+
+def _known(stored: PublishedRepository | None, record: RepositoryRecord | None) -> Known:
+    """What needs no check. What another repository has is not known here: whoever names its digest must have it."""
+    if stored is None or record is None:
+        return Known()
+    images = {image.manifest for image in record.platform_images()}
+    return Known(blobs=stored.blobs.keys(), manifests=stored.manifests.keys(), images=images & stored.manifests.keys())
 
 
 def _copies(ledger: Ledger) -> dict[Digest, Key]:
     """Where the same bytes stand under other names: a tag has those of its manifest. Tags move last."""
     return {record.digest: key for key, record in ledger.keys.items() if not record.is_pending}
-
-
-def _forget_lost(
-    repositories: dict[str, RepositoryRecord],
-    found: Mapping[Digest, Key],
-    seen: Mapping[str, Seen],
-    *,
-    ledger: Ledger,
-    damage: Mapping[Key, str],
-) -> tuple[list[str], list[str]]:
-    """Forget the images of which a part is neither in the target nor in any layout.
-
-    Changes `repositories`, and returns a line for each repository that lost something which was never written to its
-    end, and one for each that lost something which was.
-    """
-    there = found.keys() | {digest for layout in seen.values() for digest in layout.digests}
-    unfinished, lost = [], []
-    for name, record in list(repositories.items()):
-        gone = record.images.keys() - forget(record, there).images.keys()
-        if not gone:
-            continue
-        # where a reader was led to the lost image, it must not be led back to an older one: that is for people to do
-        withdrawn = {tag for tag in record.tags if _was_led_to(name, tag, record, gone, ledger, damage)}
-        tags = {tag: known for tag, known in record.tags.items() if tag not in withdrawn}
-        whole = forget(replace(record, tags=tags), there)
-        repositories[name] = whole
-        if not whole.images:
-            del repositories[name]
-        published = {
-            digest for digest in gone if manifest_key(name, digest) in damage or _is_written(name, digest, ledger)
-        }
-        if never := sorted(digest.short for digest in gone - published):
-            unfinished.append(f"{name}: forgotten, because it was never published completely: {', '.join(never)}")
-        for digest in sorted(published):
-            named = sorted(tag for tag in withdrawn if record.tags[tag].image == digest)
-            lost.append(_loss(name, digest, named))
-    return unfinished, lost
-
-
-def _was_led_to(
-    repository: str,
-    tag: str,
-    record: RepositoryRecord,
-    images: Set[Digest],
-    ledger: Ledger,
-    damage: Mapping[Key, str],
-) -> bool:
-    key = manifest_key(repository, tag)
-    stored, image = ledger.keys.get(key), record.tags[tag].image
-    return (
-        image in images and stored is not None and stored.digest == image and (key in damage or not stored.is_pending)
-    )
-
-
-def _is_written(repository: str, digest: Digest, ledger: Ledger) -> bool:
-    stored = ledger.keys.get(manifest_key(repository, digest))
-    return stored is not None and not stored.is_pending
-
-
-def _loss(repository: str, digest: Digest, tags: list[str]) -> str:
-    named = f" (tag {', '.join(tags)})" if tags else ""
-    return (
-        f"{repository}: the image {digest.short}{named} was un-listed: some of its bytes are neither in a layout nor "
-        "in the target; copy the image into its layout and publish again, or do without it"
-    )

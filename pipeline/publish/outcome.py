@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from ..deltas.make import Failed, Made
+from ..deltas.job import Failed
 from ..deltas.plan import DeltaPlan
 from ..deltas.savings import Saving
-from ..errors import DeltapressError, ExitCode
+from ..errors import DeltapressError, ExitCode, InternalError
 from ..history.ledger import Ledger
+from ..history.records import DeltaRecord
+from ..layout import BrokenTag
 from ..tree.static import Entry
 from .prune import PrunePlan
 from .repair import Repair
@@ -36,17 +38,20 @@ class Settings:
 class Outcome:
     """What a run did, or, when `is_dry`, would do.
 
-    `failed` maps a repository to what is wrong with it; `made` are the delta jobs that ended, without their bytes;
+    `failed` maps a repository to what is wrong with it, `broken` one of the others to its tags that were left out.
+    `made` and `refused` are the deltas that were decided for good, `delta_failures` the others that were tried;
     `writes` is for a dry run; `prune_problem` says why nothing was deleted, when something could have been. `repairs`
     are what a repair found and did, `lost` a line for each image that it could not put back.
     """
 
-    is_dry: bool = False
+    is_dry: bool
     ledger: Ledger
     plan: DeltaPlan
     repositories: tuple[str, ...]
     failed: Mapping[str, DeltapressError] = field(default_factory=dict)
-    made: tuple[Made, ...] = ()
+    broken: Mapping[str, tuple[BrokenTag, ...]] = field(default_factory=dict)
+    made: tuple[DeltaRecord, ...] = ()
+    refused: tuple[DeltaRecord, ...] = ()
     delta_failures: tuple[Failed, ...] = ()
     writes: tuple[Entry, ...] = ()
     written: Written = field(default_factory=Written)
@@ -60,8 +65,9 @@ class Outcome:
 
     @property
     def exit_code(self) -> ExitCode:
-        if self.failed and len(self.failed) == len(self.repositories):
+        is_internal = any(isinstance(error, InternalError) for error in self.failed.values())
+        if self.failed and len(self.failed) == len(self.repositories) and not is_internal:
             return ExitCode.BAD_INPUT
-        if self.failed or self.delta_failures or self.prune_problem or self.lost:
+        if self.failed or self.broken or self.delta_failures or self.prune_problem or self.lost:
             return ExitCode.PARTLY_DONE
         return ExitCode.SUCCESS

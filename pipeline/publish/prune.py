@@ -67,7 +67,7 @@ def mark(ledger: Ledger, tree: Tree, *, now: datetime) -> Ledger:
     return ledger.with_keys(changed) if changed else ledger
 
 
-def forgive(ledger: Ledger, tree: Tree) -> Ledger:
+def unmark(ledger: Ledger, tree: Tree) -> Ledger:
     """Take the mark from each key that the tree has again: before a run writes what leads to it, not after, or else a
     run that dies in between would leave a reader on what the next one deletes."""
     again = {

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..keys import Key, Kind, classify, manifest_key
 from ..oci.fields import FieldError
-from ..oci.manifest import MAX_MANIFEST_SIZE, parse_document, successors
+from ..oci.manifest import MAX_MANIFEST_SIZE, Index, parse_document
 from ..targets.base import KeyMissingError, ReadableTarget, TooLargeError, read_bytes
 
 
@@ -44,5 +44,7 @@ def _children(target: ReadableTarget, repository: str, copies: Iterable[Key]) ->
             document = parse_document(read_bytes(target, key, limit=MAX_MANIFEST_SIZE), "")
         except (FieldError, TooLargeError, KeyMissingError):
             continue  # a sidecar, or damaged, or gone
-        return frozenset(manifest_key(repository, child.digest) for child in successors(document).documents)
+        # whatever their media types say: clients look at the content, too
+        entries = document.manifests if isinstance(document, Index) else ()
+        return frozenset(manifest_key(repository, entry.digest) for entry in entries)
     return frozenset()

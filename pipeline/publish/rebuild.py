@@ -15,14 +15,15 @@ from ..history.ledger import Ledger
 from ..history.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagRecord
 from ..history.scan import record_of
 from ..keys import Key, Kind, classify
-from ..layout.images import Holder, Reader
+from ..layout.documents import Origin
+from ..layout.images import Reader
 from ..layout.storage import LayoutError
 from ..oci.digest import Digest
 from ..oci.fields import FieldError
-from ..oci.manifest import MAX_MANIFEST_SIZE, Index, parse_document, successors
+from ..oci.manifest import MAX_MANIFEST_SIZE, parse_document
 from ..oci.reference import is_reserved_tag
 from ..targets.base import ReadableTarget, TooLargeError, read_bytes
-from ..tree.published import PublishedRepository, PublishedStorage, by_repository
+from ..tree.published import PublishedBlobs, PublishedRepository, by_repository
 from .ranks import document_ranks
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -44,7 +45,7 @@ def rebuild(target: ReadableTarget, *, now: datetime) -> Ledger:
 
 
 def _repository(target: ReadableTarget, found: PublishedRepository, *, now: datetime) -> RepositoryRecord:
-    reader = Reader(PublishedStorage(target=target, repository=found.name))
+    reader = Reader(PublishedBlobs(target=target, repository=found.name))
     images: dict[Digest, ImageRecord] = {}
     inner: set[Digest] = set()
     for digest, key in found.manifests.items():
@@ -52,29 +53,35 @@ def _repository(target: ReadableTarget, found: PublishedRepository, *, now: date
             document = parse_document(read_bytes(target, key, limit=MAX_MANIFEST_SIZE), "", digest)
             if is_delta_document(document):
                 continue
-            image = record_of(reader.image(document.descriptor(), holder=Holder.of(document, tag=None, platform=None)))
+            image = record_of(reader.image(document.descriptor(), origin=Origin.of(document, tag=None, platform=None)))
         except (FieldError, LayoutError, TooLargeError):
             continue
-        if isinstance(document, Index):
-            inner.update(child.digest for child in successors(document).documents)
+        inner.update(part.digest for part in image.documents[:-1])
         images[digest] = image
     tags = {
         tag: TagRecord(moves=(Move(image=root, since=now),))
         for tag, key in found.tags.items()
-        if not is_reserved_tag(tag) and (root := _root(target, key)) in images
+        if not _is_listing(tag) and (root := _root(target, key)) in images
     }
-    if len(tags) == 1:
-        [(tag, known)] = tags.items()
+    roots = {known.image for known in tags.values()}
+    versions = [tag for tag in tags if not is_reserved_tag(tag)]
+    if len(versions) == 1:
+        [tag] = versions
+        known = tags[tag]
         untagged = [
             image
             for digest, image in images.items()
-            if digest not in inner and digest != known.image and image.subject is None
+            if digest not in inner and digest not in roots and image.subject is None
         ]
         untagged.sort(key=lambda image: (image.created or _EPOCH, image.digest))
         tags[tag] = TagRecord(moves=(*(Move(image=image.digest, since=now) for image in untagged), *known.moves))
-    roots = {known.image for known in tags.values()}
     held = {digest: image for digest, image in images.items() if digest not in inner or digest in roots}
     return RepositoryRecord(tags=tags, images=held)
+
+
+def _is_listing(tag: str) -> bool:
+    """True for the tags of which the tree makes what they lead to; cosign's, which have a dot, lead to images."""
+    return is_reserved_tag(tag) and "." not in tag
 
 
 def _root(target: ReadableTarget, key: Key) -> Digest | None:

@@ -11,17 +11,20 @@ Rule 6. Where a large share of the images would have to go, a mistake is likelie
         mounted, a half-done copy of the tree): then nothing is changed unless a person says so.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Set
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..content import chunks
 from ..errors import DeltapressError, ExitCode
 from ..history.ledger import Ledger
-from ..history.records import KeyRecord
+from ..history.records import KeyRecord, RepositoryRecord
+from ..history.resolver import ContentResolver
+from ..history.versions import forget
 from ..keys import MANIFESTS, TYPED, Key, Kind, ParsedKey, blob_key, classify, manifest_key, sidecar_key, typed_key
+from ..oci.digest import Digest
 from ..oci.fields import FieldError
-from ..oci.manifest import MAX_MANIFEST_SIZE, parse_document, successors
+from ..oci.manifest import MAX_MANIFEST_SIZE, Index, parse_document, successors
 from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
 from ..parallel import threads
@@ -123,6 +126,42 @@ def check_losses(damage: int, *, lost: int, images: int, max_delete: float) -> N
         )
 
 
+def forget_lost(
+    repositories: dict[str, RepositoryRecord],
+    resolver: ContentResolver,
+    *,
+    ledger: Ledger,
+    damage: Mapping[Key, str],
+) -> tuple[list[str], list[str]]:
+    """Forget the images of which a part is neither in the target nor in the layout of their repository.
+
+    Changes `repositories`, and returns a line for each repository that lost something which was never written to its
+    end, and one for each that lost something which was.
+    """
+    unfinished, lost = [], []
+    for name, record in list(repositories.items()):
+        there = resolver.available(name)
+        gone = record.images.keys() - forget(record, there).images.keys()
+        if not gone:
+            continue
+        # where a reader was led to the lost image, it must not be led back to an older one: that is for people to do
+        withdrawn = {tag for tag in record.tags if _was_led_to(name, tag, record, gone, ledger, damage)}
+        tags = {tag: known for tag, known in record.tags.items() if tag not in withdrawn}
+        whole = forget(replace(record, tags=tags), there)
+        repositories[name] = whole
+        if not whole.images:
+            del repositories[name]
+        published = {
+            digest for digest in gone if manifest_key(name, digest) in damage or _is_written(name, digest, ledger)
+        }
+        if never := sorted(digest.short for digest in gone - published):
+            unfinished.append(f"{name}: forgotten, because it was never published completely: {', '.join(never)}")
+        for digest in sorted(published):
+            named = sorted(tag for tag in withdrawn if record.tags[tag].image == digest)
+            lost.append(_loss(name, digest, named))
+    return unfinished, lost
+
+
 def remove_spoiled(target: Target, damage: Iterable[Key], records: Mapping[Key, KeyRecord]) -> None:
     """Delete the damaged content.
 
@@ -157,7 +196,7 @@ def broken_keys(ledger: Ledger, wanted: Container[Key], target: ReadableTarget) 
         if parsed.kind is Kind.TAGS_LIST:
             lost = "a tag that is gone" if parsed.repository in repositories else None
         else:
-            lost = _lost_successor(target, key, parsed, parsed.repository, is_stored)
+            lost = _lost_successor(target, key, parsed, parsed.repository, is_stored, ledger.keys)
         if lost is None:
             continue
         broken[key] = f"leads to {lost}"
@@ -170,9 +209,17 @@ def broken_keys(ledger: Ledger, wanted: Container[Key], target: ReadableTarget) 
 
 
 def _lost_successor(
-    target: ReadableTarget, key: Key, parsed: ParsedKey, repository: str, is_stored: Callable[[Key], bool]
+    target: ReadableTarget,
+    key: Key,
+    parsed: ParsedKey,
+    repository: str,
+    is_stored: Callable[[Key], bool],
+    known: Container[Key],
 ) -> str | None:
-    """What a stored document leads to and is not stored, in words."""
+    """What a stored document leads to and is not stored, in words.
+
+    Of an index, what the ledger has never `known` was not lost: its layout did not have it.
+    """
     raw = read_bytes(target, key, limit=MAX_LISTING if parsed.digest is None else MAX_MANIFEST_SIZE)
     try:
         document = parse_document(raw, OCI_INDEX if parsed.kind is Kind.REFERRERS else "")
@@ -182,6 +229,12 @@ def _lost_successor(
     children = [child.digest for child in edges.documents]
     if parsed.kind is Kind.TAG and not is_reserved_tag(str(parsed.reference)):
         children.append(document.digest)
+    if isinstance(document, Index) and parsed.kind is Kind.MANIFEST:
+        for entry in document.manifests:
+            places = manifest_key(repository, entry.digest), blob_key(repository, entry.digest)
+            if any(place in known for place in places) and not any(map(is_stored, places)):
+                return f"{entry.digest}, which is missing"
+        return None
     for child in children:
         if not is_stored(manifest_key(repository, child)):
             return f"the manifest {child}, which is missing"
@@ -206,3 +259,31 @@ def _problem(target: ReadableTarget, key: Key, record: KeyRecord) -> str | None:
     if size != record.size:
         return f"is damaged: it has {size:,} bytes, {record.size:,} were written"
     return f"is damaged: its {size:,} bytes have another digest"
+
+
+def _was_led_to(
+    repository: str,
+    tag: str,
+    record: RepositoryRecord,
+    images: Set[Digest],
+    ledger: Ledger,
+    damage: Mapping[Key, str],
+) -> bool:
+    key = manifest_key(repository, tag)
+    stored, image = ledger.keys.get(key), record.tags[tag].image
+    return (
+        image in images and stored is not None and stored.digest == image and (key in damage or not stored.is_pending)
+    )
+
+
+def _is_written(repository: str, digest: Digest, ledger: Ledger) -> bool:
+    stored = ledger.keys.get(manifest_key(repository, digest))
+    return stored is not None and not stored.is_pending
+
+
+def _loss(repository: str, digest: Digest, tags: list[str]) -> str:
+    named = f" (tag {', '.join(tags)})" if tags else ""
+    return (
+        f"{repository}: the image {digest.short}{named} was un-listed: some of its bytes are neither in a layout nor "
+        "in the target; copy the image into its layout and publish again, or do without it"
+    )

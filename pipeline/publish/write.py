@@ -8,25 +8,27 @@ Rule 4. What is pending from a run that died is written again, from a layout or 
 """
 
 import hashlib
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from types import MappingProxyType
 from typing import Final
 
 from ..content import BytesContent, Content
 from ..errors import DeltapressError
 from ..history.ledger import Ledger
 from ..history.records import KeyRecord
+from ..history.resolver import ContentResolver
 from ..history.store import LedgerStore
-from ..keys import Headers, Key, Phase, classify
+from ..keys import Headers, Key, Phase
 from ..oci.digest import Digest
 from ..parallel import threads
 from ..progress import Progress
-from ..targets.base import ContentChangedError, ReadableTarget, Target
-from ..targets.stored import StoredContent
+from ..targets.base import ContentChangedError, Target
 from ..tree.static import Entry, Tree
 
 _UNCHANGING: Final = (Phase.BLOBS, Phase.MANIFESTS)
+_NOTHING_NEW: Final[Mapping[Digest, Content]] = MappingProxyType({})
 
 
 class SourceChangedError(DeltapressError):
@@ -53,32 +55,6 @@ class Written:
 
     def __add__(self, other: "Written") -> "Written":
         return Written(sizes={**self.sizes, **other.sizes})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stock:
-    """Where bytes come from when an entry does not carry them: by repository and digest.
-
-    `found` is what the target held before the run, see `found_content`.
-    """
-
-    fresh: Callable[[str, Digest], Content | None]
-    target: ReadableTarget
-    found: Mapping[Digest, Key]
-
-    def content(self, entry: Entry, stored: Mapping[Digest, Key]) -> Content:
-        """Raises SourceChangedError when nobody has the bytes any more."""
-        if entry.content is not None:
-            return BytesContent(entry.content)
-        if entry.repository is not None and (found := self.fresh(entry.repository, entry.digest)) is not None:
-            return found
-        key = stored.get(entry.digest) or self.found.get(entry.digest)
-        if key is not None:
-            return StoredContent(target=self.target, key=key, size=entry.size)
-        raise SourceChangedError(
-            entry.repository or "",
-            f"the blob {entry.digest} went away while the run was under way; copy the image into its layout again",
-        )
 
 
 def plan_writes(tree: Tree, ledger: Ledger, *, stores_headers: bool, again: Container[Key] = ()) -> tuple[Entry, ...]:
@@ -111,17 +87,19 @@ def headers_mark(headers: Headers) -> str:
     return hashlib.sha256(f"{headers.content_type}\n{headers.cache_control}".encode()).hexdigest()[:12]
 
 
-def publish(
+def write_entries(
     store: LedgerStore,
     entries: Sequence[Entry],
     ledger: Ledger,
-    stock: Stock,
+    resolver: ContentResolver,
     *,
     progress: Progress,
+    new: Mapping[Digest, Content] = _NOTHING_NEW,
     is_followed: bool = False,
 ) -> tuple[Ledger, Written]:
     """Write `entries`, which must be in order, and say in the ledger that they are stored.
 
+    Bytes that an entry does not carry are those of `new`, or else what `resolver` finds, which learns what was written.
     When it `is_followed` by others soon, that is left to the next save: until then they are pending, as they would be
     for the next run if this one died.
 
@@ -138,45 +116,18 @@ def publish(
     ledger = ledger.with_pending(evicted)
     store.save(ledger)
     written = Written(sizes={entry.key: entry.size for entry in entries})
-    stored = stored_content(ledger)
+    resolver.refresh(ledger)
     with progress.task("publish", written.size, "bytes") as task, threads(target.properties.concurrency) as each:
         for batch in _batches(entries):
-            for entry in each(lambda entry: _put(target, entry, stock, stored), batch):
+            for entry in each(lambda entry: _put(target, entry, resolver, new), batch):
                 task.advance(entry.size)
-            stored.update((entry.digest, entry.key) for entry in batch if entry.phase in _UNCHANGING)
+            resolver.note((entry.repository, entry.key, entry.digest) for entry in batch if entry.phase in _UNCHANGING)
             for key in sorted(evicted.intersection(key for entry in batch for key in entry.evicts)):
                 target.delete(key)
     ledger = ledger.with_keys(records).without_keys(evicted)
     if not is_followed:
         store.save(ledger)
     return ledger, written
-
-
-def stored_content(ledger: Ledger) -> dict[Digest, Key]:
-    """For each blob and each manifest that is certainly in the target one key that has it and never changes."""
-    return {
-        record.digest: key
-        for key, record in ledger.keys.items()
-        if record.order[0] in _UNCHANGING and not record.is_pending
-    }
-
-
-def found_content(ledger: Ledger, target: ReadableTarget, *, damaged: Container[Key] = ()) -> dict[Digest, Key]:
-    """`stored_content`, and what a run that died has stored of the pending keys, by a look at each of them.
-
-    A key that is named for the digest of its bytes holds them or is not there, since a put is verified and atomic,
-    unless it is known to be `damaged`. Raises TargetError.
-    """
-    pending = {
-        record.digest: key
-        for key, record in ledger.keys.items()
-        if record.is_pending
-        and key not in damaged
-        and (parsed := classify(key)) is not None
-        and parsed.content_digest == record.digest
-        and target.stat(key) is not None
-    }
-    return pending | stored_content(ledger)
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
@@ -191,13 +142,28 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
             yield batch
 
 
-def _put(target: Target, entry: Entry, stock: Stock, stored: Mapping[Digest, Key]) -> Entry:
+def _put(target: Target, entry: Entry, resolver: ContentResolver, new: Mapping[Digest, Content]) -> Entry:
     # Only blobs are linked: a tag needs a time of its own, because servers make their ETag from time and size.
-    same_as = stored.get(entry.digest) if entry.phase is Phase.BLOBS else None
+    same_as = resolver.stored.get(entry.digest) if entry.phase is Phase.BLOBS else None
     try:
-        target.put(entry.key, stock.content(entry, stored), entry.headers, digest=entry.digest, same_as=same_as)
+        content = _content(entry, resolver, new)
+        target.put(entry.key, content, entry.headers, digest=entry.digest, same_as=same_as)
     except ContentChangedError as error:
         if entry.repository is None:
             raise
         raise SourceChangedError(entry.repository, str(error)) from error
     return entry
+
+
+def _content(entry: Entry, resolver: ContentResolver, new: Mapping[Digest, Content]) -> Content:
+    """Raises SourceChangedError when nobody has the bytes any more."""
+    if entry.content is not None:
+        return BytesContent(entry.content)
+    repository = entry.repository or ""
+    content = new.get(entry.digest) or resolver.content(repository, entry.digest, entry.size)
+    if content is None:
+        raise SourceChangedError(
+            repository,
+            f"the blob {entry.digest} went away while the run was under way; copy the image into its layout again",
+        )
+    return content

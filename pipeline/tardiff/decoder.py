@@ -22,14 +22,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..compression import Writable, zstd_frame
+from ..compression import Writable, zstd_frame, zstd_window
 from .format import MAGIC, MAX_PIECE, DeltaError, MalformedDeltaError, Op, normalised, operations
 from .sums import sum_of
 
 if TYPE_CHECKING:
     from .layer.tree import SourceTree
 
-__all__ = ["DeltaError", "MalformedDeltaError", "OutputSizeError", "SourceError", "apply"]
+__all__ = ["DeltaError", "MalformedDeltaError", "OutputSizeError", "SourceError", "apply", "applying_memory"]
 
 _PIECE = 1 << 18
 assert _PIECE >= MAX_PIECE
@@ -39,6 +39,8 @@ _PAGE = 1 << _PAGE_BITS
 _GAP = 1 << 12  # that is rather left out of a sum than added to
 _ZEROS = bytes(_GAP)
 _MAX_PAGES = 1 << 12  # 32 MiB
+_FRAME_HEADER = 18  # bytes at most (RFC 8878, 3.1.1)
+_PIECES = 8 << 20  # of the output, of their sums, and those that wait to be hashed
 _MAX_POSITION = (1 << 63) - 1
 _IDLE = 4 << 20  # bytes of operations that may come before any output
 _DEAREST = 64  # bytes of operations for one of output: tiny files with long paths need less than ten
@@ -94,6 +96,17 @@ def apply(delta: BinaryIO, sources: "Path | SourceTree", out: Writable, *, expec
                 source.open(payload)
         output.finish()
     return output.size
+
+
+def applying_memory(delta: BinaryIO) -> int:
+    """What `apply` takes at most for `delta`, in bytes: the window of its frame, blocks of sources, and pieces.
+
+    Raises DeltaError for what is no delta, whose beginning is read.
+    """
+    magic = delta.read(len(MAGIC))
+    if magic != MAGIC:
+        raise MalformedDeltaError("does not begin with the magic of tar-diff version 1")
+    return zstd_window(delta.read(_FRAME_HEADER)) + (_MAX_PAGES << _PAGE_BITS) + _PIECES
 
 
 def _working(pieces: Iterator[bytes], output: "_Output") -> Iterator[bytes]:

@@ -52,7 +52,7 @@ def flatpak_index(repositories: Mapping[str, RepositoryRecord]) -> bytes:
 
 
 def _candidates(repository: str, record: RepositoryRecord) -> Iterator[_Candidate]:
-    latest = {series.latest for series in series_of(record)}
+    latest = {series.latest for series in series_of(record) if not series.is_of_line}
     for position, known in enumerate(record.tags.values()):
         image = record.images.get(known.image)
         if image is None:

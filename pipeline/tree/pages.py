@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Final
 
-from ..deltas.savings import Saving
+from ..deltas.savings import Saving, distinct
 from ..history.ledger import Ledger
 from ..history.records import PlatformRecord, RepositoryRecord
 from ..keys import IMMUTABLE, MUTABLE, NOJEKYLL_KEY, PAGE_KEY, PING, TYPED, Key, server_key
@@ -52,7 +52,7 @@ def page_files(ledger: Ledger, found: Sequence[Saving]) -> dict[Key, bytes]:
     for saving in found:
         by_repository.setdefault(saving.repository, []).append(saving)
     rows = [
-        RepositoryRow(name=name, tags=tuple(_tags(record)), savings=tuple(by_repository.get(name, ())))
+        RepositoryRow(name=name, tags=tuple(_tags(record)), savings=distinct(by_repository.get(name, ())))
         for name, record in sorted(ledger.repositories.items())
     ]
     page = render("index.html.j2", {"repositories": rows, "size": format_size, "share": format_share})

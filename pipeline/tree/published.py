@@ -64,8 +64,8 @@ class _Sorted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedStorage:
-    """One repository of a published tree, in the shape of a layout's files: `blobs/<algorithm>/<hex>`."""
+class PublishedBlobs:
+    """One repository of a published tree, as images are read from it."""
 
     target: ReadableTarget
     repository: str
@@ -74,10 +74,8 @@ class PublishedStorage:
     def path(self) -> Path:
         return Path(self.target.url) / "v2" / self.repository
 
-    def find(self, name: str) -> Content | None:
-        """A manifest or a blob by its digest. Raises TargetError."""
-        _, algorithm, encoded = name.split("/")
-        digest = Digest.parse(f"{algorithm}:{encoded}")
+    def blob(self, digest: Digest) -> Content | None:
+        """A manifest or a blob. Raises TargetError."""
         for key in (manifest_key(self.repository, digest), blob_key(self.repository, digest)):
             stored = self.target.stat(key)
             if stored is not None:

@@ -37,6 +37,7 @@ from ..keys import (
     kind_of,
     manifest_key,
     referrers_key,
+    repository_of,
     sidecar_key,
     tags_key,
     typed_key,
@@ -96,6 +97,7 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
     for entry in chain(
         _pings(stores_headers),
         chain.from_iterable(_repository(contents, stores_headers) for contents in published_contents(ledger, wanted)),
+        _emptied(ledger),
         [_made(FLATPAK_INDEX_KEY, Kind.FLATPAK_INDEX, flatpak_index(ledger.repositories), JSON)],
         (_extra(key, data) for key, data in sorted(extras.items())),
     ):
@@ -128,8 +130,25 @@ def _repository(contents: RepositoryContents, stores_headers: bool) -> Iterator[
     if not stores_headers:
         types = {str(reference): stored.descriptor.media_type for reference, stored in served}
         yield _made(access_file_key(name), Kind.ACCESS_FILE, _access_file(types), TEXT, repository=name)
-    tags = write_json({"name": name, "tags": contents.listed_tags})
-    yield _made(tags_key(name), Kind.TAGS_LIST, tags, JSON, repository=name)
+    yield _tags_list(name, contents.listed_tags)
+
+
+def _emptied(ledger: Ledger) -> Iterator[Entry]:
+    """A repository that was removed lists no tags, as long as something of it can still be pulled."""
+    for name in still_there(ledger):
+        yield _tags_list(name, [])
+
+
+def still_there(ledger: Ledger) -> list[str]:
+    """The repositories that were removed as a whole, and of which more is stored than their list of tags."""
+    removed = ledger.removals.keys() - ledger.repositories.keys()
+    keys = ledger.keys if removed else ()
+    return sorted(removed.intersection(name for key in keys if (name := repository_of(key)) and key != tags_key(name)))
+
+
+def _tags_list(name: str, tags: Sequence[str]) -> Entry:
+    listed = write_json({"name": name, "tags": list(tags)})
+    return _made(tags_key(name), Kind.TAGS_LIST, listed, JSON, repository=name)
 
 
 def blob_entry(repository: str, digest: Digest, size: int, *, content: bytes | None = None) -> Entry:

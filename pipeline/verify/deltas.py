@@ -10,8 +10,8 @@ from ..deltas.layers import LayerSource
 from ..deltas.prove import prove
 from ..errors import DeltapressError
 from ..history.ledger import Ledger
-from ..history.records import LayerRecord
-from ..keys import Key
+from ..history.resolver import LayerLocator
+from ..keys import Key, blob_key
 from ..oci.digest import DiffID
 from ..progress import Progress
 from ..targets.base import ReadableTarget
@@ -58,9 +58,9 @@ def check_deltas(
 
 
 def _check_group(
-    sources: Sequence[tuple[Key, LayerRecord]],
+    sources: Sequence[LayerLocator],
     deltas: Mapping[str, FoundDelta],
-    layers: Mapping[DiffID, tuple[Key, LayerRecord]],
+    layers: Mapping[DiffID, LayerLocator],
     target: ReadableTarget,
     source: LayerSource,
     directory: Path,
@@ -69,10 +69,10 @@ def _check_group(
     problems = []
     place = directory / uuid4().hex
     try:
-        tree = source.extract([layer for _, layer in sources], place)
+        tree = source.extract(sources, place)
     except DeltapressError as error:
         problem = f"a source of {len(deltas)} deltas cannot be read: {error}"
-        return [Problem(key=sources[-1][0], problem=problem)]
+        return [Problem(key=_key_of(sources[-1]), problem=problem)]
     for delta in deltas.values():
         to = layers.get(delta.pair.to_diff_id)
         if to is None:
@@ -80,8 +80,12 @@ def _check_group(
             continue
         try:
             with target.open(delta.key) as stream:
-                prove(stream, tree, delta.pair.to_diff_id, size=source.size(to[1]))
+                prove(stream, tree, delta.pair.to_diff_id, size=source.size(to))
         except DeltapressError as error:
             problems.append(Problem(key=delta.key, problem=f"from {delta.pair.from_diff_id.short}: {error}"))
     shutil.rmtree(place)
     return problems
+
+
+def _key_of(locator: LayerLocator) -> Key:
+    return blob_key(locator.places[0].repository, locator.layer.digest)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..history.records import DeltaKey, LayerRecord
+from ..history.records import DeltaKey
+from ..history.resolver import LayerLocator
 from ..keys import Key
 from ..oci.digest import DiffID
 from ..text import one_line
@@ -36,7 +37,7 @@ class Findings:
     """Problems, and what later checks need: where each layer lies, which deltas are listed."""
 
     problems: list[Problem] = field(default_factory=list)
-    layers: dict[DiffID, tuple[Key, LayerRecord]] = field(default_factory=dict)
+    layers: dict[DiffID, LayerLocator] = field(default_factory=dict)
     deltas: list[FoundDelta] = field(default_factory=list)
 
     def complain(self, key: str, problem: str) -> None:

@@ -4,31 +4,45 @@ from typing import Final
 
 from ..content import chunks
 from ..deltas.formats import FORMATS, DeltaFormat, DeltaListing
-from ..history.records import PlatformRecord
+from ..history.ledger import Ledger
+from ..history.records import PlatformRecord, RepositoryRecord
+from ..history.resolver import LayerLocator, Place, Store
 from ..history.scan import record_of
 from ..keys import TYPED, Key, blob_key, manifest_key, referrers_key, tags_key, typed_key
-from ..layout.images import Holder, Reader
+from ..layout.documents import Origin
+from ..layout.images import Reader
 from ..layout.storage import LayoutError
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, Manifest, parse_document, successors
-from ..oci.media_types import OCI_INDEX
+from ..oci.media_types import INDEXES, OCI_INDEX
 from ..oci.reference import is_reserved_tag
 from ..targets.base import KeyMissingError, ReadableTarget, TargetError, read_bytes
-from ..tree.published import PublishedRepository, PublishedStorage
+from ..tree.published import PublishedBlobs, PublishedRepository
 from .findings import Findings, FoundDelta
 
 MAX_LISTING: Final = 64 * 1024 * 1024
 
 
 class RepositoryCheck:
-    """The checks of one repository of `target`; what they find goes to `findings`."""
+    """The checks of one repository of `target`; what they find goes to `findings`.
+
+    `ledger` is asked for one thing alone: which manifests the layout of an index did not have when it was published.
+    """
 
     def __init__(
-        self, target: ReadableTarget, repository: PublishedRepository, keys: frozenset[Key], findings: Findings
+        self,
+        target: ReadableTarget,
+        repository: PublishedRepository,
+        keys: frozenset[Key],
+        findings: Findings,
+        *,
+        ledger: Ledger,
     ) -> None:
         self._target, self._repository, self._keys, self._findings = target, repository, keys, findings
+        self._ledger = ledger
+        self._absent = _absent(ledger.repositories.get(repository.name))
         self._sizes: dict[Digest, int] = {}
         self._documents: dict[Digest, Document] = {}
         self._images: dict[Digest, PlatformRecord] = {}
@@ -87,12 +101,37 @@ class RepositoryCheck:
 
     def _check_successors(self, document: Document) -> None:
         key = manifest_key(self._repository.name, document.digest)
-        edges = successors(document)
+        edges = successors(document, self._documents)
         for child in edges.documents:
-            if child.digest not in self._documents:
+            if child.digest not in self._documents and not self._is_absent(document, child.digest):
                 self._complain(key, f"leads to the manifest {child.digest}, which is missing or damaged")
+        is_index = isinstance(document, Index)
         for blob in edges.blobs:
-            self._check_reference(key, blob)
+            if not (is_index and blob.digest not in self._sizes and self._is_absent(document, blob.digest)):
+                self._check_reference(key, blob)
+            if is_index and self._is_manifest(blob):
+                self._complain(key, f"leads to the manifest {blob.digest}, which is a blob here; nobody can pull it")
+
+    def _is_absent(self, document: Document, child: Digest) -> bool:
+        """True where the layout of an index did not have one of its manifests: the index was published as it was."""
+        name = self._repository.name
+        if document.digest in self._absent:
+            return child in self._absent[document.digest]
+        # it waits for its deletion, and is remembered no more; what it leads to would go after it
+        keys = self._ledger.keys
+        return manifest_key(name, document.digest) in keys and manifest_key(name, child) not in keys
+
+    def _is_manifest(self, blob: Descriptor) -> bool:
+        """What clients fetch as a manifest, because an index names it and its content looks like one."""
+        key = self._repository.blobs.get(blob.digest)
+        if key is None or blob.size > MAX_MANIFEST_SIZE or self._sizes.get(blob.digest) != blob.size:
+            return False
+        raw = self._read(key, MAX_MANIFEST_SIZE)
+        try:
+            parse_document(raw or b"")
+        except FieldError:
+            return False
+        return True
 
     def _check_reference(self, key: Key, blob: Descriptor) -> None:
         size = self._sizes.get(blob.digest)
@@ -102,20 +141,20 @@ class RepositoryCheck:
             self._complain(key, f"says that blob {blob.digest} is {blob.size:,} bytes, it is {size:,}")
 
     def _collect_layers(self) -> None:
-        reader = Reader(PublishedStorage(target=self._target, repository=self._repository.name))
+        reader = Reader(PublishedBlobs(target=self._target, repository=self._repository.name))
         for document in self._documents.values():
             if isinstance(document, Manifest) and document.is_image:
-                holder = Holder.of(document, tag=None, platform=None)
+                origin = Origin.of(document, tag=None, platform=None)
                 try:
-                    image = record_of(reader.image(document.descriptor(), holder=holder))
+                    image = record_of(reader.image(document.descriptor(), origin=origin))
                 except LayoutError as error:
                     self._complain(manifest_key(self._repository.name, document.digest), error.problem)
                     continue
+                place = Place(store=Store.TARGET, repository=self._repository.name)
                 for platform in image.platforms:
                     self._images[platform.manifest] = platform
                     for layer in platform.layers:
-                        place = blob_key(self._repository.name, layer.digest)
-                        self._findings.layers.setdefault(layer.diff_id, (place, layer))
+                        self._findings.layers.setdefault(layer.diff_id, LayerLocator(layer=layer, places=(place,)))
 
     def _check_tag(self, tag: str, key: Key) -> None:
         raw = self._read(key, MAX_MANIFEST_SIZE)
@@ -206,7 +245,7 @@ class RepositoryCheck:
     def _read_fields(self, key: Key) -> Fields | None:
         raw = self._read(key, MAX_LISTING)
         try:
-            return Fields(parse_json_object(raw)) if raw is not None else None
+            return Fields(parse_json_object(raw, max_objects=None)) if raw is not None else None
         except FieldError as error:
             self._complain(key, str(error))
             return None
@@ -219,3 +258,14 @@ class RepositoryCheck:
         except TargetError as error:
             self._complain(key, error.problem)
         return None
+
+
+def _absent(record: RepositoryRecord | None) -> dict[Digest, frozenset[Digest]]:
+    """For each index that is remembered the manifests that its layout did not have."""
+    images = record.images.values() if record is not None else ()
+    found: dict[Digest, frozenset[Digest]] = {}
+    for image in images:
+        for document in image.documents:
+            if document.media_type in INDEXES:
+                found[document.digest] = found.get(document.digest, image.absent) & image.absent
+    return found

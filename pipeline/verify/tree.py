@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..content import Content
 from ..deltas.layers import LayerSource
 from ..errors import ExitCode
 from ..history.ledger import Ledger, LedgerError
-from ..history.records import LayerRecord
+from ..history.resolver import ContentResolver
 from ..history.store import load_ledger
 from ..keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, Kind, classify
 from ..limits import Limits
@@ -17,7 +16,6 @@ from ..progress import Progress
 from ..publish.repair import find_damage, find_misserved
 from ..scratch import scratch_folder
 from ..targets.base import ReadableTarget, TargetError, read_bytes
-from ..targets.stored import StoredContent
 from ..tree.published import PublishedRepository, by_repository
 from .deltas import check_deltas
 from .findings import Findings, Problem
@@ -51,14 +49,14 @@ def verify(
     keys = frozenset(target.keys())
     repositories = by_repository(keys)
     findings = Findings()
+    ledger = _ledger(target, findings)
     with progress.task("verify", len(repositories)) as task:
         for repository in repositories.values():
-            RepositoryCheck(target, repository, keys, findings).check()
+            RepositoryCheck(target, repository, keys, findings, ledger=ledger).check()
             task.advance()
     if repositories and PING_KEY not in keys:
         findings.complain(PING_KEY, "is missing; clients ask for /v2/ first")
     _check_flatpak_index(target, repositories, keys, findings)
-    ledger = _ledger(target, findings)
     # what is named for its digest was read above, where it belongs to a repository
     doubted = {key: record for key, record in ledger.keys.items() if key not in keys or not _is_read(key)}
     try:
@@ -69,12 +67,8 @@ def verify(
     except TargetError as error:  # something other than a file stands in its place
         findings.complain(error.key or target.url, error.problem)
 
-    def content(layer: LayerRecord) -> Content:
-        place, _ = findings.layers[layer.diff_id]
-        return StoredContent(target=target, key=place, size=layer.size)
-
     with scratch_folder(temporary) as directory:
-        source = LayerSource(content=content, limits=limits)
+        source = LayerSource(resolver=ContentResolver(target=target), limits=limits)
         unproven = check_deltas(findings, ledger, target, source, directory, jobs=jobs, progress=progress)
     return Verification(
         problems=tuple(sorted(set(findings.problems), key=str)),
@@ -106,7 +100,7 @@ def _check_flatpak_index(
     if FLATPAK_INDEX_KEY not in keys:
         return
     try:
-        fields = Fields(parse_json_object(read_bytes(target, FLATPAK_INDEX_KEY, limit=MAX_LISTING)))
+        fields = Fields(parse_json_object(read_bytes(target, FLATPAK_INDEX_KEY, limit=MAX_LISTING), max_objects=None))
         for result in fields.objects("Results"):
             name = result.text("Name")
             for image in result.objects("Images"):

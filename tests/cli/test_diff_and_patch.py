@@ -13,7 +13,7 @@ import zstandard
 from pipeline.cli import main
 from pipeline.errors import ExitCode
 from pipeline.oci.digest import DiffID
-from tests.tars import file, tar, whiteout
+from tests.tars import Member, file, sparse, tar, whiteout
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -55,6 +55,18 @@ def test_layers_may_be_compressed(files: Path) -> None:
     (files / "new").write_bytes(zstandard.compress(NEW))
     assert diff(files, "old", "middle", "new", "delta") == ExitCode.SUCCESS
     assert (files / "delta").read_bytes() == (files / "plain").read_bytes()
+
+
+def test_what_costs_sources_is_said(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "old").write_bytes(tar(file("bin/app", bytes(range(256)) * 40), sparse("gone", b"x" * 999)))
+    assert diff(files, "old", "new", "delta") == ExitCode.SUCCESS
+    assert (
+        "readers of tars differ about 1 entry of old layers, which give no sources: a sparse file (1)"
+        in capsys.readouterr().err
+    )
+    (files / "old").write_bytes(OLD[: -1024 - 1536] + tar(Member(path=b"x", type=b"X", data=b"12 path=gone\n")))
+    assert diff(files, "old", "new", "delta") == ExitCode.BAD_INPUT
+    assert "an entry of type 'X', which readers take differently (at byte 10,752)" in capsys.readouterr().err
 
 
 PEAK = r"""

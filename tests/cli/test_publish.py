@@ -1,4 +1,4 @@
-"""`publish`, `plan`, `prune`, `verify` as a person meets them: results, problems, exit codes."""
+"""`publish`, `plan`, `prune`, `remove`, `verify` as a person meets them: results, problems, exit codes."""
 
 import json
 import random
@@ -132,6 +132,33 @@ def test_what_no_client_gains_by_is_told(site: Path, capsys: Capture) -> None:
     assert "Made 0 deltas, and 2 that no client would gain by." in capsys.readouterr().out
     main(["plan"])
     assert "skip: " in capsys.readouterr().out
+
+
+def test_a_tag_is_removed_and_put_back(site: Path, capsys: Capture) -> None:
+    main(["publish"])
+    before = tree(site / "public")
+    assert main(["remove", "team/app:1.2", "--dry-run"]) == ExitCode.SUCCESS
+    assert "the tag 1.2 is published no longer" in capsys.readouterr().out
+    assert tree(site / "public") == before
+    code, document = as_json(capsys, "remove", "team/app:1.2")
+    assert code == ExitCode.SUCCESS
+    assert document["notes"][0] == "team/app: the tag 1.2 is published no longer"
+    tags = site / "public/v2/team/app/tags/list"
+    assert json.loads(tags.read_bytes())["tags"] == ["1.0", "1.1"]
+    main(["publish", "--no-prune"])
+    assert "`deltapress remove --undo team/app:1.2` takes that back" in capsys.readouterr().out
+    assert json.loads(tags.read_bytes())["tags"] == ["1.0", "1.1"]
+    assert main(["remove", "--undo", "team/app:1.2"]) == ExitCode.SUCCESS
+    assert json.loads(tags.read_bytes())["tags"] == ["1.0", "1.1", "1.2"]
+
+
+@pytest.mark.parametrize("what", ["team/app:", "Team", "team/app@1.2", "team/app:1.9", "team/none"])
+def test_what_cannot_be_removed_is_told_in_a_line(what: str, site: Path, capsys: Capture) -> None:
+    main(["publish"])
+    capsys.readouterr()
+    assert main(["remove", what]) == ExitCode.BAD_CONFIGURATION
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
 
 
 def test_one_bad_repository_leaves_the_run_partly_done(site: Path, capsys: Capture) -> None:

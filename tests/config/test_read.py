@@ -179,6 +179,17 @@ def test_everything_set() -> None:
         pytest.param(
             ONE + "pins = ['_deltaindex']", ["repository[0].pins[0]: must be a tag, or a digest"], id="pin-tag"
         ),
+        pytest.param(
+            ONE + "formerly = ['Old']", ["repository[0].formerly[0]: repository name 'Old'"], id="former-name"
+        ),
+        pytest.param(
+            ONE + "[[repository]]\nname = 'b'\nlayout = 'b'\nformerly = ['a', 'team/app', 'b']",
+            [
+                "repository[1].formerly: holds 'team/app', which is a repository of this configuration",
+                "repository[1].formerly: holds 'b', which is a repository of this configuration",
+            ],
+            id="former-and-present",
+        ),
         pytest.param(ONE + "[policy]\npins = ['1.0']", ["policy.pins: does not belong here, but in [["], id="pins"),
         pytest.param(
             ONE + "keep_for = 30", ["repository[0].keep_for: must be a string, not an integer"], id="keep-for"

@@ -100,12 +100,20 @@ def _reconcile(path: Path) -> Scene:
     return Scene(shop=shop, run=lambda target: shop.reconcile(8, target=target, force=True))
 
 
+def _remove(path: Path) -> Scene:
+    """An image goes that a tag points to, with its signature and its deltas."""
+    shop = _four_nights(path)
+    image = shop.run(8).ledger.repositories["app"].tags["latest"].image
+    return Scene(shop=shop, run=lambda target: shop.remove(f"app@{image}", 8, target=target))
+
+
 SCENES: Final[Mapping[str, Callable[[Path], Scene]]] = {
     "publish": partial(_publish, order="images-first"),
     "publish, deltas first": partial(_publish, order="deltas-first"),
     "publish --repair": _repair,
     "prune": _prune,
     "prune --reconcile --force": _reconcile,
+    "remove": _remove,
 }
 
 

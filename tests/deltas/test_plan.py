@@ -122,6 +122,38 @@ def test_each_platform_has_its_own() -> None:
     }
 
 
+V8 = replace(ARM, variant="v8")
+
+
+@pytest.mark.parametrize(("old", "new"), [(ARM, V8), (V8, ARM)])
+def test_two_spellings_of_a_platform_are_versions_of_each_other(old: Platform, new: Platform) -> None:
+    found = plan(moved(simple_on("b1", old), simple_on("b2", new)))
+    assert [(want.platform, want.key.from_diff_id) for want in found.wanted] == [(new, diff_id("b1"))]
+
+
+def test_the_same_spelling_goes_before_another() -> None:
+    old = image(platform_image("b1", platform=ARM), platform_image("c1", platform=V8))
+    new = image(platform_image("b2", platform=ARM), platform_image("c2", platform=V8))
+    assert pairs(plan(moved(old, new))) == [pair("b1", "b2"), pair("c1", "c2")]
+
+
+def test_each_build_of_windows_has_its_own_versions() -> None:
+    def windows(build: str) -> Platform:
+        return Platform(os="windows", architecture="amd64", os_version=build)
+
+    old = image(
+        platform_image("a1", platform=windows("10.0.17763.1")), platform_image("b1", platform=windows("10.0.20348.1"))
+    )
+    new = image(
+        platform_image("a2", platform=windows("10.0.17763.7")), platform_image("b2", platform=windows("10.0.20348.9"))
+    )
+    assert pairs(plan(moved(old, new))) == [pair("a1", "a2"), pair("b1", "b2")]
+
+
+def simple_on(name: str, platform: Platform) -> ImageRecord:
+    return image(platform_image(name, platform=platform))
+
+
 def test_versions_are_counted_for_each_platform() -> None:
     """`arm64` changes rarely: its last two versions count, however many of the index lie between."""
 
@@ -265,7 +297,75 @@ def _keys(wanted: tuple[Wanted, ...]) -> list[tuple[DiffID, DiffID, tuple[DiffID
 
 def test_a_flatpak_of_one_layer_is_like_any_other() -> None:
     assert _keys(plan(moved(_flatpak("A"), _flatpak("B"))).wanted) == [(*pair("A", "B"), ())]
-    assert plan(moved(_flatpak("A"), image(platform_image("A", labels={**FLATPAK, "new": "label"})))).wanted == ()
+
+
+def test_a_flatpak_with_nothing_new_but_a_label_needs_no_layer() -> None:
+    """A client that finds no delta for the layer downloads it again, though it has it."""
+    labelled = image(platform_image("A", labels={**FLATPAK, "new": "label"}))
+    assert _keys(plan(moved(_flatpak("A"), labelled)).wanted) == [(*pair("A", "A"), ())]
+    assert plan(moved(simple("A"), image(platform_image("A", labels={"new": "label"})))).wanted == ()
+
+
+def test_flatpaks_of_one_index_are_told_apart_by_their_refs() -> None:
+    def both(app: str, debug: str) -> ImageRecord:
+        other = {**FLATPAK, "org.flatpak.ref": "runtime/org.test.Hello.Debug/x86_64/stable"}
+        return image(platform_image(app, labels=FLATPAK), platform_image(debug, labels=other))
+
+    assert pairs(plan(moved(both("a1", "d1"), both("a2", "d2")))) == [pair("a1", "a2"), pair("d1", "d2")]
+
+
+def test_the_same_platform_by_another_name_is_the_same() -> None:
+    v8 = Platform(os="linux", architecture="arm64", variant="v8")
+    record = moved(
+        image(platform_image("A", platform=ARM)),
+        image(platform_image("B", platform=v8)),
+        image(platform_image("C", platform=ARM)),
+    )
+    assert pairs(plan(record)) == [pair("B", "C"), pair("A", "C")]
+    windows = [
+        Platform(os="windows", architecture="amd64", os_version=f"10.0.{build}") for build in ("1.5", "1.9", "2.9")
+    ]
+    record = moved(*(image(platform_image(name, platform=which)) for name, which in zip("DEF", windows, strict=True)))
+    assert pairs(plan(record)) == []
+    record = moved(*(image(platform_image(name, platform=which)) for name, which in zip("DE", windows, strict=False)))
+    assert pairs(plan(record)) == [pair("D", "E")]
+
+
+def test_several_images_for_one_platform_are_paired_by_their_places() -> None:
+    def two(first: str, second: str) -> ImageRecord:
+        return image(platform_image(first), platform_image(second))
+
+    record = moved(two("a1", "b1"), two("a2", "b2"), two("a3", "b3"))
+    assert pairs(plan(record, policy=Policy(versions=2))) == [
+        pair("a2", "a3"),
+        pair("a1", "a3"),
+        pair("b2", "b3"),
+        pair("b1", "b3"),
+    ]
+
+
+def test_where_nothing_tells_the_images_of_a_platform_apart_the_reason_is_named() -> None:
+    three = image(platform_image("a1"), platform_image("b1"), platform_image("c1"))
+    found = plan(moved(three, simple("a2")))
+    assert pairs(found) == []
+    [skipped] = found.skipped
+    assert "another number of images for this platform" in skipped.reason
+    assert pairs(plan(moved(simple("a1"), image(platform_image("a2"), platform_image("b2"))))) == [
+        pair("a1", "a2"),
+        pair("a1", "b2"),
+    ]
+
+
+def test_a_layer_that_stands_twice_gets_one_delta() -> None:
+    found = plan(moved(simple("A"), simple("B", "B", "C")))
+    assert pairs(found) == [pair("A", "B"), pair("A", "C")]
+
+
+def test_planning_grows_as_the_layers_do() -> None:
+    """Ten thousand of them: the work is that of looking at each, not at each beside each."""
+    names = [f"layer {number}" for number in range(10_000)]
+    assert len(plan(moved(simple(*names), simple(*(f"new {name}" for name in names)))).wanted) == 10_000
+    assert len(plan(moved(simple(*["A"] * 10_000), simple(*["B"] * 10_000))).wanted) == 1
 
 
 def test_a_flatpak_of_several_layers_leads_from_the_old_last_one_to_each() -> None:

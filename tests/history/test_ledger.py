@@ -54,7 +54,7 @@ def test_what_is_written_is_read(ledger: Ledger) -> None:
 
 def test_it_is_json_with_one_record_a_line(ledger: Ledger) -> None:
     lines = ledger.serialise().decode().splitlines()
-    assert json.loads(ledger.serialise())["schema"] == 1
+    assert json.loads(ledger.serialise())["schema"] == 2
     records = len(ledger.keys) + len(ledger.deltas) + len(ledger.outlines) + len(ledger.repositories)
     assert records < len(lines) < records + 20
 
@@ -87,6 +87,11 @@ def _set(*path: str | int, value: Any) -> Callable[[Any], None]:
             "a time with a time zone",
         ),
         (_set("repositories", "app", "images", 0, "documents", value=[]), "images[0].documents"),
+        (_set("repositories", "app", "rules", "maxRatio", value="0.9"), "repositories.app.rules.maxRatio"),
+        (_set("repositories", "app", "rules", "maxRatio", value=2), "rules.maxRatio: is no share"),
+        (_set("repositories", "app", "rules", "grace", value=1 << 62), "rules.grace: is more than a time can be"),
+        (_set("repositories", "app", "rules", "scopes", value=[7]), "rules.scopes[0]"),
+        (_set("removals", value={"app:1": {"since": "2026-01-01T00:00:00Z"}}), "removals.app:1.taken"),
         (_set("deltas", 0, "from", value="sha256:0"), "deltas[0].from"),
         (_set("deltas", 0, "size", value=-1), "deltas[0].size"),
         (_set("keys", "gone", value=None), "keys.gone"),
@@ -114,8 +119,8 @@ def test_every_cut_is_an_error(ledger: Ledger) -> None:
 
 
 def test_a_newer_schema_is_told_apart() -> None:
-    with pytest.raises(LedgerError, match="schema 2") as caught:
-        Ledger.parse(b'{"schema": 2}')
+    with pytest.raises(LedgerError, match="schema 3") as caught:
+        Ledger.parse(b'{"schema": 3}')
     assert caught.value.is_newer
 
 

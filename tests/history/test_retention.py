@@ -49,6 +49,64 @@ def test_a_moved_tag_stays_a_series_when_one_image_is_left() -> None:
     assert names(kept_by(again, keep=2)) == {"latest": ["B", "D"], "*": ["C"]}
 
 
+def test_a_release_that_was_built_again_keeps_its_place_when_its_first_image_goes() -> None:
+    tags = {"release-1": "A", "release-2": "B", "release-3": "C"}
+    record = history(tags, tags | {"release-2": "D"}, tags | {"release-2": "E"})
+    kept = kept_by(record, keep=2)
+    assert names(kept) == {"*": ["A", "D", "E", "C"], "release-2": ["D", "E"]}
+    assert kept.tags["release-2"].moves[0].since == day(0)
+
+
+def test_the_newest_are_kept_whatever_they_say_of_themselves() -> None:
+    record = history({"a": image("A", created=-9)}, {"b": image("B", created=-8)}, {"c": image("C", created=-20_454)})
+    assert letters(kept_by(record, keep=2)) == "BC"
+
+
+@pytest.mark.parametrize(("nights", "left"), [(2, "ABC"), (3, "CD"), (4, "DE")])
+def test_a_mistaken_tag_ages_as_versions_come(nights: int, left: str) -> None:
+    """`pr` left the layout at day 1, with its series."""
+    record = history({"latest": "B", "pr": "A"}, *({"latest": letter} for letter in "CDEF"[: nights - 1]))
+    assert letters(kept_by(record, keep=2)) == left
+
+
+def test_a_line_that_ended_ages_from_its_oldest_on() -> None:
+    record = history({"1.0": "A", "1.1": "B", "1.2": "C", "2.0": "D"}, {"2.0": "D", "2.1": "E"}, {"2.2": "F"})
+    scopes = ["1.*", "2.*"]
+    assert letters(kept_by(record, scopes, keep=4)) == "BCDEF"
+    assert letters(kept_by(record, scopes, keep=2)) == "EF"
+    assert letters(kept_by(record, scopes, keep=1, keep_for=timedelta(days=99), at=99)) == "ABCDEF"
+
+
+def test_a_discontinued_repository_is_kept() -> None:
+    """Nothing comes after what is lost: it stays, for clients that still have it."""
+    record = history({"1.0": "A", "edge": "B"}, {"edge": "C"})
+    assert letters(kept_by(record, keep=5, at=9000)) == "ABC"
+
+
+def test_what_cosign_attaches_lives_as_long_as_its_image() -> None:
+    def signed(letter: str, signature: str) -> dict[str, str]:
+        return {f"1.{ord(letter)}": letter, f"sha256-{digest(letter).hex}.sig": signature}
+
+    record = history(signed("A", "F"), signed("B", "G"), {"9.0": "C"})
+    assert letters(kept_by(record, keep=3)) == "ABCFG"
+    kept = kept_by(record, keep=2)
+    assert letters(kept) == "BCG"
+    assert set(kept.tags) == {"1.66", "9.0", f"sha256-{digest('B').hex}.sig"}
+    of_it = f"sha256-{digest('F').hex}.att"
+    assert letters(kept_by(history({**signed("A", "F"), of_it: "H"}, {"9.0": "C"}), keep=2)) == "ACFH"
+
+
+def test_a_chain_of_artifacts_is_walked_once() -> None:
+    """Ten thousand take no longer than it takes to look at each a few times."""
+    chain = [
+        image(f"link {number}", subject=f"link {number - 1}" if number else "A") for number in reversed(range(10_000))
+    ]
+    record = advance(RepositoryRecord(), seen({"latest": "A"}, *chain), now=day(0))
+    assert len(kept_by(record, keep=1).images) == 10_001
+    moved = advance(record, seen({"latest": "B"}), now=day(1))
+    assert letters(kept_by(moved, keep=1)) == "B"
+
+
 def test_what_is_left_out_is_left_out_at_once() -> None:
     """Without the lost `edge` the others are semantic versions, and another one is the newest."""
     record = history({"2.0": "A", "edge": "B", "1.1": "C", "latest": "A"}, {"latest": "A"})
@@ -64,6 +122,16 @@ def test_attached_artifacts_live_as_long_as_their_subject() -> None:
     record = advance(record, seen({"latest": "B"}), now=day(1))
     assert set(kept_by(record, keep=2).images) == {digest(letter) for letter in "ABDEF"}
     assert set(kept_by(record, keep=1).images) == {digest(letter) for letter in "BF"}
+
+
+def test_a_tag_made_of_a_digest_lives_as_long_as_what_it_is_made_of() -> None:
+    def signature(letter: str) -> str:
+        return str(digest(letter)).replace(":", "-") + ".sig"
+
+    nights = [{"latest": letter, signature(letter): sig} for letter, sig in ("AE", "BF", "CG")]
+    record = kept_by(history(*nights, {"latest": "D"}), keep=3)
+    assert letters(record) == "BCDFG"
+    assert set(record.tags) == {"latest", signature("B"), signature("C")}
 
 
 def test_a_lost_tag_that_matches_is_held_with_its_image() -> None:

@@ -88,10 +88,72 @@ def test_a_roll_back_makes_the_old_image_the_latest() -> None:
         ({"b": image("B", created=2), "a": image("A", created=1)}, "AB"),
         ({"b": image("A", created=9), "a": image("B")}, "AB"),  # one states no time: as they were first seen
         ({"01.2": "A", "1.1": "B"}, "AB"),  # no semantic version: as they were first seen
+        ({"latest": "B", "1.10": "B", "1.9": "A"}, "AB"),  # a name for an image that has a version
+        ({"c": image("A", created=-20_454), "b": image("B", created=2), "a": image("C", created=1)}, "ABC"),  # 1970
     ],
 )
 def test_tags_that_never_moved_are_ordered(tags: Mapping[str, str | ImageRecord], order: str) -> None:
     assert names(history(tags)) == {"*": list(order)}
+
+
+def test_what_is_first_seen_later_is_newer_whatever_it_says_of_itself() -> None:
+    """From `C` on builds are reproducible: 1970, and later one with the clock of a builder that is behind."""
+    old = {"a": image("A", created=-9), "b": image("B", created=-8)}
+    record = history(old, {"x": image("C", created=-20_454)}, {"m": image("D", created=-10)}, {"n": "E"})
+    assert names(record) == {"*": list("ABCDE")}
+
+
+def test_versions_come_first_where_all_are_versions() -> None:
+    record = history({"1.0": "A", "1.2": "C"}, {"1.1": "B"})
+    assert names(record) == {"*": ["A", "C", "B"]}, "1.1 is all that its layout has: a roll-back"
+    assert names(history({"1.0": "A", "1.2": "C"}, {"1.0": "A", "1.2": "C", "1.1": "B"})) == {"*": list("ABC")}
+
+
+def test_a_tag_that_is_no_version_makes_no_old_version_the_latest() -> None:
+    mixed = {"1.0": "A", "1.2": "C", "pr-7": "D"}
+    assert names(history(mixed, mixed | {"1.1": "B"})) == {"*": list("ABDC")}
+    hashes = {"9999999": "A", "beef001": "B"}
+    assert names(history(hashes, hashes | {"1000001": "C"})) == {"*": list("ABC")}, "numbers, but no versions"
+
+
+@pytest.mark.parametrize(
+    ("tags", "moved"),
+    [
+        (["1.0", "1.1", "1.2"], "1.1"),
+        (["v1.0.0", "v1.1.0", "v1.2.0"], "v1.1.0"),
+        (["1.0-rc1", "1.0-rc2", "1.0"], "1.0-rc2"),
+        (["release-1", "release-2", "release-3"], "release-2"),
+        (["2026-01-01", "2026-01-02", "2026-01-03"], "2026-01-02"),
+    ],
+)
+def test_a_release_that_was_built_again_stays_in_its_line(tags: Sequence[str], moved: str) -> None:
+    first = dict(zip(tags, "ABC", strict=True))
+    record = history(first, first | {moved: "D"})
+    assert names(record) == {"*": ["A", "B", "D", "C"], moved: ["B", "D"]}
+    twice = advance(record, seen(first | {moved: "E"}), now=day(5))
+    assert names(twice) == {"*": ["A", "B", "D", "E", "C"], moved: ["B", "D", "E"]}
+
+
+def test_all_releases_may_be_built_again_at_once() -> None:
+    record = history({"1.0": "A", "1.1": "B"}, {"1.0": "C", "1.1": "D"})
+    assert names(record) == {"*": ["A", "C", "B", "D"], "1.0": ["A", "C"], "1.1": ["B", "D"]}
+
+
+@pytest.mark.parametrize("rolling", ["latest", "stable", "nightly", "2-slim", "edge-x86_64", "sha"])
+def test_a_rolling_tag_is_no_version_of_the_line(rolling: str) -> None:
+    record = history({"1.0": "A", "1.1": "B", rolling: "C"}, {"1.0": "A", "1.1": "B", rolling: "D"})
+    assert names(record) == {"*": ["A", "B"], rolling: ["C", "D"]}
+
+
+def test_a_series_is_lost_when_its_last_tag_is() -> None:
+    record = history({"1.0": "A", "1.1": "B", "edge": "C"}, {"1.1": "B", "edge": "D"}, {"1.2": "E"})
+    assert {series.name: series.lost for series in series_of(record, ["1.*"])} == {"1.*": None, "edge": day(2)}
+    gone = advance(record, seen({"x": "F"}), now=day(3))
+    assert {series.name: series.lost for series in series_of(gone, ["1.*"])} == {
+        "1.*": day(3),
+        "edge": day(2),
+        "*": None,
+    }
 
 
 def test_first_seen_means_the_run_and_then_the_order_of_the_layout() -> None:

@@ -4,8 +4,11 @@ A runtime needs nothing else to be installed, so a client can take it from our t
 no bus and no privileges.
 """
 
+import hashlib
+import json
 import random
 from pathlib import Path
+from typing import Any
 
 from ..conftest import require_tool
 from . import clients
@@ -51,3 +54,25 @@ def build(layout: Path, home: Path, version: int) -> None:
     repository = str(home / "repository")
     clients.run(home, flatpak, "build-export", "--disable-sandbox", "--runtime", repository, str(source), BRANCH)
     clients.run(home, flatpak, "build-bundle", "--oci", "--runtime", repository, str(layout), NAME, BRANCH)
+
+
+def relabel(layout: Path, labels: dict[str, str]) -> None:
+    """Give the image of a layout more labels; its layer stays what it is."""
+
+    def stored(digest: str) -> Any:
+        return json.loads((layout / "blobs" / digest.replace(":", "/")).read_bytes())
+
+    def store(document: Any) -> dict[str, Any]:
+        raw = json.dumps(document).encode()
+        name = hashlib.sha256(raw).hexdigest()
+        (layout / "blobs" / "sha256" / name).write_bytes(raw)
+        return {"digest": f"sha256:{name}", "size": len(raw)}
+
+    index = json.loads((layout / "index.json").read_bytes())
+    [entry] = index["manifests"]
+    manifest = stored(entry["digest"])
+    config = stored(manifest["config"]["digest"])
+    config["config"]["Labels"] |= labels
+    manifest["config"] |= store(config)
+    entry |= store(manifest)
+    (layout / "index.json").write_text(json.dumps(index))

@@ -38,6 +38,9 @@ class Channel:
     def publish(self, version: int) -> None:
         shutil.rmtree(self.layout, ignore_errors=True)
         flatpaks.build(self.layout, self.build, version)
+        self.publish_layout()
+
+    def publish_layout(self) -> None:
         published.publish(self.root, {REPOSITORY: self.layout}, rename={self.ref: "latest"})
 
 
@@ -106,3 +109,12 @@ def test_flatpak_takes_the_layer_when_it_missed_too_many_versions(channel: Chann
         output = flatpak.update(channel.ref)
         assert "Using OCI delta" not in output.stdout + output.stderr
         assert installed(flatpak, channel) == flatpaks.content(5)
+
+
+def test_flatpak_downloads_no_layer_for_a_new_label(channel: Channel, flatpak: Flatpak) -> None:
+    with servers.nginx(channel.root) as site:
+        install(flatpak, site, channel)
+        flatpaks.relabel(channel.layout, {"org.example.note": "rebuilt"})
+        channel.publish_layout()
+        update_through_one_delta(flatpak, site, channel)
+        assert installed(flatpak, channel) == flatpaks.content(1)

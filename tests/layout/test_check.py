@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import zstandard
 
+from pipeline import content
 from pipeline.layout import LayoutError, read_layout
-from pipeline.layout.check import check_images
+from pipeline.layout.check import Known, check_images
 from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.tardiff.layer.outline import Outline
@@ -26,10 +27,13 @@ def check(path: Path, *, known: Collection[str] = (), **options: Any) -> dict[Di
     layout = read_layout(path)
     images = [ref.image for ref in layout.refs]
 
-    def is_known(digest: Digest) -> bool:
-        return str(digest) in known
-
-    return dict(check_images(layout, images, is_known=is_known, **{"limits": Limits(layer=1 << 20), **options}))
+    digests = frozenset(map(Digest.parse, known))
+    checked = check_images(
+        layout, images, known=Known(blobs=digests, images=digests), **{"limits": Limits(layer=1 << 20), **options}
+    )
+    for error in checked.faults.values():
+        raise error
+    return dict(checked.outlines)
 
 
 def packed(tar: bytes, data: bytes) -> Callable[[LayoutBuilder], dict[str, Any]]:
@@ -50,7 +54,7 @@ def test_a_whole_image_gives_its_outlines(tmp_path: Path, compression: str, jobs
     build.tag("1.0", build.image(ONE, TWO, compression=compression))
     outlines = check(build.write(tmp_path), jobs=jobs)
     assert list(outlines) == [DiffID.of(ONE), DiffID.of(TWO)]
-    assert outlines[DiffID.of(TWO)].shared_bytes(outlines[DiffID.of(TWO)]) == 3
+    assert sum(file.size for file in outlines[DiffID.of(TWO)].files) == 3
 
 
 @pytest.mark.parametrize(
@@ -59,9 +63,8 @@ def test_a_whole_image_gives_its_outlines(tmp_path: Path, compression: str, jobs
         compressed(ONE, "zstd"),
         ONE,
         gzip.compress(ONE[:1000], mtime=0) + gzip.compress(ONE[1000:], mtime=0),
-        compressed(ONE, "gzip") + bytes(1000),
     ],
-    ids=["zstd_named_gzip", "plain_named_gzip", "two_members", "zeros_behind"],
+    ids=["zstd_named_gzip", "plain_named_gzip", "two_members"],
 )
 def test_layers_are_read_by_what_they_are(tmp_path: Path, data: bytes) -> None:
     build = LayoutBuilder()
@@ -210,14 +213,14 @@ def test_a_shared_layer_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for number in range(5):
         build.tag(f"v{number}", build.image(ONE, labels={"n": str(number)}))
     opened: list[Path] = []
-    real = Path.open
+    real = content.open_plain
 
-    def recorded(self: Path, *arguments: Any, **options: Any) -> Any:
-        opened.append(self)
-        return real(self, *arguments, **options)
+    def recorded(path: Path) -> Any:
+        opened.append(path)
+        return real(path)
 
     layout = read_layout(build.write(tmp_path))
-    monkeypatch.setattr(Path, "open", recorded)
-    check_images(layout, [ref.image for ref in layout.refs], is_known=lambda _: False, limits=Limits())
+    monkeypatch.setattr(content, "open_plain", recorded)
+    check_images(layout, [ref.image for ref in layout.refs], limits=Limits())
     layer = blob_path(sha256(compressed(ONE, "gzip")))
     assert [path.relative_to(tmp_path.resolve()).as_posix() for path in opened].count(layer) == 1

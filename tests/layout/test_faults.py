@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -129,10 +130,6 @@ def config_damaged(fault: Fault) -> None:
     fault.build.blobs[fault.config] = fault.build.blobs[fault.config].replace(b"amd64", b"arm64")
 
 
-def config_without_diff_ids(fault: Fault) -> None:
-    fault.replace(fault.build.manifest(fault.build.blob(b"{}", f"{OCI}.config.v1+json"), fault.build.layer(ONE)))
-
-
 def config_with_too_few_diff_ids(fault: Fault) -> None:
     fault.replace(fault.build.image(ONE, TWO, diff_ids=[sha256(ONE)]))
 
@@ -214,14 +211,13 @@ FAULTS: dict[Callable[[Fault], None], str] = {
     one_blob_with_two_sizes: r"is 2 bytes in manifest sha256:\w+… \(tag 1.0\), but 1 elsewhere",
     config_missing: r"config sha256:\w+… of manifest sha256:\w+… \(tag 1.0, linux/amd64\) is missing",
     config_damaged: "is damaged: its bytes have another digest",
-    config_without_diff_ids: "rootfs: is missing",
     config_with_too_few_diff_ids: "rootfs.diff_ids has 1 entries for 2 layers",
     config_with_an_illegal_diff_id: r"rootfs.diff_ids\[0\]: 'sha256:short' is not a digest",
-    child_missing: r"manifest sha256:\w+… of index sha256:\w+… \(tag 1.0\) is missing",
+    child_missing: r"manifest sha256:\w+… of index sha256:\w+… \(tag 1.0\) is missing, and so is each other",
     child_said_to_be_of_two_types: "is of type",
     child_said_to_be_of_two_sizes: r"is \d+ bytes, the index says \d+",
     indexes_too_deep: "nested more than 8 indexes deep",
-    name_twice: r"tag 1.0 stands for two images, (?s:.*)rename = \{ \"1.0\" = ",
+    name_twice: r"tag 1.0 stands for two images, (?s:.*)Nothing tells them apart: make the layout anew",
     name_twice_after_rename: r"tag 1.0 stands for two images, (?s:.*)rename = \{ \"old\" = ",
     name_illegal: r'is not a valid tag.\n.*rename = \{ "runtime/org.test.P/x86_64/stable" = "stable" \}',
     name_with_digest: r'is not a valid tag.\n.*rename = \{ "localhost/app@sha256:\w+" = "latest" \}',
@@ -232,6 +228,16 @@ FAULTS: dict[Callable[[Fault], None], str] = {
 }
 
 
+def fault_of(path: Path, **options: Any) -> LayoutError:
+    """The one thing that is wrong with the layout, or with one tag of it."""
+    try:
+        layout = read_layout(path, **options)
+    except LayoutError as error:
+        return error
+    (broken,) = layout.broken
+    return broken.error
+
+
 @pytest.mark.parametrize("archive", [False, True], ids=["directory", "archive"])
 @pytest.mark.parametrize("spoil", FAULTS, ids=lambda spoil: spoil.__name__)
 def test_one_clear_error(tmp_path: Path, spoil: Callable[[Fault], None], archive: bool) -> None:
@@ -239,11 +245,11 @@ def test_one_clear_error(tmp_path: Path, spoil: Callable[[Fault], None], archive
     spoil(fault)
     path = tmp_path / "layout"
     (fault.build.write_archive if archive else fault.build.write)(path)
-    with pytest.raises(LayoutError, match=FAULTS[spoil]) as caught:
-        read_layout(path, rename={"old": "1.0"})
-    assert caught.value.path == path
-    assert str(caught.value).startswith(f"{path}: ")
-    assert len(str(caught.value).splitlines()) <= 2
+    error = fault_of(path, rename={"old": "1.0"})
+    assert re.search(FAULTS[spoil], str(error))
+    assert error.path == path
+    assert str(error).startswith(f"{path}: ")
+    assert len(str(error).splitlines()) <= 2
 
 
 def test_an_error_says_where_it_is(tmp_path: Path) -> None:
@@ -357,7 +363,7 @@ def test_what_is_no_layout_at_all(tmp_path: Path) -> None:
         "fifo": "neither a directory nor a file",
         "file": "neither a layout directory nor a readable oci-archive",
         "empty": "neither a layout directory nor a readable oci-archive",
-        "directory": "has no file oci-layout",
+        "directory": "has no file index.json",
     }.items():
         with pytest.raises(LayoutError, match=problem):
             read_layout(tmp_path / name)

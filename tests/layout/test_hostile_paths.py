@@ -211,8 +211,9 @@ def test_a_member_of_an_archive_that_is_no_file_is_not_read(site: Path, kind: by
             else:
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
-    assert publish(site) == ExitCode.BAD_INPUT
-    assert images_of(site) == []
+    is_harmless = (which, kind) == ("oci-layout", tarfile.DIRTYPE)  # a folder more; the file need not be there
+    assert publish(site) == (ExitCode.SUCCESS if is_harmless else ExitCode.BAD_INPUT)
+    assert bool(images_of(site)) is is_harmless
 
 
 def test_members_that_climb_out_of_an_archive_go_nowhere(site: Path) -> None:

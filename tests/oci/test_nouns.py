@@ -11,7 +11,7 @@ from pipeline.oci.digest import DiffID, Digest, DigestError
 from pipeline.oci.fields import FieldError, Fields, parse_json_object
 from pipeline.oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document, parse_image_config, successors
 from pipeline.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
-from pipeline.oci.reference import NameGrammarError, check_repository, is_reserved_tag, is_tag
+from pipeline.oci.reference import NameGrammarError, attached_to, check_repository, is_reserved_tag, is_tag
 
 HEX = "ab" * 32
 DIGEST = f"sha256:{HEX}"
@@ -171,9 +171,11 @@ def test_a_manifest_keeps_its_bytes_and_knows_its_type() -> None:
     assert (document.raw, document.digest, document.media_type) == (raw, Digest.of(raw), OCI_MANIFEST)
     assert document.is_image
     assert document.descriptor().size == len(raw)
-    assert parse_document(raw, DOCKER_MANIFEST).media_type == DOCKER_MANIFEST
+    # clients refuse one that is served as Docker's and does not say so
+    assert parse_document(raw, DOCKER_MANIFEST).media_type == OCI_MANIFEST
+    assert parse_document(_manifest(mediaType=DOCKER_MANIFEST), DOCKER_MANIFEST).media_type == DOCKER_MANIFEST
     assert isinstance(parse_document(b'{"schemaVersion": 2, "manifests": []}'), Index)
-    assert parse_document(b'{"schemaVersion": 2, "manifests": null}', DOCKER_LIST).media_type == DOCKER_LIST
+    assert parse_document(b'{"schemaVersion": 2, "manifests": null}', DOCKER_LIST).media_type == OCI_INDEX
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ def test_a_manifest_keeps_its_bytes_and_knows_its_type() -> None:
         (_manifest(mediaType="text/plain"), "", "mediaType: is 'text/plain', which is not a type of manifest"),
         (_manifest(config=None), "", "config: must be an object, not null"),
         (_manifest(layers=[{"digest": DIGEST}]), "", "layers[0].size: is missing"),
-        (_manifest(annotations={"a": None}), "", "annotations.a: must be a string, not null"),
+        (_manifest(annotations={"a": 1}), "", "annotations.a: must be a string, not a number"),
         (_manifest(subject={"digest": "x", "size": 1}), "", "subject.digest: 'x' is not a digest"),
         (b" " * (MAX_MANIFEST_SIZE + 1), "", "4,194,304 bytes only"),
     ],
@@ -244,6 +246,61 @@ def test_image_configs() -> None:
     assert (str(config.platform), config.created, config.labels) == ("linux/arm/v7", "2024-01-01T00:00:00Z", {"a": "b"})
     bare = parse_image_config(b'{"rootfs": {"diff_ids": []}, "config": {"Labels": null}}')
     assert (bare.labels, bare.diff_ids, bare.created) == ({}, (), None)
-    for raw in (b"{}", b'{"rootfs": {}}', b'{"rootfs": {"diff_ids": ["x"]}}', b'{"rootfs": {"diff_ids": [1]}}'):
+    for raw in (b"", b"{}", b"null", b'{"os": 7}', b'{"rootfs": {}}', b'{"rootfs": {"diff_ids": null}}'):
+        assert parse_image_config(raw).diff_ids == ()
+    for raw in (b"[]", b"text", b'{"rootfs": {"diff_ids": ["x"]}}', b'{"rootfs": {"diff_ids": [1]}}'):
         with pytest.raises(FieldError):
             parse_image_config(raw)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("linux/arm64", "linux/arm64/v8", True),
+        ("linux/aarch64", "linux/arm64/v8", True),
+        ("linux/arm", "linux/arm/v7", True),
+        ("linux/arm/7", "linux/arm/v7", True),
+        ("linux/amd64", "linux/x86_64", True),
+        ("linux/amd64", "linux/amd64/v1", True),
+        ("Linux/AMD64", "linux/amd64", True),
+        ("linux/amd64", "linux/amd64/v3", False),
+        ("linux/arm/v6", "linux/arm/v7", False),
+        ("linux/arm64", "linux/arm64/v9", False),
+        ("linux/amd64", "windows/amd64", False),
+    ],
+)
+def test_platforms_that_clients_take_for_the_same(one: str, other: str, is_same: bool) -> None:
+    def read(text: str) -> Platform:
+        os, architecture, *variant = text.split("/")
+        return Platform(os=os, architecture=architecture, variant="".join(variant))
+
+    assert (read(one).kind == read(other).kind) is is_same
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("10.0.20348.2582", "10.0.20348.2700", True),
+        ("10.0.20348", "10.0.20348.2700", True),
+        ("10.0.17763.1", "10.0.20348.1", False),
+    ],
+)
+def test_a_build_of_windows_is_the_same_whatever_its_revision(one: str, other: str, is_same: bool) -> None:
+    kinds = {Platform(os="windows", architecture="amd64", os_version=text).kind for text in (one, other)}
+    assert (len(kinds) == 1) is is_same
+
+
+@pytest.mark.parametrize(
+    ("tag", "digest"),
+    [
+        (DIGEST.replace(":", "-"), DIGEST),
+        (DIGEST.replace(":", "-") + ".sig", DIGEST),
+        ("sha512-" + "a" * 128 + ".att", "sha512:" + "a" * 128),
+        ("sha256-" + "a" * 63, None),
+        ("sha512-" + "a" * 64, None),
+        ("latest", None),
+        ("_deltaindex", None),
+    ],
+)
+def test_what_a_tag_made_of_a_digest_belongs_to(tag: str, digest: str | None) -> None:
+    assert attached_to(tag) == (None if digest is None else Digest.parse(digest))

@@ -1,6 +1,7 @@
 """Whole runs: many nights, all kinds of images, and all that can go wrong in one."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -101,11 +102,13 @@ def test_a_policy_that_was_tightened_and_relaxed(tmp_path: Path) -> None:
 def test_a_delta_that_is_too_large_is_refused_with_the_reason_and_not_tried_again(tmp_path: Path) -> None:
     shop = Shop(tmp_path, policy="max_ratio = 0.01")
     shop.images({"1.0": app(1), "2.0": app(2)})
-    [made] = shop.run().made
-    assert made.record.digest is None
-    assert "more than the policy allows" in (made.record.refused or "")
+    first = shop.run()
+    [refused] = first.refused
+    assert (first.exit_code, first.made, refused.digest) == (ExitCode.SUCCESS, (), None)
+    assert "more than the policy allows" in (refused.refused or "")
     assert shop.listed() == []
-    assert shop.run(1).made == ()
+    again = shop.run(1)
+    assert (again.made, again.refused) == ((), ())
     shop.policy = "max_ratio = 0.9"
     assert len(shop.run(2).made) == 1
     shop.check()
@@ -115,10 +118,10 @@ def test_another_generator_makes_every_delta_again(tmp_path: Path, monkeypatch: 
     shop = Shop(tmp_path)
     shop.images({"1.0": app(1), "2.0": app(2)})
     shop.run()
-    monkeypatch.setattr("pipeline.publish.job.GENERATOR", "tardiff-next")
-    monkeypatch.setattr("pipeline.deltas.make.GENERATOR", "tardiff-next")
+    monkeypatch.setattr("pipeline.publish.steps.GENERATOR", "tardiff-next")
+    monkeypatch.setattr("pipeline.deltas.job.GENERATOR", "tardiff-next")
     outcome, _ = shop.watched_run(1)
-    assert [made.record.generator for made in outcome.made] == ["tardiff-next"]
+    assert [made.generator for made in outcome.made] == ["tardiff-next"]
     assert shop.run(2).made == ()
 
 
@@ -157,7 +160,7 @@ def test_when_no_repository_can_be_read_the_input_is_bad(tmp_path: Path) -> None
     assert not [key for key in shop.folder.contents if key.startswith("v2/app")]
 
 
-def test_text_that_cannot_be_written_is_an_error_of_its_repository(tmp_path: Path) -> None:
+def test_text_that_cannot_be_written_is_an_error_of_what_holds_it(tmp_path: Path) -> None:
     """An escape such as \\ud800 alone is JSON, but no text: the ledger and the index could not be written."""
     shop = Shop(tmp_path, repositories={"app": "", "bad": ""})
     shop.images({"latest": app(1)})
@@ -166,8 +169,8 @@ def test_text_that_cannot_be_written_is_an_error_of_its_repository(tmp_path: Pat
     build.entry(build.artifact(subject=image, kind="text/\ud800"))
     shop.layout({"latest": image}, build, "bad")
     outcome = shop.run()
-    assert (outcome.exit_code, list(outcome.failed)) == (ExitCode.PARTLY_DONE, ["bad"])
-    assert "surrogate" in str(outcome.failed["bad"])
+    assert (outcome.exit_code, list(outcome.failed), list(outcome.broken)) == (ExitCode.PARTLY_DONE, [], ["bad"])
+    assert "surrogate" in outcome.broken["bad"][0].problem
     shop.check()
 
 
@@ -185,7 +188,7 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(tmp_path: Path) -> None
     done = shop.run(4, target=target)
     puts = [call.key for call in target.calls if call.method == "put"]
     assert {entry.key for entry in planned.writes} <= set(puts)
-    assert [job.key for job in planned.plan.jobs] == [made.job.key for made in done.made]
+    assert [job.key for job in planned.plan.jobs] == [made.key for made in done.made]
     assert planned.prune.remove == done.prune.remove
 
 
@@ -205,17 +208,21 @@ def test_what_the_storage_cannot_promise_is_said_in_every_run_that_writes(tmp_pa
 
 def test_tags_that_a_file_system_takes_for_one_are_refused_there(tmp_path: Path) -> None:
     """A file system that ignores case shows the lock file under both names."""
-    shop = Shop(tmp_path, target=DirectoryTarget(tmp_path / "public"))
+    shop = Shop(tmp_path, target=DirectoryTarget(tmp_path / "public"), repositories={"app": "", "other": ""})
     shop.images({"Latest": app(1), "latest": app(2)})
+    shop.images({"Latest": other(1)}, "other")
     private = tmp_path / "public" / "_deltapress"
     private.mkdir(parents=True)
     (private / "lock").touch()
     (private / "LOCK").hardlink_to(private / "lock")
-    with pytest.raises(CollisionError, match=r"manifests/Latest and .*manifests/latest are one file"):
-        shop.run()
-    assert contents_of(shop.target) == {Key("_deltapress/LOCK"): (private / "lock").read_bytes()}
+    outcome = shop.run()
+    assert (outcome.exit_code, list(outcome.failed)) == (ExitCode.PARTLY_DONE, ["app"])
+    assert isinstance(outcome.failed["app"], CollisionError)
+    assert re.search(r"manifests/Latest and .*manifests/latest are one file", str(outcome.failed["app"]))
+    assert not [key for key in contents_of(shop.target) if key.startswith("v2/app/")]
+    assert set(Client(contents_of(shop.target)).tags("other")) == {"Latest"}
     (private / "LOCK").unlink()
-    shop.run()
+    assert shop.run().exit_code is ExitCode.SUCCESS
     assert set(Client(contents_of(shop.target)).tags("app")) == {"Latest", "latest"}
 
 
@@ -244,11 +251,11 @@ def test_the_ledger_of_a_newer_program_stops_every_command(tmp_path: Path, comma
     shop.images({"latest": app(1)})
     shop.run()
     document = json.loads(shop.folder.contents[LEDGER_KEY])
-    shop.folder.contents[LEDGER_KEY] = json.dumps({**document, "schema": 2}).encode()
+    shop.folder.contents[LEDGER_KEY] = json.dumps({**document, "schema": 3}).encode()
     shop.folder.contents[Key("v2/old/tags/list")] = b"stray"
     shop.images({"latest": app(2)})
     before = shop.folder.copy()
-    with pytest.raises(LedgerError, match="has schema 2, this deltapress knows up to 1; use the newer one") as caught:
+    with pytest.raises(LedgerError, match="has schema 3, this deltapress knows up to 2; use the newer one") as caught:
         command(shop, 1)
     assert caught.value.exit_code is ExitCode.TARGET_FAILED
     assert shop.folder.contents == before.contents

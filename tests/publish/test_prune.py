@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import publish as press
+from pipeline import publish
 from pipeline.errors import ExitCode
 from pipeline.history.ledger import Ledger
 from pipeline.history.records import DeltaKey, DeltaRecord, KeyRecord
 from pipeline.keys import LEDGER_KEY, Key, Phase
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.progress import Silent
-from pipeline.publish.prune import PrunePlan, TooMuchError, check_share, forget_deltas, forgive, mark, plan_prune
+from pipeline.publish.prune import PrunePlan, TooMuchError, check_share, forget_deltas, mark, plan_prune, unmark
 from pipeline.tree.static import Tree, blob_entry
 
 from ..client import Client, deltas_of, problems
@@ -53,9 +53,9 @@ def test_marking_notes_since_when_and_forgives_what_comes_back() -> None:
 def test_what_the_tree_has_again_is_forgiven_at_once() -> None:
     before = ledger(a=None, b=1, c=2)
     entry = blob_entry("app", Digest.of(b""), 0)
-    after = forgive(before, Tree(entries={Key("b"): entry, Key("a"): entry}))
+    after = unmark(before, Tree(entries={Key("b"): entry, Key("a"): entry}))
     assert {key: record.unreferenced for key, record in after.keys.items()} == {"a": None, "b": None, "c": night(2)}
-    assert forgive(after, Tree(entries={Key("b"): entry})) is after
+    assert unmark(after, Tree(entries={Key("b"): entry})) is after
 
 
 @pytest.mark.parametrize(("now", "gone"), [(3.9, []), (4, ["a"]), (5, ["a", "b"])])
@@ -111,7 +111,7 @@ def test_delta_records_go_with_their_bytes() -> None:
     assert forget_deltas(after, [records[0].key, records[1].key]) is after
 
 
-def nights(shop: Shop, count: int, *, start: int = 0) -> press.Outcome:
+def nights(shop: Shop, count: int, *, start: int = 0) -> publish.Outcome:
     for number in range(start, count):
         shop.images({"latest": app(number)})
         outcome = shop.run(number)
@@ -186,11 +186,11 @@ def test_the_prune_command_deletes_what_a_run_would_and_its_dry_run_nothing(tmp_
     shop = Shop(tmp_path, policy=POLICY)
     nights(shop, 3)
     before = shop.folder.copy()
-    settings = press.Settings(now=night(9), jobs=1, memory=1 << 30)
-    dry = press.prune(shop.config, shop.target, settings, is_dry=True, progress=Silent())
+    settings = publish.Settings(now=night(9), jobs=1, memory=1 << 30)
+    dry = publish.prune(shop.config, shop.target, settings, is_dry=True, progress=Silent())
     assert (dry.is_dry, dry.is_pruned) == (True, False)
     assert shop.folder.contents == before.contents
-    done = press.prune(shop.config, shop.target, settings, is_dry=False, progress=Silent())
+    done = publish.prune(shop.config, shop.target, settings, is_dry=False, progress=Silent())
     assert done.prune == dry.prune
     assert done.is_pruned
     shop.run(9, target=before)

@@ -58,6 +58,21 @@ def test_with_several_tags_each_is_where_it_is(shop: Shop) -> None:
     assert not any(known.has_moved for known in record.tags.values())
 
 
+def test_signatures_that_cosign_names_by_their_image_are_no_history(shop: Shop) -> None:
+    for number in (1, 2):
+        build = LayoutBuilder()
+        image = build.image(app(number))
+        name = f"{image['digest'].replace(':', '-')}.sig"
+        shop.layout({"latest": image, name: build.image(other(number))}, build)
+        known = shop.run(number / 100).ledger.repositories["app"]
+    record = rebuilt(shop).repositories["app"]
+    assert {tag: known.image for tag, known in record.tags.items()} == {
+        tag: known.image for tag, known in known.tags.items()
+    }
+    assert len(record.tags) == 3
+    assert {move.image for move in record.tags["latest"].moves} == {move.image for move in known.tags["latest"].moves}
+
+
 def test_keys_that_change_are_doubted_and_the_others_are_known(shop: Shop) -> None:
     _dated(shop, 1)
     before = shop.run().ledger

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import publish as press
+from pipeline import publish
 from pipeline.errors import ExitCode
 from pipeline.history.ledger import LedgerError
 from pipeline.keys import LEDGER_KEY, Key, classify
@@ -58,8 +58,8 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def reconcile(shop: Shop, target: Target | None = None, *, force: bool = False, is_dry: bool = False) -> Reconciliation:
-    settings = press.Settings(now=night(3), jobs=1, memory=1 << 30, force=force)
-    return press.reconcile(target or shop.target, settings, is_dry=is_dry, progress=Silent())
+    settings = publish.Settings(now=night(3), jobs=1, memory=1 << 30, force=force)
+    return publish.reconcile(target or shop.target, settings, is_dry=is_dry, progress=Silent())
 
 
 def strangers(shop: Shop) -> set[Key]:

@@ -15,9 +15,10 @@ from pipeline.deltas.formats.contract import ParsedDeltas
 from pipeline.deltas.plan import Rules, Wanted, plan_deltas
 from pipeline.history.ledger import Ledger
 from pipeline.history.records import DeltaKey, DeltaRecord, PlatformRecord, RepositoryRecord
-from pipeline.history.scan import observe_repository
+from pipeline.history.scan import scan_repository
 from pipeline.history.versions import advance
 from pipeline.keys import IMMUTABLE, MUTABLE, Key, Kind, Phase, classify, referrers_tag
+from pipeline.layout.check import Known
 from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.oci.manifest import Index, Manifest, parse_document
@@ -41,7 +42,7 @@ def record_of(path: Path, *nights: dict[str, Json], build: LayoutBuilder, layout
         for tag, descriptor in tags.items():
             build.tag(tag, descriptor)
         repository = Repository(name="app", layout=build.write(path / layout))
-        seen = observe_repository(repository, is_known=lambda _: False, limits=Limits(), jobs=1)
+        seen = scan_repository(repository, known=Known(), limits=Limits(), jobs=1)
         record = advance(record, seen.observation, now=night(number))
     return record
 

@@ -86,6 +86,17 @@ def test_among_tags_that_never_moved_the_highest_version(tmp_path: Path) -> None
     assert (found["Digest"], found["Tags"]) == (newest["digest"], ["2.0"])
 
 
+def test_an_old_release_that_was_built_again_is_not_the_newest(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    for number, again in enumerate((1, 4)):
+        build = LayoutBuilder()
+        newest = flatpak(build, 3)
+        shop.layout({"1.0": flatpak(build, again), "2.0": newest}, build)
+        shop.run(number)
+    [found] = index_of(shop)["app"]
+    assert (found["Digest"], found["Tags"]) == (newest["digest"], ["2.0"])
+
+
 def test_each_ref_and_each_architecture_is_listed(tmp_path: Path) -> None:
     shop = Shop(tmp_path, repositories={"app": "", "more/apps": ""})
     build = LayoutBuilder()

@@ -32,12 +32,6 @@ class Outline:
 
     files: tuple[OutlinedFile, ...]
 
-    def shared_bytes(self, other: "Outline") -> int:
-        """Bytes of my files that `other` has too, by name or by content."""
-        names = {file.name for file in other.files}
-        contents = {file.content for file in other.files}
-        return sum(file.size for file in self.files if file.name in names or file.content in contents)
-
     def to_json(self) -> list[list[int | str]]:
         """A list of [size, name, content]."""
         return [[file.size, file.name, file.content] for file in self.files]

@@ -5,15 +5,18 @@ Rule 2. Whiteouts remove what lower layers brought; they are no files themselves
 Rule 3. A hard link shares what its target is *now*. Where the target is missing (it lies in a layer that is not here)
         nothing is known about the link's path any more.
 Rule 4. Where clients differ, a path is *unclear*: no source, and nothing below it either, until an entry names it
-        again. So is: a path reached through a symlink or a file, an absolute one or one with "..", an unknown kind of
-        entry, a whiteout of what the same layer brought.
+        again. So is: a path reached through a symlink or a file, one with "..", a whiteout of what the same layer
+        brought, and each name that an entry of an unusual form may have (`forms`). A doubt that reaches further ends
+        the replay. A leading "/" is taken away, as all of them do.
+        What comes in one layer to the place of a symlink that leads out of its folder is unclear too: GNU tar makes
+        such symlinks at its end.
 Rule 5. Names live in the model only. None of them ever reaches our disk, so nothing can be written or read through one.
 Rule 6. No sources: empty and sparse files, files that others may not read (their mode lacks o+r; clients need not be
         root), a file of which another hard link was replaced in the same layer, and names that some decoder or disk
         refuses.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +24,8 @@ from typing import Final
 from ...compression import Writable
 from ...errors import DeltapressError
 from ..format import MAX_PATH, normalised
-from .tar import Entry, Kind, TarReader, names_of
+from .forms import Doubt
+from .tar import Entry, Kind, TarError, TarReader, names_of
 
 MAX_NODES = 1_000_000
 """Files, directories and links in one tree; parents that no entry names count too."""
@@ -29,7 +33,12 @@ MAX_NODES = 1_000_000
 _WHITEOUT = b".wh."
 _META = b".wh..wh."  # aufs keeps its own files under such names; only the opaque mark means anything
 _OPAQUE = b".wh..wh..opq"
-_MAX_SYMLINKS = 40
+_MAX_SYMLINKS = 40  # as in Linux: no client lands anywhere behind more
+_MAX_STEPS: Final = 1000
+"""Names, those in the targets of symlinks included, that a path may lead through beyond its own: 40 symlinks of 4,096
+bytes could cost thousands for each entry, and no real path comes near."""
+# composefs empties /run, and ostree keeps its own files in sysroot/ostree: clients do not find there what the image has
+_NOT_IN_IMAGES: Final = (b"run/", b"sysroot/ostree/")
 _NAME_MAX: Final = 255
 _DISK_PATH_MAX: Final = 4095 - 255  # PATH_MAX, less what the directory may take into which a client extracts
 
@@ -71,6 +80,21 @@ class _Node:
     def __init__(self, layer: int) -> None:
         self.layer = layer
 
+    @property
+    def is_made_late(self) -> bool:
+        """Whether some client makes it only when the layer has ended, in the place of whatever is there then."""
+        return False
+
+
+class _Late(_Node):
+    """What came to the place of such a symlink."""
+
+    __slots__ = ()
+
+    @property
+    def is_made_late(self) -> bool:
+        return True
+
 
 class _Directory(_Node):
     __slots__ = ("children", "emptied_by")
@@ -78,7 +102,8 @@ class _Directory(_Node):
     def __init__(self, layer: int) -> None:
         self.layer = layer
         self.children: dict[bytes, _Node] = {}
-        self.emptied_by = 0  # the last layer whose opaque mark was seen here; the lowest one's means nothing
+        # the last layer that removed here what lower ones had brought: looking again each time would not be linear
+        self.emptied_by = 0
 
 
 class _Symlink(_Node):
@@ -87,6 +112,10 @@ class _Symlink(_Node):
     def __init__(self, layer: int, target: bytes) -> None:
         self.layer = layer
         self.target = target
+
+    @property
+    def is_made_late(self) -> bool:
+        return self.target.startswith(b"/") or b".." in self.target.split(b"/")
 
 
 class _File(_Node):
@@ -114,21 +143,29 @@ class Replay:
         self._stored = 0
         self._nodes = 0
         self._root = _Directory(0)
+        self.doubts: Counter[str] = Counter()
+        """How many entries gave no source for their form, by construct."""
 
     def entry(self, entry: Entry, reader: TarReader, layer: int) -> None:
-        """Do what unpacking `entry` of layer number `layer` does."""
+        """Do what unpacking `entry` of layer number `layer` does.
+
+        Raises:
+            TarError: a doubt is total, or a path leads through too much.
+            ExtractError: too many bytes or names.
+        """
+        if entry.doubt is not None:
+            self._doubt(entry, entry.doubt, layer)
+            return
         path = entry.path
         parts = names_of(path)
-        if not parts or len(path) > MAX_PATH:
-            return  # the root itself, or a path that no client can unpack
-        if b".." in parts or path.startswith(b"/"):
-            # some clients clean such a path, some follow it, some refuse it
-            self._make_unclear(parts, layer)
-            self._make_unclear(_cleaned(parts), layer)
+        if not parts:
+            return  # the root itself
+        if b".." in parts:
+            self._make_unclear_everywhere(parts, entry, layer)
             return
-        if _WHITEOUT in path and self._is_mark(parts, layer):
+        if _WHITEOUT in path and self._is_mark(parts, entry, layer):
             return
-        if (parent := self._parent(parts, layer, is_directory=entry.kind is Kind.DIRECTORY)) is not None:
+        if (parent := self._parent(parts, entry, layer)) is not None:
             self._put(entry, reader, parent, parts, layer)
 
     def finish(self) -> list[Source]:
@@ -140,23 +177,39 @@ class Replay:
             for name, node in directory.children.items():
                 if isinstance(node, _Directory):
                     pending.append((above + name + b"/", node))
-                elif isinstance(node, _File) and node.is_there and node.content.is_usable and normalised(above + name):
-                    content = node.content
-                    sources.append(Source(path=above + name, size=content.size, offset=content.offset))
+                elif isinstance(node, _File) and node.is_there and node.content.is_usable:
+                    path, content = above + name, node.content
+                    if normalised(path) and not path.startswith(_NOT_IN_IMAGES):
+                        sources.append(Source(path=path, size=content.size, offset=content.offset))
         sources.sort(key=lambda source: source.path)
         return sources
 
-    def _is_mark(self, parts: list[bytes], layer: int) -> bool:
+    def _doubt(self, entry: Entry, doubt: Doubt, layer: int) -> None:
+        if doubt.is_total:
+            raise TarError(f"{doubt.reason}, which readers take differently", entry.header)
+        self.doubts[doubt.reason] += 1
+        for name in doubt.names:
+            if parts := names_of(name):
+                self._make_unclear_everywhere(parts, entry, layer)
+
+    def _make_unclear_everywhere(self, parts: list[bytes], entry: Entry, layer: int) -> None:
+        """Some clients clean a path with "..", some follow it, some refuse it."""
+        is_directory = entry.kind is Kind.DIRECTORY
+        self._make_unclear(parts, entry, layer, spare_directory=is_directory)
+        if b".." in parts:
+            self._make_unclear(_cleaned(parts), entry, layer, spare_directory=is_directory)
+
+    def _is_mark(self, parts: list[bytes], entry: Entry, layer: int) -> bool:
         """Whether the entry at `parts` is a whiteout, or aufs's own; then do what it says."""
         *above, name = parts
         if any(part.startswith(_WHITEOUT) for part in above):
             return True
         if name.startswith(_META):
             if name == _OPAQUE:
-                self._empty_lower(above, layer)
+                self._empty_lower(above, entry, layer)
             return True
         if name.startswith(_WHITEOUT):
-            self._white_out([*above, name.removeprefix(_WHITEOUT)], layer)
+            self._white_out([*above, name.removeprefix(_WHITEOUT)], entry, layer)
             return True
         return False
 
@@ -169,7 +222,9 @@ class Replay:
                 return
             self._remove(parent, name, layer)
         node: _Node
-        if kind is Kind.FILE and not entry.path.endswith(b"/"):
+        if there is not None and there.layer == layer and there.is_made_late:
+            node = _Late(layer)
+        elif kind is Kind.FILE and not entry.path.endswith(b"/"):
             node = self._file(entry, reader, parts, layer)
         elif kind is Kind.HARD_LINK:
             node = self._hard_link(entry, parts, layer)
@@ -197,7 +252,7 @@ class Replay:
         return _File(layer, content, is_there=True)
 
     def _hard_link(self, entry: Entry, parts: list[bytes], layer: int) -> _Node:
-        target = None if entry.link.startswith(b"/") else self._find(names_of(entry.link))
+        target = self._find(names_of(entry.link))
         if isinstance(target, _Symlink):
             return _Symlink(layer, target.target)
         if not isinstance(target, _File):
@@ -208,11 +263,8 @@ class Replay:
         content.is_usable = content.is_usable and _is_readable(entry)
         return _File(layer, content, is_there=target.is_there and _fits_disks(entry.path, parts))
 
-    def _parent(self, parts: list[bytes], layer: int, *, is_directory: bool) -> _Directory | None:
-        """The directory that `parts` lies in, made where it is missing; None where clients differ about it.
-
-        `is_directory`: the entry is one.
-        """
+    def _parent(self, parts: list[bytes], entry: Entry, layer: int) -> _Directory | None:
+        """The directory that `parts` lies in, made where it is missing; None where clients differ about it."""
         node = self._root
         for name in parts[:-1]:
             child = node.children.get(name)
@@ -220,20 +272,20 @@ class Replay:
                 child = _Directory(layer)
                 self._add(node, name, child)
             if not isinstance(child, _Directory):
-                self._make_unclear(parts, layer, spare_directory=is_directory)
+                self._make_unclear(parts, entry, layer, spare_directory=entry.kind is Kind.DIRECTORY)
                 return None
             node = child
         return node
 
-    def _directory_at(self, parts: list[bytes], entry: list[bytes], layer: int) -> _Directory | None:
-        """The directory at `parts`, None where it is missing or not one; then `entry` may have landed elsewhere."""
+    def _directory_at(self, parts: list[bytes], name: bytes, entry: Entry, layer: int) -> _Directory | None:
+        """The directory at `parts`, None where it is missing or not one; then its `name` may have been elsewhere."""
         node = self._root
-        for name in parts:
-            child = node.children.get(name)
+        for part in parts:
+            child = node.children.get(part)
             if child is None:
                 return None
             if not isinstance(child, _Directory):
-                self._make_unclear(entry, layer)
+                self._make_unclear([*parts, name], entry, layer)
                 return None
             node = child
         return node
@@ -246,15 +298,18 @@ class Replay:
             node = node.children.get(name)
         return node
 
-    def _make_unclear(self, parts: list[bytes], layer: int, *, spare_directory: bool = False) -> None:
-        """Make the place unclear where an entry `parts` lands for a client that follows symlinks in its parents.
+    def _make_unclear(self, parts: list[bytes], entry: Entry, layer: int, *, spare_directory: bool = False) -> None:
+        """Make the place unclear where `entry` lands at `parts` for a client that follows symlinks in its parents.
 
         `spare_directory`: the entry is a directory, which does nothing to one that is there.
         """
         pending = deque(parts)
         way: list[_Directory] = []
-        symlinks = 0
+        symlinks, steps = 0, len(parts) + _MAX_STEPS
         while pending:
+            steps -= 1
+            if steps < 0:
+                raise TarError(f"a path leads through more than {_MAX_STEPS:,} names of symlinks", entry.header)
             name = pending.popleft()
             if name == b"..":
                 del way[-1:]
@@ -276,11 +331,11 @@ class Replay:
                     self._add(parent, name, _Node(layer))
                 return
 
-    def _white_out(self, parts: list[bytes], layer: int) -> None:
+    def _white_out(self, parts: list[bytes], entry: Entry, layer: int) -> None:
         name = parts[-1]
         if name in (b"", b".", b".."):
             return
-        parent = self._directory_at(parts[:-1], parts, layer)
+        parent = self._directory_at(parts[:-1], name, entry, layer)
         if parent is None or name not in parent.children:
             return
         self._remove_lower(parent, name, layer)
@@ -289,8 +344,8 @@ class Replay:
             self._remove(parent, name, layer)
             self._add(parent, name, _Node(layer))
 
-    def _empty_lower(self, parts: list[bytes], layer: int) -> None:
-        node = self._directory_at(parts, [*parts, _OPAQUE], layer)
+    def _empty_lower(self, parts: list[bytes], entry: Entry, layer: int) -> None:
+        node = self._directory_at(parts, _OPAQUE, entry, layer)
         if node is None or node.emptied_by == layer:
             return
         node.emptied_by = layer
@@ -307,7 +362,8 @@ class Replay:
             if isinstance(node, _Directory):
                 directories.append((above, name, node))
                 if node.emptied_by == layer:
-                    continue  # nothing of lower layers is left in there; looking each time would not be linear
+                    continue
+                node.emptied_by = layer
                 pending.extend((node, below) for below in node.children)
             elif node.layer < layer:
                 self._remove(above, name, layer)

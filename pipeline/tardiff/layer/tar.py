@@ -10,6 +10,7 @@ expanded.
 Rule 1. Memory is bounded: long names and pax headers above 1 MiB are refused, data comes in pieces.
 Rule 2. A header that cannot be understood is a `TarError`; the entries in front of it stand.
 Rule 3. Names are raw bytes as the archive has them.
+Rule 4. An entry says what other readers may take differently (`forms`); what becomes of it then is not decided here.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from enum import Enum
 from typing import BinaryIO, NamedTuple
 
 from ...errors import DeltapressError
+from .forms import Doubt, Extension, PaxRecords, doubt_of
 
 BLOCK = 512
 MAX_EXTENSION = 1 << 20
@@ -64,7 +66,7 @@ class Entry(NamedTuple):
 
     Offsets are in the uncompressed stream: `header` is that of the first block that belongs to it (long names and pax
     headers included), `data` that of its data, `size` the bytes stored there, padding not counted. `mode` holds
-    permission bits.
+    permission bits. `doubt` is None where all readers take the entry alike.
     """
 
     kind: Kind
@@ -75,6 +77,7 @@ class Entry(NamedTuple):
     header: int
     data: int
     is_sparse: bool
+    doubt: Doubt | None
 
 
 class TarReader:
@@ -129,60 +132,45 @@ class TarReader:
 
     def _entry(self) -> Entry | None:
         start = self.offset
-        long_path: bytes | None = None
-        long_link: bytes | None = None
-        pax: dict[bytes, bytes] = {}
-        is_extended = False
+        extensions: list[Extension] = []
         while (block := self._header()) is not None:
-            kind_flag = block[156:157]
+            flag = block[156:157]
             size = _number(block[124:136], "size", self.offset)
-            if kind_flag in (b"L", b"K", b"x", b"g"):
-                is_extended = True
-                content = self._extension(size)
-                if kind_flag == b"L":
-                    long_path = content.split(b"\0", 1)[0]
-                elif kind_flag == b"K":
-                    long_link = content.split(b"\0", 1)[0]
-                elif kind_flag == b"x":
-                    pax = _pax_records(content, self.offset)
-                elif _pax_records(content, self.offset).keys() & {b"path", b"linkpath", b"size"}:
-                    # some readers apply these to all later entries, others to none
-                    raise TarError("a global pax header sets path, linkpath or size", start)
-                continue
-            return self._described(block, start, size, long_path, long_link, pax)
-        if is_extended:
+            if flag not in (b"L", b"K", b"x", b"g"):
+                return self._described(block, start, size, extensions)
+            content = self._extension(size)
+            records = _pax_records(content, self.offset) if flag in (b"x", b"g") else ()
+            if flag == b"g" and {key for key, _ in records} & {b"path", b"linkpath", b"size"}:
+                # some readers apply these to all later entries, others to none
+                raise TarError("a global pax header sets path, linkpath or size", start)
+            extensions.append(Extension(flag, block[257:265], content, records))
+        if extensions:
             raise TarError("ends behind a long name or pax header", start)
         return None
 
-    def _described(
-        self,
-        block: bytes,
-        start: int,
-        size: int,
-        long_path: bytes | None,
-        long_link: bytes | None,
-        pax: dict[bytes, bytes],
-    ) -> Entry:
+    def _described(self, block: bytes, start: int, size: int, extensions: list[Extension]) -> Entry:
         path = _text(block[:100])
         if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
             path = prefix + b"/" + path
         link = _text(block[157:257])
-        is_sparse = False
-        if pax:
+        flag = block[156:157]
+        is_sparse = flag == b"S"
+        if is_sparse:
+            self._skip_sparse_map(block)
+        if extensions:
+            pax = dict(next((found.records for found in reversed(extensions) if found.flag == b"x"), ()))
             path = pax.get(b"path") or path
             link = pax.get(b"linkpath") or link
             if value := pax.get(b"size"):
                 if not value.isdigit() or len(value) > 18:
                     raise TarError("a pax header has a bad size", start)
                 size = int(value)
-            is_sparse = any(key.startswith(b"GNU.sparse.") for key in pax)
-        flag = block[156:157]
-        if flag == b"S":
-            is_sparse = True
-            self._skip_sparse_map(block)
-        if is_sparse:
-            path = pax.get(b"GNU.sparse.name") or path
-        path = long_path if long_path is not None else path
+            if is_sparse or any(key.startswith(b"GNU.sparse.") for key in pax):
+                is_sparse = True
+                path = pax.get(b"GNU.sparse.name") or path
+            long_names = {found.flag: _text(found.content) for found in extensions if found.flag in (b"L", b"K")}
+            path = long_names.get(b"L", path)
+            link = long_names.get(b"K", link)
         if flag == b"\0":
             kind = Kind.DIRECTORY if path.endswith(b"/") else Kind.FILE  # as in tars from before ustar
         elif flag == b"S":
@@ -192,12 +180,13 @@ class TarReader:
         return Entry(
             kind=kind,
             path=path,
-            link=long_link if long_link is not None else link,
+            link=link,
             mode=_number(block[100:108], "mode", start) & 0o7777,
             size=size if kind in (Kind.FILE, Kind.UNKNOWN) else 0,
             header=start,
             data=self.offset,
             is_sparse=is_sparse,
+            doubt=doubt_of(block, extensions, path, size),
         )
 
     def _header(self) -> bytes | None:
@@ -296,9 +285,9 @@ def _number(field: bytes, name: str, offset: int) -> int:
     return int(digits, 8)
 
 
-def _pax_records(content: bytes, offset: int) -> dict[bytes, bytes]:
+def _pax_records(content: bytes, offset: int) -> PaxRecords:
     """The records "LENGTH KEY=VALUE\\n", LENGTH counting all of itself (pax, "Extended Header")."""
-    records = {}
+    records = []
     at = 0
     while at < len(content):
         space = content.find(b" ", at, at + 20)
@@ -311,6 +300,6 @@ def _pax_records(content: bytes, offset: int) -> dict[bytes, bytes]:
             raise TarError("a pax header has a malformed record", offset)
         if b"\0" in value and key in (b"path", b"linkpath"):
             raise TarError(f"a pax header has a NUL in its {key.decode()}", offset)
-        records[key] = value
+        records.append((key, value))
         at = end
     return records

@@ -11,7 +11,7 @@ Rule 2. Whoever proves a delta reads its sources from here by their paths, as a 
 import os
 import weakref
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -31,10 +31,14 @@ _by_path = attrgetter("path")
 @dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True, eq=False)
 class SourceTree:
     """The sources, ordered by path. Their contents lie in a file below `directory`, which is open as `descriptor` for
-    as long as this object lives. Usable from any thread."""
+    as long as this object lives. Usable from any thread.
+
+    `doubts` says how many entries gave no source because readers take their form differently, by construct.
+    """
 
     directory: Path
     sources: tuple[Source, ...]
+    doubts: Mapping[str, int]
     descriptor: int
 
     def find(self, path: bytes) -> Source | None:
@@ -55,7 +59,8 @@ def extract(layers: Sequence[BinaryIO], directory: Path, *, max_bytes: int) -> S
     """Replay `layers` (uncompressed tar streams, lowest first, each read to its end) into the empty `directory`.
 
     Raises:
-        TarError: a layer is no tar, or a truncated one.
+        TarError: a layer is no tar, or a truncated one, or holds what readers take so differently that no path of it
+            is certain.
         ExtractError: more than `max_bytes` of files or `MAX_NODES` names, a directory that is not empty, a full disk.
     """
     try:
@@ -70,7 +75,10 @@ def extract(layers: Sequence[BinaryIO], directory: Path, *, max_bytes: int) -> S
                     replay.entry(entry, reader, number)
                 reader.drain()
         tree = SourceTree(
-            directory=directory, sources=tuple(replay.finish()), descriptor=os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            directory=directory,
+            sources=tuple(replay.finish()),
+            doubts=dict(replay.doubts),
+            descriptor=os.open(path, os.O_RDONLY | os.O_CLOEXEC),
         )
         weakref.finalize(tree, os.close, tree.descriptor)
         return tree

@@ -16,15 +16,13 @@ def outlined(content: bytes) -> Outline:
     return made
 
 
-def test_files_shared_by_name_or_content_count() -> None:
-    mine = outlined(
-        tar(file("d/same", b"a" * 100), file("moved", b"b" * 200), file("only", b"c" * 400), directory("x"))
-    )
+def test_it_tells_names_and_contents_apart_from_their_folders() -> None:
+    mine = outlined(tar(file("d/same", b"a" * 100), file("moved", b"b" * 200), directory("x"), file("empty", b"")))
     other = outlined(tar(file("e/same", b"z" * 9), file("renamed", b"b" * 200), symlink("only", "x")))
-    assert mine.shared_bytes(other) == 300
-    assert other.shared_bytes(mine) == 209
-    assert mine.shared_bytes(mine) == 700
-    assert mine.shared_bytes(outlined(tar())) == 0
+    assert [kept.size for kept in mine.files] == [200, 100]
+    assert {kept.name for kept in mine.files} & {kept.name for kept in other.files} == {mine.files[1].name}
+    assert {kept.content for kept in mine.files} & {kept.content for kept in other.files} == {mine.files[0].content}
+    assert outlined(tar()).files == ()
 
 
 def test_the_largest_64_files_are_kept() -> None:

@@ -1,0 +1,88 @@
+"""Who makes delta jobs: one interface, and threads behind it.
+
+Which thread waits for which. The caller of `results` waits for coordinators, one of which makes one job from beginning
+to end. A coordinator waits for tasks of the pool, and for another coordinator only while that one extracts a layer that
+both need; it holds the lock of one such layer at a time. A task of the pool waits for nobody, so whatever the memory
+budget admits comes to an end, and with it all that waits. Results come as they are ready; what they are depends neither
+on their order nor on the number of workers.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from types import TracebackType
+from typing import Protocol, Self
+
+from ..content import FileContent
+from ..progress import Progress
+from .job import DeltaJob, Made, Result
+from .make import Workshop, make
+
+
+class Executor(Protocol):
+    """Makes jobs, somewhere."""
+
+    def submit(self, jobs: Sequence[DeltaJob]) -> None:
+        """Begin with `jobs`, those in front first."""
+        ...
+
+    def results(self) -> Iterator[Result]:
+        """The result of each submitted job, as soon as it is there. What is wrong with one job is a `Failed`.
+
+        The bytes of a `Made` are valid until the next result is taken.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Begin with nothing more, and let what is being read, matched or compressed at this moment end."""
+        ...
+
+
+class ThreadExecutor:
+    """As many jobs at the same time as the pool of `workshop` has workers; to be used as a context manager.
+
+    What is in the workshop's directory after a stop is for its owner to remove.
+    """
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._coordinators = ThreadPoolExecutor(workshop.pool.workers, thread_name_prefix="delta")
+        self._running: list[Future[Result]] = []
+
+    def submit(self, jobs: Sequence[DeltaJob]) -> None:
+        self._workshop.announce(jobs)
+        self._running += [self._coordinators.submit(make, job, self._workshop) for job in jobs]
+
+    def results(self) -> Iterator[Result]:
+        running, self._running = self._running, []
+        for future in as_completed(running):
+            result = future.result()
+            yield result
+            if isinstance(result, Made) and isinstance(result.content, FileContent):
+                result.content.path.unlink()
+
+    def stop(self) -> None:
+        self._workshop.pool.stop()
+        self._coordinators.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.stop()
+        self._coordinators.shutdown()
+
+
+def make_deltas(jobs: Sequence[DeltaJob], executor: Executor, *, progress: Progress) -> Iterator[Result]:
+    """The results of `jobs`. Closing the iterator early, or an interrupt, stops the executor."""
+    with progress.task("deltas", len(jobs)) as task:
+        try:
+            executor.submit(jobs)
+            for result in executor.results():
+                task.advance()
+                yield result
+        except BaseException:
+            executor.stop()
+            raise

@@ -1,0 +1,50 @@
+"""Pure: the configuration + the ledger -> the rules by which each repository is published.
+
+A repository that the configuration does not name keeps those that it was published with: whoever publishes it has a
+configuration of his own. What was published before rules were remembered, or is only known from the tree, goes by the
+policy for all.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from ..config.values import Config, Policy, Repository
+from ..deltas.plan import Rules
+from ..history.ledger import Ledger
+from ..history.records import RulesRecord
+from ..keys import Key, repository_of
+
+
+def rules_of(config: Config, ledger: Ledger) -> dict[str, Rules]:
+    """Those of each repository that is published or configured."""
+    found = {
+        name: Rules(policy=config.policy) if record.rules is None else _remembered(record.rules)
+        for name, record in ledger.repositories.items()
+    }
+    return found | {known.name: Rules(policy=known.policy, scopes=scopes_of(known)) for known in config.repositories}
+
+
+def rules_record(repository: Repository) -> RulesRecord:
+    """What the ledger is to remember of a repository that is published now."""
+    policy = repository.policy
+    return RulesRecord(
+        versions=policy.versions, max_ratio=policy.max_ratio, grace=policy.grace, scopes=scopes_of(repository)
+    )
+
+
+def graces(config: Config, ledger: Ledger) -> Callable[[Key], timedelta]:
+    """How long each key stays, unreferenced. What belongs to no repository that is known has the policy for all."""
+    records = {name: removal.taken for name, removal in ledger.removals.items()} | dict(ledger.repositories)
+    found = {name: record.rules.grace for name, record in records.items() if record.rules is not None}
+    found |= {known.name: known.policy.grace for known in config.repositories}
+    return lambda key: found.get(repository_of(key) or "", config.policy.grace)
+
+
+def scopes_of(repository: Repository) -> tuple[str, ...]:
+    """The globs that divide the repository's tags into independent lines of versions."""
+    return tuple(rule.match for rule in repository.series)
+
+
+def _remembered(record: RulesRecord) -> Rules:
+    policy = Policy(versions=record.versions, max_ratio=record.max_ratio, grace=record.grace)
+    return Rules(policy=policy, scopes=record.scopes, is_foreign=True)

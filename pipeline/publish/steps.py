@@ -1,0 +1,259 @@
+"""The steps of a run, each of which changes its state; `job` puts them in order."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import assert_never
+
+from ..deltas.executor import ThreadExecutor, make_deltas
+from ..deltas.job import DeltaJob, Failed, Made, Refused, Result
+from ..deltas.make import Workshop
+from ..deltas.plan import plan_deltas
+from ..deltas.savings import savings
+from ..keys import Key, Phase, repository_of, tags_key
+from ..progress import Silent
+from ..scratch import remove_dead, scratch_folder
+from ..tardiff.encoder import GENERATOR, EncoderOptions
+from ..tardiff.pool import Pool
+from ..targets.base import LockInfo
+from ..tree.pages import page_files, server_files
+from ..tree.static import Entry, assemble, blob_entry, check_case, still_there
+from .adopt import ForeignFilesError, foreign_keys, without_foreign_page
+from .clocks import disagreement, settle_marks
+from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
+from .repair import broken_keys, remove_spoiled
+from .rules import rules_of
+from .run import Run
+from .write import plan_writes, write_entries
+
+Step = Callable[[Run], None]
+
+
+def plan_jobs(run: Run) -> None:
+    """Decide which deltas should exist, and which of them must be made."""
+    config = run.order.config
+    run.plan = plan_deltas(
+        run.ledger, rules_of(config, run.ledger), generator=GENERATOR, options=EncoderOptions(effort=config.effort).key
+    )
+
+
+def assemble_tree(run: Run) -> None:
+    """Lay out what should be published, with the deltas that are there by now. Raises CollisionError."""
+    properties = run.order.target.properties
+    if run.server_files is None:
+        run.server_files = server_files(stores_headers=properties.stores_headers)
+    is_wanted = run.order.config.site.pages
+    pages = page_files(run.ledger, tuple(savings(run.ledger, run.plan.wanted))) if is_wanted else {}
+    run.tree = assemble(
+        run.ledger, run.plan.wanted, extras={**pages, **run.server_files}, stores_headers=properties.stores_headers
+    )
+    if properties.folds_case:
+        check_case(run.tree)
+
+
+def plan_writing(run: Run) -> None:
+    """Say what would be written."""
+    stores_headers = run.order.target.properties.stores_headers
+    run.writes = plan_writes(run.tree, run.ledger, stores_headers=stores_headers, again=run.history.misserved)
+    if foreign := _foreign(run):
+        run.notes.append(f"publish would refuse this: {ForeignFilesError(foreign, run.order.target.url)}")
+
+
+def refuse_foreign(run: Run) -> None:
+    """Raises ForeignFilesError where something that is not ours would be overwritten."""
+    if foreign := _foreign(run):
+        raise ForeignFilesError(foreign, run.order.target.url)
+
+
+def _foreign(run: Run) -> tuple[Key, ...]:
+    if run.order.settings.adopt:
+        return ()
+    return foreign_keys(run.order.target, run.tree, run.ledger, present=run.history.present)
+
+
+def disown_page(run: Run) -> None:
+    """Forget a page of ours in whose place a person has put another one."""
+    if not run.order.config.site.pages:
+        run.ledger = without_foreign_page(run.order.target, run.ledger)
+
+
+def write_images(run: Run) -> None:
+    """Write what does not wait for deltas."""
+    waiting = {known.name for known in run.order.config.repositories if known.policy.order == "deltas-first"}
+
+    def is_ready(entry: Entry) -> bool:
+        if entry.phase <= Phase.REFERRERS:
+            return True
+        return not waiting if entry.repository is None else entry.repository not in waiting
+
+    _write(run, is_ready)
+
+
+def write_all(run: Run) -> None:
+    """Write whatever the target lacks of the tree."""
+    _write(run, lambda _: True)
+
+
+def _write(run: Run, is_ready: Callable[[Entry], bool]) -> None:
+    run.ledger = unmark(run.ledger, run.tree)
+    stores_headers = run.order.target.properties.stores_headers
+    again = run.done.misserved.keys() - run.done.written.sizes.keys()
+    missing = plan_writes(run.tree, run.ledger, stores_headers=stores_headers, again=again)
+    entries = tuple(entry for entry in missing if is_ready(entry))
+    resolver = run.history.resolver
+    for want in run.plan.wanted:
+        record = run.ledger.deltas.get(want.key)
+        if record is not None and record.digest is not None and want.accepts(record):
+            resolver.grant(want.repository, record.digest)
+    run.ledger, written = write_entries(run.order.store, entries, run.ledger, resolver, progress=run.order.progress)
+    run.done.written += written
+
+
+def remove_damage(run: Run) -> None:
+    """Delete the content that is not what its name says, so that it can be written anew."""
+    run.done.damage |= run.history.damage
+    run.done.misserved |= run.history.misserved
+    remove_spoiled(run.order.target, run.history.damage, run.ledger.keys)
+
+
+def remove_broken(run: Run) -> None:
+    """Delete what nobody can use, and the tree goes on without."""
+    if run.history.is_rebuilt:
+        return
+    run.done.broken |= broken_keys(run.ledger, run.tree.entries, run.order.target)
+    found = (*run.history.damage, *run.done.broken)
+    gone = [key for key in found if key in run.ledger.keys and key not in run.tree.entries]
+    removal = plan_removal(run.ledger, dict.fromkeys(gone), now=run.order.settings.now)
+    run.ledger = execute(run.order.store, removal, run.ledger, progress=run.order.progress)
+
+
+def make_missing_deltas(run: Run) -> None:
+    """Make the deltas of the plan. A proven one is stored and remembered at once."""
+    for result in _results(run):
+        match result:
+            case Made():
+                run.made.append(result.record)
+                _remember(run, result)
+                _store_delta(run, result)
+            case Refused():
+                run.refused.append(result.record)
+                _remember(run, result)
+            case Failed():
+                run.failures.append(result)
+            case _:
+                assert_never(result)
+
+
+def _remember(run: Run, result: Made | Refused) -> None:
+    run.ledger = replace(run.ledger, deltas={**run.ledger.deltas, result.job.key: result.record})
+
+
+def _store_delta(run: Run, result: Made) -> None:
+    """Store the delta wherever it will be listed."""
+    digest = result.record.digest
+    if digest is None:
+        return
+    wanted = run.plan.wanted
+    names = {want.repository for want in wanted if want.key == result.job.key and want.accepts(result.record)}
+    entries = [blob_entry(name, digest, result.record.size) for name in sorted(names)]
+    run.ledger, written = write_entries(
+        run.order.store,
+        entries,
+        run.ledger,
+        run.history.resolver,
+        new={digest: result.content},
+        progress=Silent(),
+        is_followed=True,
+    )
+    run.done.written += written
+
+
+def _results(run: Run) -> Iterator[Result]:
+    if not run.plan.jobs:
+        remove_dead(run.order.settings.temporary)
+        return
+    order, settings = run.order, run.order.settings
+    resolver = run.history.resolver
+    resolver.refresh(run.ledger)
+    options = EncoderOptions(effort=order.config.effort)
+    jobs = [
+        DeltaJob.of(planned, resolver.locate, options=options, limits=order.config.limits) for planned in run.plan.jobs
+    ]
+    with (
+        scratch_folder(settings.temporary) as directory,
+        Pool(workers=settings.jobs, memory=settings.memory) as pool,
+        ThreadExecutor(Workshop(resolver=resolver, directory=directory, pool=pool)) as executor,
+    ):
+        yield from make_deltas(jobs, executor, progress=order.progress)
+
+
+def mark_unreferenced(run: Run) -> None:
+    """Note since when nothing leads to what the tree does not have."""
+    run.ledger = mark(run.ledger, run.tree, now=run.order.settings.now)
+
+
+def settle_clock(run: Run) -> None:
+    """Let marks count anew that a jump of the clock would make old."""
+    lock = run.order.lock or LockInfo()
+    run.ledger, note = settle_marks(run.ledger, run.grace_of, now=run.order.settings.now, last=lock.last)
+    if note is not None:
+        run.notes.append(note)
+
+
+def plan_deletion(run: Run) -> None:
+    """Decide what may go of what is marked, and whether anything may."""
+    run.deletion = plan_prune(run.ledger, run.grace_of, now=run.order.settings.now)
+    run.prune_problem = _doubt(run) if run.deletion.remove and run.order.settings.prune else None
+
+
+def _doubt(run: Run) -> str | None:
+    """Why everything must stay, in words."""
+    settings, lock = run.order.settings, run.order.lock or LockInfo()
+    if run.history.is_rebuilt:
+        return "the ledger was rebuilt in this run"
+    if run.history.unread:
+        return run.history.unread
+    waited = timedelta(seconds=settings.wait)
+    if (problem := disagreement(settings.now, lock.clock, waited=waited)) is not None:
+        return problem
+    if not settings.force:
+        try:
+            check_share(_not_asked_for(run), run.order.config.max_delete)
+        except TooMuchError as error:
+            return str(error)
+    return None
+
+
+def _not_asked_for(run: Run) -> PrunePlan:
+    """The deletion without the repositories that somebody removed by their names: those are no mistake."""
+    stones = (stone for stone in run.deletion.remove if repository_of(stone.key) not in run.ledger.removals)
+    return replace(run.deletion, remove=tuple(stones))
+
+
+def delete(run: Run) -> None:
+    """Delete as planned, where nothing speaks against it."""
+    if run.prune_problem is not None or not run.order.settings.prune:
+        return
+    run.ledger = execute(run.order.store, run.deletion, run.ledger, progress=run.order.progress)
+    run.is_pruned = True
+    # of a repository that was removed, the empty list of tags was to stand as long as anything else did
+    removed = run.ledger.removals.keys() - run.ledger.repositories.keys() - set(still_there(run.ledger))
+    lists = [key for key in map(tags_key, removed) if key in run.ledger.keys]
+    removal = plan_removal(run.ledger, dict.fromkeys(lists), now=run.order.settings.now)
+    run.ledger = execute(run.order.store, removal, run.ledger, progress=Silent())
+
+
+def forget_unwanted(run: Run) -> None:
+    """Forget the deltas that no image wants, once their blobs are gone too."""
+    run.ledger = forget_deltas(run.ledger, (want.key for want in run.plan.wanted))
+
+
+def save(run: Run) -> None:
+    """Remember it all."""
+    run.order.store.save(run.ledger)
+
+
+def save_loaded(run: Run) -> None:
+    """Remember it all, unless the ledger was rebuilt: only a publish, which has seen the layouts, begins a new one."""
+    if not run.history.is_rebuilt:
+        save(run)
