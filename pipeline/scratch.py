@@ -2,7 +2,8 @@
 
 Rule 1. A folder is ours by its name, by its owner, and by a mark in it, which its process keeps locked. The kernel
         frees the lock with the process, however that ends. What lacks one of these is somebody else's, and stays.
-Rule 2. The mark appears under its name only when it is locked: no folder that is being made is taken for a dead one.
+Rule 2. The mark appears under its name only when it is locked, and the lock was tried: no folder that is being made, or
+        whose lock does nothing, is taken for a dead one.
 Rule 3. Where the file system's locks do nothing, nobody can be told dead, and nothing is removed.
 """
 
@@ -35,7 +36,7 @@ def scratch_folder(place: Path | None = None) -> Iterator[Path]:
     try:
         mark = os.open(folder / _NEW_MARK, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            if _take(mark):
+            if _take(mark) and _is_kept_from_others(folder / _NEW_MARK):
                 (folder / _NEW_MARK).rename(folder / _MARK)
             yield folder
         finally:

@@ -122,7 +122,14 @@ def test_where_locks_do_nothing_nobody_is_told_dead(tmp_path: Path, monkeypatch:
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     left = killed(tmp_path)
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with scratch_folder(tmp_path) as folder:
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", flock)
+        living = scratch_folder(tmp_path)
+        folder = living.__enter__()
         assert set(tmp_path.iterdir()) == {left, folder}
+    with running_code(HELD, str(tmp_path)):  # whose locks work: what it cannot know dead, it leaves
+        assert folder.exists()
+        assert not left.exists()
+    living.__exit__(None, None, None)
+    [left] = tmp_path.iterdir()
     assert list(tmp_path.iterdir()) == [left]
