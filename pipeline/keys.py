@@ -25,6 +25,7 @@ Key = NewType("Key", str)
 IMMUTABLE: Final = "public, max-age=31536000, immutable, no-transform"
 MUTABLE: Final = "no-cache, no-transform"
 PING: Final = "public, max-age=86400"
+CACHE_RULES: Final = (IMMUTABLE, MUTABLE, PING)
 OCTET_STREAM: Final = "application/octet-stream"
 JSON: Final = "application/json"
 HTML: Final = "text/html; charset=utf-8"
@@ -35,6 +36,8 @@ PING_KEY: Final = Key("v2/index.html")
 # What a bucket answers /v2/ with, for it has no index files. Of zero bytes: some gateways refuse a body there.
 PING_FOLDER_KEY: Final = Key("v2/")
 PAGE_KEY: Final = Key("index.html")
+# Empty. GitHub Pages leaves out all names that begin with "_" unless it is there, and so every `_deltaindex`.
+NOJEKYLL_KEY: Final = Key(".nojekyll")
 FLATPAK_INDEX_KEY: Final = Key("index/static")
 # The types of the whole tree for an Apache that only reads .htaccess.
 ROOT_ACCESS_FILE_KEY: Final = Key(".htaccess")
@@ -109,6 +112,7 @@ _COMMON: Final[Mapping[str, Kind]] = {
     PAGE_KEY: Kind.PAGE,
     FLATPAK_INDEX_KEY: Kind.FLATPAK_INDEX,
     ROOT_ACCESS_FILE_KEY: Kind.SERVER_FILE,
+    NOJEKYLL_KEY: Kind.SERVER_FILE,
     LEDGER_KEY: Kind.LEDGER,
     LOCK_KEY: Kind.LOCK,
 }

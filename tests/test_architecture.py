@@ -30,7 +30,7 @@ FLOORS: Final[tuple[set[str], ...]] = (
     {"targets", "tardiff"},
     {"keys", "content", "compression", "quantities", "parallel"},
     {"oci"},
-    {"efforts", "errors", "limits", "progress", "text"},
+    {"efforts", "errors", "limits", "progress", "scratch", "text"},
 )
 # The nouns, which have less to know than their floor would let them.
 MAY_IMPORT: Final[dict[str, set[str]]] = {

@@ -4,7 +4,6 @@ import argparse
 import os
 import shutil
 import stat
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +16,7 @@ from ..errors import DeltapressError, ExitCode
 from ..limits import Limits
 from ..oci.digest import DiffID
 from ..quantities import parse_size
+from ..scratch import scratch_folder
 from ..tardiff.decoder import DeltaError
 from ..tardiff.encoder import EncoderOptions, encode
 from ..tardiff.layer.forms import summary
@@ -68,10 +68,10 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     limits = Limits(layer=arguments.max_size, ratio=arguments.ratio)
     give_back_freed_memory()
     with (
-        tempfile.TemporaryDirectory(prefix="deltapress-") as folder,
+        scratch_folder() as folder,
         Pool(workers=arguments.jobs, memory=limits.memory_of(usable_memory())) as pool,
     ):
-        old, new, delta = (Path(folder, name) for name in ("old", "new", "delta"))
+        old, new, delta = (folder / name for name in ("old", "new", "delta"))
         # a thread of the pool that waits for a pipe cannot be interrupted: pipes are read by this one
         if all(layer.is_file() for layer in arguments.old):
             extracted = pool.submit(CHUNK, _extracted, arguments.old, old, limits)

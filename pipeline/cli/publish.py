@@ -21,6 +21,11 @@ def add_parser(subparsers: Subparsers) -> None:
         action="store_true",
         help="read everything that was published, and put back what is missing or damaged",
     )
+    parser.add_argument(
+        "--adopt",
+        action="store_true",
+        help="overwrite what was in the target before and is not from deltapress",
+    )
     parser.add_argument("--no-prune", action="store_true", help="delete nothing")
     add_jobs(parser)
     add_wait(parser)
@@ -38,6 +43,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
         prune=not arguments.no_prune,
         force=arguments.force,
         repair=arguments.repair,
+        adopt=arguments.adopt,
         wait=arguments.wait,
     )
     go, text = (publish.dry_run, report.plan_text) if arguments.dry_run else (publish.run, report.publish_text)

@@ -22,7 +22,14 @@ def target_of(config: Config) -> Target:
 
 
 def settings(
-    config: Config, *, jobs: int = 1, prune: bool = True, force: bool = False, repair: bool = False, wait: int = 0
+    config: Config,
+    *,
+    jobs: int = 1,
+    prune: bool = True,
+    force: bool = False,
+    repair: bool = False,
+    adopt: bool = False,
+    wait: int = 0,
 ) -> Settings:
     """How a run is carried out. The only place where the time of a run is taken."""
     return Settings(
@@ -32,5 +39,6 @@ def settings(
         prune=prune,
         force=force,
         repair=repair,
+        adopt=adopt,
         wait=wait,
     )

@@ -22,7 +22,7 @@ from ..oci.reference import TAG_RULE, check_repository, is_reserved_tag, is_tag
 from ..quantities import QuantityError, parse_duration, parse_size
 from ..targets.s3.options import ACL, MAX_PART, MIN_PART, Addressing, Encryption, S3Options
 from .toml import Mistake, Table, UnfitError
-from .values import Config, Order, Policy, Repository, SeriesRule
+from .values import Config, Order, Policy, Repository, SeriesRule, Site
 
 _POLICY: Final = ("versions", "max_ratio", "grace", "keep", "keep_tags", "keep_for", "order")
 _ELSEWHERE: Final = {
@@ -30,6 +30,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys((field.name for field in fields(S3Options)), "[target.s3]"),
     **dict.fromkeys((*_POLICY, "max_delete", "effort"), "[policy]"),
     **dict.fromkeys(("memory", "layer", "ratio"), "[limits]"),
+    "pages": "[site]",
     **dict.fromkeys(("name", "layout", "tags", "rename", "pins", "series", "formerly"), "[[repository]]"),
     "match": "[[repository.series]]",
 }
@@ -108,6 +109,10 @@ def _read(root: Table, path: Path) -> Config:
 
     limits = _read_limits(root.table("limits"))
 
+    around = root.table("site")
+    site = Site(pages=around.boolean("pages", True))
+    around.close(_ELSEWHERE)
+
     tables = root.tables("repository")
     if not root.has("repository"):
         root.complain("repository", "is missing; add a [[repository]] with `name` and `layout`")
@@ -123,6 +128,7 @@ def _read(root: Table, path: Path) -> Config:
         max_delete=max_delete,
         effort=effort,
         limits=limits,
+        site=site,
         repositories=repositories,
     )
 

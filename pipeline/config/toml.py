@@ -108,6 +108,14 @@ class Table:
             return fallback
         return int(value)
 
+    def boolean(self, name: str, fallback: bool) -> bool:
+        self._known.append(name)
+        value = self._values.get(name, fallback)
+        if not isinstance(value, bool):
+            self.complain(name, f"must be true or false, not {_kind(value)}")
+            return fallback
+        return value
+
     def share(self, name: str, fallback: float, *, zero: bool = False) -> float:
         """A number above 0 (from 0 on, where `zero` is allowed) and up to 1."""
         value = self._get(name, (int, float), "a number")

@@ -55,6 +55,13 @@ class Repository:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What stands beside the registry. `pages`: an index.html for people."""
+
+    pages: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A whole configuration. `path` is absolute, and a relative `target_url` is relative to its folder.
 
@@ -68,4 +75,5 @@ class Config:
     max_delete: float = 0.5
     effort: Effort = DEFAULT_EFFORT
     limits: Limits = field(default_factory=Limits)
+    site: Site = field(default_factory=Site)
     repositories: tuple[Repository, ...]

@@ -3,7 +3,7 @@
 Nothing is written here: what is remembered is saved with the first key that is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -24,19 +24,24 @@ from ..layout.check import Known
 from ..oci.digest import Digest
 from ..progress import Progress
 from ..tree.published import PublishedRepository, by_repository
+from .adopt import without_foreign_page
 from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
-from .repair import check_losses, find_damage, forget_lost
+from .repair import check_losses, find_damage, find_misserved, forget_lost
 from .rules import rules_record, scopes_of
 from .trial import no_room, try_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
-    """The ledger as it was found, or an empty one, or, when `rebuilt` says why, one made from the tree."""
+    """The ledger as it was found, or an empty one, or, when `rebuilt` says why, one made from the tree.
+
+    `present` are the keys that the target had where there was no ledger and nothing like ours.
+    """
 
     ledger: Ledger
+    present: Set[Key] | None = None
     rebuilt: str | None = None
 
 
@@ -44,9 +49,10 @@ class _Loaded:
 class History:
     """What is remembered and what was seen.
 
-    `resolver` finds content in the layouts that could be read and in the target, `failed` says what is wrong with the
-    other layouts, `damage` what a repair found wrong; `notes` are lines for the user, `lost` those about images that
-    were published and are whole nowhere.
+    `resolver` finds content in the layouts that could be read and in the target, whose keys are `present` where it had
+    no ledger; `failed` says what is wrong with the other layouts, `damage` what a repair found wrong, `misserved` whole
+    bytes that the storage would not serve as they were written; `notes` are lines for the user, `lost` those about
+    images that were published and are whole nowhere.
     """
 
     ledger: Ledger
@@ -54,7 +60,9 @@ class History:
     resolver: ContentResolver
     failed: Mapping[str, DeltapressError] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    present: Set[Key] | None = None
     damage: Mapping[Key, str] = field(default_factory=dict)
+    misserved: Mapping[Key, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
 
     @property
@@ -92,8 +100,9 @@ def _load(store: LedgerStore, settings: Settings) -> _Loaded:
     else:
         if ledger is not None:
             return _Loaded(ledger=ledger)
-        if not by_repository(store.target.keys()):
-            return _Loaded(ledger=Ledger())
+        present = frozenset(store.target.keys())
+        if not by_repository(present):
+            return _Loaded(ledger=Ledger(), present=present)
         problem = f"{LEDGER_KEY} is missing, though the target is not empty"
     return _Loaded(ledger=rebuild(store.target, now=settings.now), rebuilt=problem)
 
@@ -112,9 +121,14 @@ def read_history(
     """
     loaded = _load(store, settings)
     ledger = loaded.ledger
+    if not config.site.pages:
+        ledger = without_foreign_page(store.target, ledger)
     damage: dict[Key, str] = {}
+    misserved: dict[Key, str] = {}
     if settings.repair:
         damage = find_damage(store.target, ledger.keys, progress=progress)
+        whole = {key: record for key, record in ledger.keys.items() if key not in damage}
+        misserved = find_misserved(store.target, whole, progress=progress)
         ledger = ledger.with_pending(damage)
     notes: list[str] = []
     if loaded.rebuilt is not None:
@@ -136,7 +150,13 @@ def read_history(
             failed[fault.repository] = fault.error
             continue
         return replace(
-            history, is_rebuilt=loaded.rebuilt is not None, failed=failed, notes=(*notes, *history.notes), damage=damage
+            history,
+            is_rebuilt=loaded.rebuilt is not None,
+            failed=failed,
+            present=loaded.present,
+            notes=(*notes, *history.notes),
+            damage=damage,
+            misserved=misserved,
         )
 
 

@@ -35,6 +35,7 @@ _CLEAN_UP: Final = (
 PUBLISH: Final = (
     steps.plan_jobs,
     steps.assemble_tree,
+    steps.refuse_foreign,
     steps.write_images,
     steps.make_missing_deltas,
     steps.assemble_tree,
@@ -44,6 +45,7 @@ PUBLISH: Final = (
 REPAIR: Final = (
     steps.plan_jobs,
     steps.assemble_tree,
+    steps.refuse_foreign,
     steps.remove_damage,
     steps.write_all,  # whatever waits for deltas otherwise: what is broken is un-listed before anything is made
     steps.remove_broken,
@@ -55,14 +57,29 @@ REPAIR: Final = (
 DRY_RUN: Final = (
     steps.plan_jobs,
     steps.assemble_tree,
+    steps.mention_foreign,
     steps.plan_writing,
     steps.mark_unreferenced,
     steps.plan_deletion,
 )
-PRUNE: Final = (steps.plan_jobs, steps.settle_clock, steps.plan_deletion, steps.delete, steps.save_loaded)
-DRY_PRUNE: Final = (steps.plan_jobs, steps.settle_clock, steps.plan_deletion)
+PRUNE: Final = (
+    steps.spare_foreign_page,
+    steps.plan_jobs,
+    steps.settle_clock,
+    steps.plan_deletion,
+    steps.delete,
+    steps.save_loaded,
+)
+DRY_PRUNE: Final = (steps.spare_foreign_page, steps.plan_jobs, steps.settle_clock, steps.plan_deletion)
 
-REMOVE: Final = (steps.plan_jobs, steps.assemble_tree, steps.write_all, *_CLEAN_UP)
+REMOVE: Final = (
+    steps.spare_foreign_page,
+    steps.plan_jobs,
+    steps.assemble_tree,
+    steps.refuse_foreign,
+    steps.write_all,
+    *_CLEAN_UP,
+)
 
 
 def run(config: Config, target: Target, settings: Settings, *, progress: Progress) -> Outcome:
@@ -73,6 +90,7 @@ def run(config: Config, target: Target, settings: Settings, *, progress: Progres
         LedgerError: a newer deltapress wrote the ledger.
         CollisionError: two names cannot stand in one tree.
         TooMuchLostError: a repair would un-list so much that a person must say so.
+        ForeignFilesError: something that is not ours would be overwritten.
     """
     with target.lock(now=settings.now, wait=settings.wait) as lock:
         order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)

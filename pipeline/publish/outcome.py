@@ -21,7 +21,7 @@ from .write import Written
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How a run is to be carried out. `jobs` threads and `memory` bytes for making deltas; `wait` seconds for the
-    lock; `repair` doubts every key that the ledger knows."""
+    lock; `repair` doubts every key that the ledger knows; `adopt` overwrites what somebody else had there before."""
 
     now: datetime
     jobs: int
@@ -29,6 +29,7 @@ class Settings:
     prune: bool = True
     force: bool = False
     repair: bool = False
+    adopt: bool = False
     wait: float = 0.0
     temporary: Path | None = None
 

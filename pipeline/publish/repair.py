@@ -6,7 +6,8 @@ Rule 2. Only keys that the ledger knows are looked at, and only what is certainl
 Rule 3. Damaged content is deleted before it is written again. Its name is its digest, so no reader misses it, and a
         target may take an object that it wrote once for whole.
 Rule 4. What leads to bytes that nobody has goes at once and not after the grace period: nobody could use it.
-Rule 5. Where a large share of the images would have to go, a mistake is likelier than a loss (a volume that is not
+Rule 5. Whole bytes that the storage would serve with other headers, or to nobody, are written again where they are.
+Rule 6. Where a large share of the images would have to go, a mistake is likelier than a loss (a volume that is not
         mounted, a half-done copy of the tree): then nothing is changed unless a person says so.
 """
 
@@ -28,10 +29,12 @@ from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
 from ..parallel import threads
 from ..progress import Progress
-from ..targets.base import KeyMissingError, ReadableTarget, Target, read_bytes
+from ..targets.base import KeyMissingError, ReadableTarget, Stored, Target, read_bytes
+from .write import headers_mark
 
 MAX_LISTING: Final = 64 * 1024 * 1024
 _LEADS_SOMEWHERE: Final = MANIFESTS | {Kind.REFERRERS, Kind.TAGS_LIST}
+_MAX_SHOWN: Final = 80  # characters of a header
 MISSING: Final = "is missing, and the ledger says that it was written"
 
 
@@ -74,6 +77,40 @@ def find_damage(target: ReadableTarget, records: Mapping[Key, KeyRecord], *, pro
                 found[key] = problem
             task.advance()
     return found
+
+
+def find_misserved(target: ReadableTarget, records: Mapping[Key, KeyRecord], *, progress: Progress) -> dict[Key, str]:
+    """Say of each key how its storage would serve it, where that is not as it was written.
+
+    What a restore or a copy of the storage loses so are the types of objects, or the rights of files; the bytes may be
+    right all the same. What nothing leads to any more is left as it is. Raises TargetError when the storage fails.
+    """
+    doubted = {key: record for key, record in records.items() if not record.is_pending and record.unreferenced is None}
+    found: dict[Key, str] = {}
+    with progress.task("check headers", len(doubted)) as task, threads(target.properties.concurrency) as each:
+        problems = each(lambda key: _misserved(target.stat(key), key, doubted[key]), doubted)
+        for key, problem in zip(doubted, problems, strict=True):
+            if problem is not None:
+                found[key] = problem
+            task.advance()
+    return found
+
+
+def _misserved(stored: Stored | None, key: Key, record: KeyRecord) -> str | None:
+    """None also for what is missing, which is damage, and where a web server decides on the headers."""
+    if stored is None or stored.problem is not None or stored.headers is None:
+        return None if stored is None else stored.problem
+    headers = stored.headers
+    if record.headers and headers_mark(headers) != record.headers:
+        return (
+            f"is served as {headers.content_type[:_MAX_SHOWN]!r} with Cache-Control "
+            f"{headers.cache_control[:_MAX_SHOWN]!r}, and was written with other headers"
+        )
+    parsed = classify(key)
+    digest = None if parsed is None else parsed.content_digest
+    if digest is not None and headers.digest != digest:
+        return "is served without its Docker-Content-Digest"
+    return None
 
 
 def check_losses(damage: int, *, lost: int, images: int, max_delete: float) -> None:

@@ -44,11 +44,13 @@ class Done:
 
     written: Written = field(default_factory=Written)
     damage: dict[Key, str] = field(default_factory=dict)
+    misserved: dict[Key, str] = field(default_factory=dict)
     broken: dict[Key, str] = field(default_factory=dict)
 
     @property
     def repairs(self) -> tuple[Repair, ...]:
-        problems = {**self.broken, **self.damage}
+        served = {key: problem for key, problem in self.misserved.items() if key in self.written.sizes}
+        problems = {**self.broken, **served, **self.damage}
         return tuple(
             Repair(key=key, problem=problem, remedy="written again" if key in self.written.sizes else "removed")
             for key, problem in sorted(problems.items())

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import assert_never
 
 from ..deltas.executor import ThreadExecutor, make_deltas
@@ -14,11 +12,13 @@ from ..deltas.plan import plan_deltas
 from ..deltas.savings import savings
 from ..keys import Phase, repository_of, tags_key
 from ..progress import Silent
+from ..scratch import remove_dead, scratch_folder
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
 from ..targets.base import LockInfo
 from ..tree.pages import page_files, server_files
 from ..tree.static import Entry, assemble, blob_entry, check_case, still_there
+from .adopt import ForeignFilesError, foreign_keys, without_foreign_page
 from .clocks import disagreement, settle_marks
 from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
 from .repair import broken_keys, remove_spoiled
@@ -42,17 +42,44 @@ def assemble_tree(run: Run) -> None:
     properties = run.order.target.properties
     if run.server_files is None:
         run.server_files = server_files(stores_headers=properties.stores_headers)
-    pages = page_files(run.ledger, tuple(savings(run.ledger, run.plan.wanted)))
-    run.tree = assemble(
-        run.ledger, run.plan.wanted, extras={**pages, **run.server_files}, stores_headers=properties.stores_headers
-    )
+    extras = dict(run.server_files)
+    if run.order.config.site.pages:
+        extras |= page_files(run.ledger, tuple(savings(run.ledger, run.plan.wanted)))
+    run.tree = assemble(run.ledger, run.plan.wanted, extras=extras, stores_headers=properties.stores_headers)
     if properties.folds_case:
         check_case(run.tree)
 
 
+def spare_foreign_page(run: Run) -> None:
+    """Forget the page that somebody has put in the place of ours, where we were told to write none."""
+    if not run.order.config.site.pages:
+        run.ledger = without_foreign_page(run.order.target, run.ledger)
+
+
+def refuse_foreign(run: Run) -> None:
+    """Stop before somebody else's files are overwritten. Raises ForeignFilesError."""
+    if (error := _foreign(run)) is not None:
+        raise error
+
+
+def mention_foreign(run: Run) -> None:
+    """Say for what a publish would stop."""
+    if (error := _foreign(run)) is not None:
+        run.notes.append(f"publish would refuse this: {error}")
+
+
+def _foreign(run: Run) -> ForeignFilesError | None:
+    if run.order.settings.adopt:
+        return None
+    target = run.order.target
+    keys = foreign_keys(target, run.tree, run.history.ledger, present=run.history.present)
+    return ForeignFilesError(keys, target.url) if keys else None
+
+
 def plan_writing(run: Run) -> None:
     """Say what would be written."""
-    run.writes = plan_writes(run.tree, run.ledger, stores_headers=run.order.target.properties.stores_headers)
+    stores_headers = run.order.target.properties.stores_headers
+    run.writes = plan_writes(run.tree, run.ledger, stores_headers=stores_headers, again=run.history.misserved)
 
 
 def write_images(run: Run) -> None:
@@ -75,7 +102,8 @@ def write_all(run: Run) -> None:
 def _write(run: Run, is_ready: Callable[[Entry], bool]) -> None:
     run.ledger = unmark(run.ledger, run.tree)
     stores_headers = run.order.target.properties.stores_headers
-    missing = plan_writes(run.tree, run.ledger, stores_headers=stores_headers)
+    again = run.done.misserved.keys() - run.done.written.sizes.keys()
+    missing = plan_writes(run.tree, run.ledger, stores_headers=stores_headers, again=again)
     entries = tuple(entry for entry in missing if is_ready(entry))
     resolver = run.history.resolver
     for want in run.plan.wanted:
@@ -89,6 +117,7 @@ def _write(run: Run, is_ready: Callable[[Entry], bool]) -> None:
 def remove_damage(run: Run) -> None:
     """Delete the content that is not what its name says, so that it can be written anew."""
     run.done.damage |= run.history.damage
+    run.done.misserved |= run.history.misserved
     remove_spoiled(run.order.target, run.history.damage, run.ledger.keys)
 
 
@@ -146,6 +175,7 @@ def _store_delta(run: Run, result: Made) -> None:
 
 def _results(run: Run) -> Iterator[Result]:
     if not run.plan.jobs:
+        remove_dead(run.order.settings.temporary)
         return
     order, settings = run.order, run.order.settings
     resolver = run.history.resolver
@@ -155,9 +185,9 @@ def _results(run: Run) -> Iterator[Result]:
         DeltaJob.of(planned, resolver.locate, options=options, limits=order.config.limits) for planned in run.plan.jobs
     ]
     with (
-        TemporaryDirectory(prefix="deltapress-", dir=settings.temporary) as directory,
+        scratch_folder(settings.temporary) as directory,
         Pool(workers=settings.jobs, memory=settings.memory) as pool,
-        ThreadExecutor(Workshop(resolver=resolver, directory=Path(directory), pool=pool)) as executor,
+        ThreadExecutor(Workshop(resolver=resolver, directory=directory, pool=pool)) as executor,
     ):
         yield from make_deltas(jobs, executor, progress=order.progress)
 

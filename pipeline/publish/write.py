@@ -8,7 +8,7 @@ Rule 4. What is pending from a run that died is written again, from a layout or 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from ..history.ledger import Ledger
 from ..history.records import KeyRecord
 from ..history.resolver import ContentResolver
 from ..history.store import LedgerStore
-from ..keys import Key, Phase
+from ..keys import Headers, Key, Phase
 from ..oci.digest import Digest
 from ..parallel import threads
 from ..progress import Progress
@@ -57,14 +57,15 @@ class Written:
         return Written(sizes={**self.sizes, **other.sizes})
 
 
-def plan_writes(tree: Tree, ledger: Ledger, *, stores_headers: bool) -> tuple[Entry, ...]:
-    """What must be written, in order. Touches nothing."""
+def plan_writes(tree: Tree, ledger: Ledger, *, stores_headers: bool, again: Container[Key] = ()) -> tuple[Entry, ...]:
+    """What must be written, in order; `again` are those that must whatever the ledger says. Touches nothing."""
     found = []
     for entry in tree.in_order():
         known = ledger.keys.get(entry.key)
         if (
             known is None
             or known.is_pending
+            or entry.key in again
             or known != replace(key_record(entry, stores_headers), unreferenced=known.unreferenced)
         ):
             found.append(entry)
@@ -73,14 +74,17 @@ def plan_writes(tree: Tree, ledger: Ledger, *, stores_headers: bool) -> tuple[En
 
 def key_record(entry: Entry, stores_headers: bool) -> KeyRecord:
     """What the ledger says of a written entry."""
-    headers = entry.headers
-    shown = f"{headers.content_type}\n{headers.cache_control}" if stores_headers else ""
     return KeyRecord(
         digest=entry.digest,
         size=entry.size,
         order=(int(entry.phase), entry.rank),
-        headers=hashlib.sha256(shown.encode()).hexdigest()[:12] if shown else "",
+        headers=headers_mark(entry.headers) if stores_headers else "",
     )
+
+
+def headers_mark(headers: Headers) -> str:
+    """By which the ledger knows again with what headers a key was written."""
+    return hashlib.sha256(f"{headers.content_type}\n{headers.cache_control}".encode()).hexdigest()[:12]
 
 
 def write_entries(

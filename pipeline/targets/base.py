@@ -91,9 +91,16 @@ def _named(holder: Holder | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What a target says about a key without reading it. `size` in bytes."""
+    """What a target says about a key without reading it.
+
+    size: in bytes.
+    headers: those with which the storage serves it; None where it keeps none, and a web server decides.
+    problem: why readers do not get it as it was put, whatever its headers; None where they do.
+    """
 
     size: int
+    headers: Headers | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

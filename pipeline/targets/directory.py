@@ -13,7 +13,6 @@ Rule 5. What a run has read or written of a file that changes is remembered by t
         rival writes has another time. So a lost update is noticed where the file system's locks do nothing.
 """
 
-import errno
 import io
 import os
 import re
@@ -30,6 +29,7 @@ from typing import BinaryIO, Final, Self, cast
 from ..content import CHUNK, Content
 from ..keys import PRIVATE, Headers, Key
 from ..oci.digest import Digest
+from .advice import target_error
 from .base import (
     LOCK_KEY,
     TEMPORARY_PREFIX,
@@ -41,6 +41,19 @@ from .base import (
     TargetError,
 )
 from .checks import MAX_KEY, check_key, is_key, verified
+from .files import (
+    NEW_FILE,
+    READ,
+    WRITE,
+    flush,
+    flush_folder,
+    holds,
+    lstat,
+    make_readable,
+    make_younger,
+    unreadable,
+    write_all,
+)
 from .flock import last_holder, locked
 from .folders import Folders
 from .holder import Holder
@@ -48,35 +61,11 @@ from .holder import Holder
 _TEMPORARY: Final = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{16}\.tmp")
 # the first part of every key that has several
 _OWN_FOLDERS: Final = ("v2", "index", PRIVATE)
-_CONCURRENCY: Final = 4  # the calls wait for the disk, not for the processor
-_FILE_MODE: Final = 0o644
-_SECOND: Final = 1_000_000_000  # in the nanoseconds of a file's time
-# O_NONBLOCK: opening a FIFO that somebody put there must not wait for its other end.
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-_COLLISION: Final = (
-    "a file stands where this key needs a folder, or a folder where it needs a file; two names of the tree collide "
-    "(a repository a/manifests and a tag of the repository a do): rename one of them"
+_NO_FLUSH: Final = (
+    "the file system cannot flush folders: after a power cut, files that were written just before may be missing; then "
+    "publish with --repair"
 )
-_ADVICE: Final = {
-    errno.ENOSPC: "the disk is full; make room and run again, what is complete was kept",
-    errno.EDQUOT: "the disk quota is used up; make room and run again, what is complete was kept",
-    errno.EFBIG: "the file is larger than the file system or a limit (ulimit -f) allows; raise the limit",
-    errno.EROFS: "the file system is read-only; mount it for writing",
-    errno.EACCES: "permission denied; run as the owner of the folder, or let this user write there",
-    errno.EPERM: "permission denied; run as the owner of the folder, or let this user write there",
-    errno.ENAMETOOLONG: "the file system takes no name as long as this; use a shorter repository name or tag",
-    errno.ELOOP: "a symbolic link stands in its path, and none is followed in the tree; remove the link",
-    errno.EINVAL: "the file system refuses this name; the ':' of digests is not allowed on NTFS, FAT and SMB: publish "
-    "to a Linux file system or to a bucket",
-    errno.ENOLCK: "the file system offers no locks; publish to one that does (of NFS, version 4)",
-    errno.EOPNOTSUPP: "the file system offers no locks; publish to one that does (of NFS, version 4)",
-    errno.ENOTDIR: _COLLISION,
-    errno.EISDIR: _COLLISION,
-    errno.EEXIST: _COLLISION,
-    errno.ENOTEMPTY: _COLLISION,
-}
+_CONCURRENCY: Final = 4  # the calls wait for the disk, not for the processor
 
 
 class DirectoryTarget:
@@ -98,7 +87,7 @@ class DirectoryTarget:
         """Known once there is a lock file, since that answers to another name then."""
         *parts, name = LOCK_KEY.split("/")
         with self._translated(LOCK_KEY), suppress(FileNotFoundError), self._folders.opened(parts) as folder:
-            lock, other = _lstat(folder, name), _lstat(folder, name.upper())
+            lock, other = lstat(folder, name), lstat(folder, name.upper())
             return lock is not None and other is not None and os.path.samestat(lock, other)
         return False
 
@@ -116,9 +105,10 @@ class DirectoryTarget:
             if file is None:
                 return None
             try:
-                return Stored(size=os.fstat(file).st_size)
+                info = os.fstat(file)
             finally:
                 os.close(file)
+            return Stored(size=info.st_size, problem=self._problem(key, info))
 
     def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
         *parts, name = check_key(key)
@@ -139,11 +129,11 @@ class DirectoryTarget:
         self._seen.pop(key, None)
         with self._translated(key), self._shape, suppress(FileNotFoundError, NotADirectoryError):
             with self._folders.opened(parts) as folder:
-                present = _lstat(folder, name)
+                present = lstat(folder, name)
                 if present is None or stat.S_ISDIR(present.st_mode):
                     return
                 os.unlink(name, dir_fd=folder)
-                os.fsync(folder)
+                flush_folder(folder)
             self._folders.remove_empty(parts)
 
     def keys(self) -> Iterator[Key]:
@@ -158,18 +148,28 @@ class DirectoryTarget:
                 taken = stack.enter_context(locked(folder, name, now=now, wait=wait))
                 if taken.has_died:
                     self._remove_leftovers()
+                can_flush = flush_folder(folder)
             self._seen.clear()  # what was seen without the lock may have been changed under it
             self._holder = Holder.this_process(now)
             # that of the file server, where there is one
             clock = datetime.fromtimestamp(taken.written, UTC)
-            yield LockInfo(last=taken.last.since if taken.last else None, clock=clock)
+            caveats = () if can_flush else (f"{self.url}: {_NO_FLUSH}",)
+            yield LockInfo(last=taken.last.since if taken.last else None, clock=clock, caveats=caveats)
+
+    def _problem(self, key: Key, info: os.stat_result) -> str | None:
+        """Why a web server cannot read the file, None where it can."""
+        *parts, _ = check_key(key)
+        if (closed := self._folders.closed(parts)) is not None:
+            return f"cannot be read by a web server: only its owner can enter the folder {closed}"
+        with self._folders.opened(parts) as folder:
+            return unreadable(info, folder)
 
     def _open_file(self, key: Key) -> int | None:
         """A descriptor; None where nothing is, or a folder, since a key may be the beginning of others."""
         *parts, name = check_key(key)
         try:
             with self._folders.opened(parts) as folder:
-                file = os.open(name, _READ, dir_fd=folder)
+                file = os.open(name, READ, dir_fd=folder)
         except (FileNotFoundError, NotADirectoryError):
             return None
         mode = os.fstat(file).st_mode
@@ -185,29 +185,29 @@ class DirectoryTarget:
     ) -> None:
         *parts, name = check_key(key)
         with self._temporary(parts) as (folder, temporary, file):
-            present = _lstat(folder, name)
+            present = lstat(folder, name)
             if not is_lasting and self._is_changed(key, folder, name, present):
                 raise LostUpdateError(key, self._rival())
             self._seen.pop(key, None)  # until the write has succeeded: a failure may come after the effect
             may_link = is_lasting and not present
             if not (source and may_link and self._link(source, folder, temporary, content.size, digest)):
                 for data in verified(key, content, digest):
-                    _write_all(file, data)
-                os.fchmod(file, _FILE_MODE)
+                    write_all(file, data)
+                make_readable(file, folder)
                 if present:
-                    _make_younger(file, present)
-                os.fsync(file)
+                    make_younger(file, present)
+                flush(file)
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            os.fsync(folder)
+            flush_folder(folder)
             if not is_lasting:
                 self._seen[key] = _Version.of(os.fstat(file), digest)
 
     def _is_stored(self, parts: Sequence[str], name: str, size: int, digest: Digest) -> bool:
         try:
-            with self._folders.opened(parts) as folder:
-                if not _holds(folder, name, size, digest):
+            with self._folders.opened(parts, open_up=True) as folder:
+                if not holds(folder, name, size, digest):
                     return False
-                os.fsync(folder)  # the run that wrote it may have been killed just before it did so
+                flush_folder(folder)  # the run that wrote it may have been killed just before it did so
                 return True
         except FileNotFoundError:
             return False
@@ -222,7 +222,7 @@ class DirectoryTarget:
         if seen.is_of(present):
             return False
         # a file server may keep times less exactly than it first says
-        return seen.digest is None or not _holds(folder, name, present.st_size, seen.digest)
+        return seen.digest is None or not holds(folder, name, present.st_size, seen.digest)
 
     def _rival(self) -> Holder | None:
         """Who has taken the lock after this run, as far as that can be told."""
@@ -241,7 +241,7 @@ class DirectoryTarget:
         with ExitStack() as stack:
             with self._shape:
                 folder = stack.enter_context(self._folders.opened(parts, create=True))
-                file = os.open(name, _WRITE, 0o600, dir_fd=folder)
+                file = os.open(name, WRITE, NEW_FILE, dir_fd=folder)
             stack.callback(os.close, file)
             try:
                 yield folder, name, file
@@ -258,8 +258,8 @@ class DirectoryTarget:
         except OSError:
             return False  # another device, too many links, no links at all, no source: a copy is as good
         try:
-            linked = _lstat(folder, spare)
-            if not linked or linked.st_uid != os.geteuid() or not _holds(folder, spare, size, digest):
+            linked = lstat(folder, spare)
+            if not linked or linked.st_uid != os.geteuid() or not holds(folder, spare, size, digest):
                 return False
             os.rename(spare, temporary, src_dir_fd=folder, dst_dir_fd=folder)
             return True
@@ -299,7 +299,7 @@ class DirectoryTarget:
         try:
             yield
         except OSError as error:
-            raise _target_error(error, key, self.url) from error
+            raise target_error(error, key, self.url) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,61 +329,14 @@ class _Reader(io.FileIO):
         try:
             return super().readinto(buffer)
         except OSError as error:
-            raise _target_error(error, self._key, self._url) from error
+            raise target_error(error, self._key, self._url) from error
 
     def readall(self) -> bytes:
         try:
             return super().readall()
         except OSError as error:
-            raise _target_error(error, self._key, self._url) from error
-
-
-def _target_error(error: OSError, key: str | None, url: str) -> TargetError:
-    advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-    return TargetError(f"{advice} (target {url})", key=key)
+            raise target_error(error, self._key, self._url) from error
 
 
 def _temporary_name() -> str:
     return f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
-
-
-def _lstat(folder: int, name: str) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-
-
-def _holds(folder: int, name: str, size: int, digest: Digest) -> bool:
-    """True if `name` is a file with these bytes that a web server can read; they are on the disk then."""
-    try:
-        file = os.open(name, _READ, dir_fd=folder)
-    except OSError:
-        return False  # missing, or a link, or unreadable: it is written again
-    try:
-        info = os.fstat(file)
-        if not stat.S_ISREG(info.st_mode) or info.st_size != size or info.st_mode & _FILE_MODE != _FILE_MODE:
-            return False
-        hasher = digest.new_hasher()
-        while data := os.read(file, CHUNK):
-            hasher.update(data)
-        if hasher.hexdigest() != digest.hex:
-            return False
-        os.fsync(file)
-        return True
-    finally:
-        os.close(file)
-
-
-def _write_all(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
-
-
-def _make_younger(file: int, present: os.stat_result) -> None:
-    """Give `file` a later second than `present` has, even if that lies in the future by then (rule 3)."""
-    taken = present.st_mtime_ns // _SECOND
-    if os.fstat(file).st_mtime_ns // _SECOND <= taken:
-        time = (taken + 1) * _SECOND
-        os.utime(file, ns=(time, time))

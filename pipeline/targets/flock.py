@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from .advice import during
 from .base import LockHeldError
+from .files import NEW_FILE, flush
 from .holder import Holder
 
 _PAUSE: Final = 0.1  # seconds between two attempts
@@ -88,9 +90,10 @@ def last_holder(folder: int, name: str) -> Holder | None:
 
 def _acquire(folder: int, name: str, *, deadline: float) -> int:
     while True:
-        lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
+        lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, NEW_FILE, dir_fd=folder)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with during("flock"):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_current(lock, folder, name):
                 return lock
         except BlockingIOError as error:
@@ -129,7 +132,8 @@ def _read(lock: int) -> _Record:
 def _write(lock: int, holder: Holder, *, is_held: bool) -> None:
     """Overwrite in place: on a full disk, where a prune must still get the lock, that needs no new block."""
     data = json.dumps(holder.to_dict() | {"held": is_held}).encode() + b"\n"
-    if os.pwrite(lock, data, 0) != len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.ftruncate(lock, len(data))
-    os.fsync(lock)
+    with during("write"):
+        if os.pwrite(lock, data, 0) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.ftruncate(lock, len(data))
+    flush(lock)

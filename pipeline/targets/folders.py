@@ -2,7 +2,9 @@
 
 Rule 1. Every folder of a directory target is opened here: part by part, relative to the one above, never through a
         link. The root itself may be one: it is the user's choice, and it is resolved once.
-Rule 2. A folder that was made is readable for a web server (0755) whatever the umask, and survives a crash.
+Rule 2. A folder that was made is open to a web server (0755) whatever the umask, to more where that allows more, and to
+        the group alone (0750) only by a set-group-ID bit and a umask that say so (see `files`); it survives a crash.
+        One that nobody but we can enter any more, after a restore, is opened up again by who writes in it.
 Rule 3. Failures are OSErrors; `directory` translates them.
 """
 
@@ -14,7 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_MODE: Final = 0o755
+from .advice import during
+from .files import flush_folder
+
+_NEW_FOLDER: Final = 0o777  # less the umask
+_FOR_ALL: Final = 0o755
+_FOR_GROUP: Final = 0o750
+_ENTER: Final = 0o011  # for the group or for others
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -25,8 +33,11 @@ class Folders:
         self.root = Path(os.path.realpath(root))  # unlike Path.resolve it takes a loop of links as it is
 
     @contextmanager
-    def opened(self, parts: Sequence[str], *, create: bool = False) -> Iterator[int]:
+    def opened(self, parts: Sequence[str], *, create: bool = False, open_up: bool = False) -> Iterator[int]:
         """A descriptor of the folder `parts`, for the `dir_fd` of other calls.
+
+        create: make what is missing of it.
+        open_up: let web servers enter again where only we can (rule 2); who creates does that too.
 
         Raises:
             OSError: ENOENT where it is missing (and not to be created), ENOTDIR where a file stands in its place, ELOOP
@@ -38,10 +49,24 @@ class Folders:
         folder = os.open(start, _OPEN)
         try:
             for part in (*missing, *parts):
-                inner = _enter(folder, part, create=create)
+                inner = _enter(folder, part, create=create, open_up=open_up or create)
                 os.close(folder)
                 folder = inner
             yield folder
+        finally:
+            os.close(folder)
+
+    def closed(self, parts: Sequence[str]) -> str | None:
+        """The first folder on the way to `parts` that only its owner can enter, without the root. Raises OSError."""
+        folder = os.open(self.root, _OPEN)
+        try:
+            for length, part in enumerate(parts, 1):
+                inner = _open(folder, part)
+                os.close(folder)
+                folder = inner
+                if not os.fstat(folder).st_mode & _ENTER:
+                    return "/".join(parts[:length])
+            return None
         finally:
             os.close(folder)
 
@@ -51,7 +76,7 @@ class Folders:
             try:
                 with self.opened(parts[: length - 1]) as above:
                     os.rmdir(parts[length - 1], dir_fd=above)
-                    os.fsync(above)
+                    flush_folder(above)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -71,25 +96,42 @@ class Folders:
         return files, folders
 
 
-def _enter(above: int, name: str, *, create: bool) -> int:
+def _enter(above: int, name: str, *, create: bool, open_up: bool) -> int:
     try:
-        return _open(above, name)
+        folder = _open(above, name)
     except FileNotFoundError:
         if not create:
             raise
+    else:
+        if open_up:
+            _open_up(folder)
+        return folder
     try:
-        os.mkdir(name, _MODE, dir_fd=above)
+        os.mkdir(name, _NEW_FOLDER, dir_fd=above)
     except FileExistsError:  # another thread was faster
         return _open(above, name)
     folder = _open(above, name)
     try:
-        # Keeps a set-group-ID bit that the folder took from the one above.
-        os.fchmod(folder, stat.S_IMODE(os.fstat(folder).st_mode) | _MODE)
-        os.fsync(above)
+        _let_in(folder)
+        flush_folder(above)
     except BaseException:
         os.close(folder)
         raise
     return folder
+
+
+def _open_up(folder: int) -> None:
+    info = os.fstat(folder)
+    if not info.st_mode & _ENTER and info.st_uid == os.geteuid():
+        _let_in(folder)
+
+
+def _let_in(folder: int) -> None:
+    mode = stat.S_IMODE(os.fstat(folder).st_mode)
+    least = _FOR_GROUP if mode & stat.S_ISGID and mode & stat.S_IRGRP else _FOR_ALL
+    if mode & least != least:
+        with during("chmod"):
+            os.fchmod(folder, mode | least)
 
 
 def _open(above: int, name: str) -> int:

@@ -41,7 +41,9 @@ class MemoryTarget:
     def stat(self, key: Key) -> Stored | None:
         check_object_key(key)
         data = self.contents.get(key)
-        return None if data is None else Stored(size=len(data))
+        if data is None:
+            return None
+        return Stored(size=len(data), headers=self.headers.get(key) if self.properties.stores_headers else None)
 
     def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
         check_object_key(key)

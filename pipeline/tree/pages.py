@@ -12,7 +12,7 @@ from typing import Final
 from ..deltas.savings import Saving, distinct
 from ..history.ledger import Ledger
 from ..history.records import PlatformRecord, RepositoryRecord
-from ..keys import IMMUTABLE, MUTABLE, PAGE_KEY, PING, TYPED, Key, server_key
+from ..keys import IMMUTABLE, MUTABLE, NOJEKYLL_KEY, PAGE_KEY, PING, TYPED, Key, server_key
 from ..oci.digest import Digest
 from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
@@ -69,8 +69,9 @@ def server_files(*, stores_headers: bool) -> dict[Key, bytes]:
         "headers": SimpleNamespace(immutable=IMMUTABLE, mutable=MUTABLE, ping=PING),
         "referrers_type": OCI_INDEX,
     }
-    files = _BUCKET_FILES if stores_headers else _SERVER_FILES
-    return {key: render(template, variables).encode() for key, template in files.items()}
+    templates = _BUCKET_FILES if stores_headers else _SERVER_FILES
+    files = {key: render(template, variables).encode() for key, template in templates.items()}
+    return files if stores_headers else {**files, NOJEKYLL_KEY: b""}
 
 
 def _tags(record: RepositoryRecord) -> Iterator[TagRow]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ..deltas.layers import LayerSource
 from ..errors import ExitCode
@@ -14,7 +13,8 @@ from ..keys import FLATPAK_INDEX_KEY, LEDGER_KEY, PING_KEY, Key, Kind, classify
 from ..limits import Limits
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..progress import Progress
-from ..publish.repair import find_damage
+from ..publish.repair import find_damage, find_misserved
+from ..scratch import scratch_folder
 from ..targets.base import ReadableTarget, TargetError, read_bytes
 from ..tree.published import PublishedRepository, by_repository
 from .deltas import check_deltas
@@ -62,12 +62,14 @@ def verify(
     try:
         for key, problem in find_damage(target, doubted, progress=progress).items():
             findings.complain(key, problem)
+        for key, problem in find_misserved(target, ledger.keys, progress=progress).items():
+            findings.complain(key, problem)
     except TargetError as error:  # something other than a file stands in its place
         findings.complain(error.key or target.url, error.problem)
 
-    with TemporaryDirectory(prefix="deltapress-", dir=temporary) as directory:
+    with scratch_folder(temporary) as directory:
         source = LayerSource(resolver=ContentResolver(target=target), limits=limits)
-        unproven = check_deltas(findings, ledger, target, source, Path(directory), jobs=jobs, progress=progress)
+        unproven = check_deltas(findings, ledger, target, source, directory, jobs=jobs, progress=progress)
     return Verification(
         problems=tuple(sorted(set(findings.problems), key=str)),
         keys=len(keys),

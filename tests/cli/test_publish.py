@@ -61,6 +61,24 @@ def as_json(capsys: Capture, *arguments: str) -> tuple[int, dict[str, Any]]:
     return code, document
 
 
+def test_a_page_that_was_there_before_is_named_and_left(site: Path, capsys: Capture) -> None:
+    page = site / "public/index.html"
+    page.parent.mkdir()
+    page.write_text("ours")
+    assert main(["plan"]) == ExitCode.SUCCESS
+    assert "publish would refuse this: index.html: is in the target already" in capsys.readouterr().out
+    assert main(["publish"]) == ExitCode.BAD_CONFIGURATION
+    problem = capsys.readouterr().err.splitlines()[-1]
+    assert problem == (
+        "deltapress: index.html: is in the target already, and not ours; nothing was written. Move it away, set "
+        "`pages = false` in [site] to keep your own index.html, or let `publish --adopt` overwrite it (target "
+        f"{site}/public)"
+    )
+    assert page.read_text() == "ours"
+    assert main(["publish", "--adopt"]) == ExitCode.SUCCESS
+    assert page.read_text() != "ours"
+
+
 def test_a_first_run_and_one_with_nothing_new(site: Path, capsys: Capture) -> None:
     assert main(["publish"]) == ExitCode.SUCCESS
     first = capsys.readouterr()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Config, ConfigError, Policy, SeriesRule, parse_config, read_config
+from pipeline.config.values import Site
 from pipeline.errors import ExitCode
 from pipeline.limits import Limits
 from pipeline.quantities import QuantityError, parse_duration, parse_size
@@ -53,6 +54,7 @@ def test_defaults() -> None:
     assert config.max_delete == 0.5
     assert config.effort == "default"
     assert config.limits == Limits(memory=None, memory_share=0.5, layer=64 * 2**30, ratio=1000)
+    assert config.site == Site(pages=True)
     (repository,) = config.repositories
     assert repository.name == "team/app"
     assert repository.layout == Path("/srv/press/layouts/app")
@@ -80,6 +82,8 @@ def test_everything_set() -> None:
         memory = "8GiB"
         layer = "2 GB"
         ratio = 50
+        [site]
+        pages = false
         [[repository]]
         name = "a"
         layout = "/abs/layout.tar"
@@ -100,6 +104,7 @@ def test_everything_set() -> None:
     assert config.max_delete == 0.0
     assert config.effort == "max"
     assert config.limits == Limits(memory=8 * 2**30, layer=2 * 10**9, ratio=50)
+    assert config.site == Site(pages=False)
     first, second = config.repositories
     assert first.layout == Path("/abs/layout.tar")
     assert first.tags == ("1.*", "latest")
@@ -131,6 +136,9 @@ def test_everything_set() -> None:
             ["repository[0].max_delete: does not belong here, but in [policy]"],
             id="other-table",
         ),
+        pytest.param(ONE + "[site]\npages = 'no'", ["site.pages: must be true or false, not a string"], id="pages"),
+        pytest.param(ONE + "[site]\npages = 0", ["site.pages: must be true or false, not an integer"], id="pages-0"),
+        pytest.param(ONE + "pages = true", ["repository[0].pages: does not belong here, but in [site]"], id="no-site"),
         pytest.param("versions = 2" + ONE, ["versions: does not belong here, but in [policy]"], id="before-a-table"),
         pytest.param(ONE + "keep = true", ["repository[0].keep: must be an integer, not a boolean"], id="boolean"),
         pytest.param(ONE + "keep = 2.0", ["repository[0].keep: must be an integer, not a number"], id="float"),

@@ -93,7 +93,9 @@ http {{
     uwsgi_temp_path {state}/uwsgi;
     scgi_temp_path {state}/scgi;
     include /etc/nginx/mime.types;
-    gzip on; gzip_types *; gzip_min_length 0;    # what an administrator may well have
+    # what an administrator may well have
+    gzip on; gzip_types *; gzip_min_length 0;
+    merge_slashes off;
     log_format line '$request_method $request_uri $status';
     access_log {state}/access.log line;
     {more}
@@ -158,6 +160,7 @@ LogFormat "%m %U %>s" line
 CustomLog {state}/access.log line
 StartServers 1
 <VirtualHost 127.0.0.1:{port}>
+MergeSlashes Off
 {host}
 </VirtualHost>
 """

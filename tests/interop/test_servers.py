@@ -1,15 +1,30 @@
 """Every generated configuration, and `serve`, answer alike: one table of requests, asked of each real server."""
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from pipeline.keys import HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING, manifest_key, typed_key
+from pipeline.keys import (
+    HTML,
+    IMMUTABLE,
+    JSON,
+    MUTABLE,
+    OCTET_STREAM,
+    PING,
+    PRIVATE,
+    manifest_key,
+    server_key,
+    typed_key,
+)
 from pipeline.oci.media_types import OCI_INDEX
+from pipeline.tree.pages import server_files
 
 from ..layouts.builder import Json, LayoutBuilder, blob_path, on, sha256, tar_of
 from . import published, servers
@@ -51,6 +66,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         page = root / "r" / "app.html"
         page.parent.mkdir(exist_ok=True)
         page.write_text("<!doctype html>")
+        (root / PRIVATE / "page.html").write_text("not for clients")
         yield root
 
 
@@ -168,6 +184,21 @@ DIRECTORIES = {"v2/team/app/manifests", "v2/team", "index", "r"}
         "/_deltapress/",
         "/_deltapress",
         "/_deltapress/servers/nginx.conf",
+        "/_deltapress/page.html",
+        "//_deltapress/page.html",
+        "/.//_deltapress/page.html",
+        "//_deltapress//page.html",
+        "/%2f_deltapress/page.html",
+        "/index.html%0a",
+        "/%0aindex.html",
+        "/v2/%0a",
+        "/index/static%0A",
+        "/v2/team/app/manifests/v1%0a",
+        "/v2/team/app/manifests/v1%0D%0AHost:%20x",
+        f"/v2/team/app/blobs/{DIGEST}%0a",
+        f"/v2/team/app/blobs/{DIGEST}%7f",
+        f"/v2//team/app/blobs/{DIGEST}",
+        "/v2/team/app/tags/list%0a",
         "/_deltapress/typed/oci-manifest/v2/team/app/manifests/v1",
         "/%5fdeltapress/ledger.json",
         "/v2/../_deltapress/ledger.json",
@@ -228,3 +259,61 @@ def test_a_manifest_whose_second_copy_is_not_there_yet_is_not_missing_for_a_year
     first.unlink()
     assert answer.status == 404
     assert (answer.headers["Cache-Control"], answer.headers["Docker-Content-Digest"]) == (MUTABLE, None)
+
+
+@contextmanager
+def recording_bucket() -> Iterator[tuple[str, list[str]]]:
+    """A server that answers everything with 200: its `host:port`, and the request lines that it was sent."""
+    lines: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the name that http.server calls
+            lines.append(self.requestline)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}", lines
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_an_edge_asks_a_bucket_for_nothing_but_keys_of_the_tree(tmp_path: Path) -> None:
+    with servers.public_directory() as place, recording_bucket() as (bucket, lines):
+        configuration = place / "edge.conf"
+        configuration.write_bytes(server_files(stores_headers=True)[server_key("nginx-s3.conf")])
+        with servers.nginx_edge(configuration, bucket) as site:
+            lines.clear()
+            kept = [
+                f"/v2/app/blobs/{DIGEST}",
+                "/v2/a/b/manifests/v1",
+                "/v2/app/tags/list",
+                "/index/static",
+                "/index.html",
+            ]
+            for path in kept:
+                assert ask(site, path).status == 200
+            assert lines == [f"GET {path} HTTP/1.1" for path in kept]
+            lines.clear()
+            for path in (
+                *(f"{path}{end}" for path in kept for end in ("%0a", "%0D%0A", "%0aX:%20y", "%00", "%20", "%3fa")),
+                *(path.replace("/", "//", 1) for path in kept),
+                *("/" + path[1:].replace("/", "//") for path in kept if path.count("/") > 1),
+                "//_deltapress/page.html",
+                "/x/..//_deltapress/page.html",
+                "/_deltapress/ledger.json",
+                "/v2/app/../../_deltapress/ledger.json",
+                "/v2/%2e%2e/%2e%2e/_deltapress/blobs/x",
+                "/.hidden.html",
+            ):
+                assert ask(site, path).status in {400, 404}, path
+            assert lines == []

@@ -3,18 +3,19 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ExitCode
 from pipeline.history.store import LedgerStore
-from pipeline.keys import LEDGER_KEY, Key
+from pipeline.keys import LEDGER_KEY, Headers, Key
 from pipeline.limits import Limits
 from pipeline.progress import Silent
 from pipeline.publish import Outcome
 from pipeline.publish.repair import TooMuchLostError
-from pipeline.targets.base import TargetError
+from pipeline.targets.base import LOCK_KEY, Properties, TargetError
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.verify import Problem, verify
 
@@ -333,6 +334,88 @@ def test_in_a_directory_with_links_and_strangers(tmp_path: Path, shop: Shop) -> 
     with pytest.raises(TargetError, match="symbolic link"):
         shop.run(3, repair=True)
     assert any(problem.key == "v2/app/tags/list" for problem in _verified(shop))
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Shop:
+    """Two nights in a storage that keeps headers. What the layout had first is only there by now."""
+    shop = Shop(tmp_path, policy='versions = 2\ngrace = "9d"\nmax_delete = 1.0')
+    shop.folder.properties = Properties(stores_headers=True)
+    for number in (1, 2):
+        shop.images({"latest": app(number)})
+        shop.run(number)
+    assert _verified(shop) == ()
+    return shop
+
+
+_RESTORED: dict[str, Callable[[Headers], Headers]] = {
+    "type": lambda headers: replace(headers, content_type="binary/octet-stream"),
+    "cache": lambda headers: replace(headers, cache_control=""),
+    "metadata": lambda headers: replace(headers, digest=None),
+}
+
+
+@pytest.mark.parametrize("lost", _RESTORED)
+def test_headers_that_a_restored_bucket_has_lost_come_back(bucket: Shop, lost: str) -> None:
+    contents, headers = dict(bucket.folder.contents), dict(bucket.folder.headers)
+    for key, known in headers.items():
+        bucket.folder.headers[key] = _RESTORED[lost](known)
+    by_digest = {key for key in headers if re.search(r"/(blobs|manifests)/sha256:", key)}
+    wrong = by_digest if lost == "metadata" else headers.keys() - {LEDGER_KEY}
+    assert {problem.key for problem in _verified(bucket)} == wrong
+    assert bucket.run(3).written.keys == 0  # without being asked nothing is looked at
+
+    outcome = bucket.run(3, repair=True)
+
+    assert (outcome.exit_code, outcome.lost) == (ExitCode.SUCCESS, ())
+    assert {repair.key for repair in outcome.repairs} == wrong
+    assert {repair.remedy for repair in outcome.repairs} == {"written again"}
+    assert {key: bucket.folder.contents[key] for key in wrong} == {key: contents[key] for key in wrong}
+    assert {key: bucket.folder.headers[key] for key in wrong} == {key: headers[key] for key in wrong}
+    assert _verified(bucket) == ()
+    assert bucket.run(3, repair=True).repairs == ()
+
+
+def test_what_is_served_wrongly_and_leads_nowhere_any_more_is_left(bucket: Shop) -> None:
+    for number in (3, 4, 5):
+        bucket.images({"latest": app(number)})
+        bucket.run(number)
+    known = LedgerStore(bucket.target).load()
+    assert known is not None
+    waiting = {key for key, record in known.keys.items() if record.unreferenced is not None}
+    assert waiting
+    for key in waiting:
+        bucket.folder.headers[key] = _RESTORED["type"](bucket.folder.headers[key])
+    assert _verified(bucket) == ()
+    assert bucket.run(5, repair=True).repairs == ()
+
+
+@pytest.mark.parametrize("restored", ["files", "folders"])
+def test_rights_that_a_restored_directory_has_lost_come_back(tmp_path: Path, restored: str) -> None:
+    root = tmp_path / "public"
+    shop = Shop(tmp_path, target=DirectoryTarget(root))
+    for number in (1, 2):
+        shop.images({"latest": app(number)})
+        shop.run(number)
+    wanted = contents_of(shop.target)
+    modes = {path: path.stat().st_mode for path in root.rglob("*")}
+    for path in modes:
+        if path.is_dir() == (restored == "folders"):
+            path.chmod(0o600 if path.is_file() else 0o700)
+    named = {problem.key for problem in _verified(shop)}
+    assert Key("v2/app/manifests/latest") in named
+    assert (Key("index.html") in named) == (restored == "files")
+
+    outcome = shop.run(3, repair=True)
+
+    assert outcome.exit_code == ExitCode.SUCCESS
+    assert {repair.key for repair in outcome.repairs} == named
+    assert _verified(shop) == ()
+    assert contents_of(shop.target) == wanted
+    lock = root / LOCK_KEY
+    assert {path: path.stat().st_mode for path in modes if path not in {lock, root / LEDGER_KEY}} == {
+        path: mode for path, mode in modes.items() if path not in {lock, root / LEDGER_KEY}
+    }
 
 
 def _verified(shop: Shop) -> tuple[Problem, ...]:

@@ -12,15 +12,15 @@ from typing import BinaryIO
 import pytest
 
 from pipeline.content import BytesContent, Content, FileContent
-from pipeline.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, PING_FOLDER_KEY, PING_KEY, Headers, Key
+from pipeline.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, PING, PING_FOLDER_KEY, PING_KEY, Headers, Key
 from pipeline.oci.digest import Digest
+from pipeline.oci.media_types import OCI_INDEX
 from pipeline.targets.base import (
     LOCK_KEY,
     ContentChangedError,
     KeyMissingError,
     LockHeldError,
     LostUpdateError,
-    Stored,
     Target,
     TargetError,
     TooLargeError,
@@ -90,6 +90,11 @@ def get(target: Target, key: str) -> bytes:
         return stream.read()
 
 
+def size_of(target: Target, key: str) -> int | None:
+    stored = target.stat(Key(key))
+    return None if stored is None else stored.size
+
+
 def test_a_missing_key_is_told_apart_from_an_empty_one(target: Target) -> None:
     assert target.stat(KEY) is None
     with pytest.raises(KeyMissingError, match="latest: is not in the target"):
@@ -99,7 +104,7 @@ def test_a_missing_key_is_told_apart_from_an_empty_one(target: Target) -> None:
 
     put(target, KEY, b"")
 
-    assert target.stat(KEY) == Stored(size=0)
+    assert size_of(target, KEY) == 0
     assert get(target, KEY) == b""
 
 
@@ -108,7 +113,7 @@ def test_the_bytes_that_were_put_come_back(target: Target, size: int) -> None:
     data = bytes(range(251)) * (size // 251 + 1)
     put(target, KEY, data[:size])
     assert get(target, KEY) == data[:size]
-    assert target.stat(KEY) == Stored(size=size)
+    assert size_of(target, KEY) == size
 
 
 def test_a_window_of_a_file_is_stored_alone(target: Target, tmp_path: Path) -> None:
@@ -287,7 +292,7 @@ def test_a_store_without_folders_answers_v2_itself(target: Target, prefix: str) 
     for _ in range(2):
         put(target, PING_FOLDER_KEY, b"")
         assert get(target, PING_FOLDER_KEY) == b""
-        assert target.stat(PING_FOLDER_KEY) == Stored(size=0)
+        assert size_of(target, PING_FOLDER_KEY) == 0
     assert list(target.keys()) == [PING_FOLDER_KEY, PING_KEY]
     target.delete(PING_FOLDER_KEY)
     assert get(target, PING_KEY) == b"{}"
@@ -372,6 +377,26 @@ def test_a_rival_who_wrote_the_same_did_no_harm(opener: Opener) -> None:
     put(ours, KEY, b"new")
     put(ours, KEY, b"newer")
     assert get(rival, KEY) == b"newer"
+
+
+@pytest.mark.parametrize("before", [None, MUTABLE, IMMUTABLE], ids=["new", "over mutable", "over immutable"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        Headers(content_type=OCI_INDEX, cache_control=MUTABLE, digest=Digest.of(b"data")),
+        Headers(content_type=OCTET_STREAM, cache_control=IMMUTABLE, digest=Digest.of(b"data")),
+        Headers(content_type="application/json", cache_control=PING),
+    ],
+    ids=["tag", "blob", "ping"],
+)
+def test_a_target_says_how_it_would_serve_a_key(target: Target, headers: Headers, before: str | None) -> None:
+    if before is not None:
+        put(target, KEY, b"data", headers=Headers(content_type="text/plain", cache_control=before))
+    put(target, KEY, b"data", headers=headers)
+    stored = target.stat(KEY)
+    assert stored is not None
+    assert (stored.size, stored.problem) == (4, None)
+    assert stored.headers == (headers if target.properties.stores_headers else None)
 
 
 def test_threads_may_put_and_delete_neighbours_at_once(target: Target) -> None:

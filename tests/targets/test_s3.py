@@ -13,13 +13,16 @@ import pytest
 
 from pipeline.content import BytesContent
 from pipeline.keys import IMMUTABLE, MUTABLE, OCTET_STREAM, Headers, Key
+from pipeline.limits import Limits
 from pipeline.oci.digest import Digest
 from pipeline.oci.media_types import OCI_INDEX
-from pipeline.targets.base import ContentChangedError, KeyMissingError, LostUpdateError, TargetError, read_bytes
+from pipeline.progress import Silent
+from pipeline.targets.base import ContentChangedError, KeyMissingError, LostUpdateError, Stored, TargetError, read_bytes
 from pipeline.targets.objects.conditions import ANSWER_KEY, Conditions
 from pipeline.targets.objects.lease import Times
 from pipeline.targets.s3.options import MIN_PART
 from pipeline.targets.s3.target import S3Target
+from pipeline.verify import verify
 
 from ..interop.s3_servers import Storage
 from ..runs import Shop, app
@@ -166,6 +169,28 @@ def test_what_somebody_put_in_the_place_of_a_blob_is_replaced(
     assert head(storage, prefix, "a")["ContentType"] == OCTET_STREAM
 
 
+@pytest.mark.parametrize("appended", [None, "s-maxage=60"])
+def test_what_a_restored_object_is_served_with_is_told(
+    opener: Opener, storage: Storage, prefix: str, appended: str | None
+) -> None:
+    digest = Digest.of(b"data")
+    headers = Headers(content_type=OCI_INDEX, cache_control=MUTABLE, digest=digest)
+    opener(cache_control=appended).put(TAG_KEY, BytesContent(b"data"), headers, digest=digest)
+    assert opener().stat(TAG_KEY) == Stored(size=4, headers=headers)  # what was appended then is nobody's mistake now
+
+    at = {"Bucket": storage.bucket, "Key": prefix + TAG_KEY}
+    storage.client().put_object(
+        **at, Body=b"data", ContentType="binary/octet-stream", CacheControl="no-cache, no-store"
+    )
+    lost = Headers(content_type="binary/octet-stream", cache_control="no-cache, no-store")
+    assert opener().stat(TAG_KEY) == Stored(size=4, headers=lost)
+
+    storage.client().put_object(**at, Body=b"data", ContentType=OCI_INDEX, ContentEncoding="gzip")
+    stored = opener().stat(TAG_KEY)
+    assert stored is not None
+    assert stored.problem == "is served with Content-Encoding 'gzip', which clients undo"
+
+
 def test_what_is_not_ours_is_not_shown(opener: Opener, storage: Storage, prefix: str) -> None:
     target, client = opener(), storage.client()
     put(target, "a", b"")
@@ -235,6 +260,33 @@ def test_under_a_new_lock_a_run_begins_with_what_is_there(rivals: tuple[S3Target
     with ours.lock(now=NOW, wait=0):
         put(ours, TAG_KEY, b"third")
     assert read_bytes(theirs, TAG_KEY, limit=10) == b"third"
+
+
+def test_a_restored_bucket_is_named_and_mended(any_storage: Storage, prefix: str, tmp_path: Path) -> None:
+    def named() -> set[str]:
+        target = S3Target(any_storage.bucket, prefix, any_storage.options())
+        return {problem.key for problem in verify(target, jobs=1, limits=Limits(), progress=Silent()).problems}
+
+    def opened() -> S3Target:
+        return S3Target(any_storage.bucket, prefix, any_storage.options(), times=Times(pause=0.2))
+
+    shop = Shop(path=tmp_path, target=opened())
+    for number in (1, 2):
+        shop.images({"latest": app(number)})
+        shop.run(number)
+    assert named() == set()
+    assert shop.run(2, target=opened(), repair=True).repairs == ()
+
+    client, manifests = any_storage.client(), [key for key in list(opened().keys()) if "/manifests/" in key]
+    for key in manifests:
+        body = client.get_object(Bucket=any_storage.bucket, Key=prefix + key)["Body"].read()
+        client.put_object(Bucket=any_storage.bucket, Key=prefix + key, Body=body, ContentType="binary/octet-stream")
+    assert named() == set(manifests)
+
+    repaired = shop.run(2, target=opened(), repair=True)
+
+    assert {repair.key for repair in repaired.repairs} == set(manifests)
+    assert named() == set()
 
 
 ENFORCED = Conditions(if_none_match=True, if_match=True)

@@ -136,7 +136,8 @@ def test_who_comes_second_leaves_with_one_line_or_waits(site: Site) -> None:
         out, err = waiting.communicate(timeout=60)
         assert waiting.returncode == ExitCode.SUCCESS, err
         assert "Made 3 deltas." in out
-    assert site.run("-c", theirs, "verify")[0] == ExitCode.SUCCESS
+    code, out, err = site.run("-c", theirs, "verify")
+    assert code == ExitCode.SUCCESS, out + err
     site.check(ours=4, theirs=4)
 
 

@@ -91,7 +91,8 @@ def test_a_tree_without_repositories_has_a_page(tmp_path: Path) -> None:
 
 def test_server_files_name_every_type_and_cache_rule() -> None:
     files = server_files(stores_headers=False)
-    assert {Path(key).name for key in files} == {".htaccess", "nginx.conf", "apache.conf", "Caddyfile", "README"}
+    names = {Path(key).name for key in files}
+    assert names == {".htaccess", ".nojekyll", "nginx.conf", "apache.conf", "Caddyfile", "README"}
     for key, raw in files.items():
         text = raw.decode()
         assert "{{" not in text

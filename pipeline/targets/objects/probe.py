@@ -55,12 +55,18 @@ def check_kept(store: ObjectStore, key: Key, data: bytes, headers: ObjectHeaders
         )
     for name, sent, found in _compared(headers, info.headers):
         if found != sent:
+            keeps_headers = "Use a server that keeps the headers of objects, and no proxy that changes them"
             raise AlteredError(
                 f"the server keeps {name} {found[:_MAX_SHOWN]!r}, where {sent!r} was sent; clients would misread what "
-                "they are served, so nothing was published. Use a server that keeps the headers of objects, and no "
-                f"proxy that changes them (target {store.url})",
+                f"they are served, so nothing was published. {store.remedy if _is_encoding(name) else keeps_headers} "
+                f"(target {store.url})",
                 key=key,
             )
+
+
+def _is_encoding(name: str) -> bool:
+    """True for what comes from the way in which a body was sent, as its framing does."""
+    return name == "Content-Encoding"
 
 
 def _compared(sent: ObjectHeaders, found: ObjectHeaders) -> list[tuple[str, str, str]]:

@@ -19,14 +19,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 from typing import BinaryIO, Final, cast
 
 from ...content import CHUNK, Content
-from ...keys import Headers, Key, Kind, classify
-from ...oci.digest import Digest
+from ...keys import CACHE_RULES, PING_FOLDER_KEY, Headers, Key, Kind, classify
+from ...oci.digest import Digest, DigestError
 from ..base import KeyMissingError, LockInfo, LostUpdateError, Properties, Stored, TargetError
 from ..checks import check_object_key, is_object_key, verified
 from .conditions import Conditions, conditions_of
@@ -122,7 +122,10 @@ class ObjectTarget:
     def stat(self, key: Key) -> Stored | None:
         check_object_key(key)
         info = self._store.head(key)
-        return None if info is None else Stored(size=info.size)
+        if info is None:
+            return None
+        # what some servers take for a folder keeps no headers, and no client reads those of /v2/
+        return replace(_stored(info), headers=None) if key == PING_FOLDER_KEY else _stored(info)
 
     def put(self, key: Key, content: Content, headers: Headers, *, digest: Digest, same_as: Key | None = None) -> None:
         check_object_key(key)
@@ -300,6 +303,20 @@ def is_our_upload(name: str) -> bool:
     """True for the key of an object that a publisher may send in parts; the others are smaller than a part."""
     parsed = classify(name)
     return parsed is not None and parsed.kind in _MAY_BE_LARGE
+
+
+def _stored(info: Info) -> Stored:
+    kept, digest = info.headers, None
+    with suppress(DigestError):
+        digest = Digest.parse(kept.metadata.get(_CLIENTS_METADATA, ""))
+    # what the configuration appended when it was written is not ours
+    rule = next((rule for rule in CACHE_RULES if f"{kept.cache_control}, ".startswith(f"{rule}, ")), kept.cache_control)
+    encoding = kept.content_encoding
+    return Stored(
+        size=info.size,
+        headers=Headers(content_type=kept.content_type, cache_control=rule, digest=digest),
+        problem=None if encoding is None else f"is served with Content-Encoding {encoding!r}, which clients undo",
+    )
 
 
 def _holds(info: Info | None, size: int, wanted: ObjectHeaders) -> bool:
