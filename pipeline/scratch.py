@@ -39,7 +39,8 @@ def scratch_folder(place: Path | None = None) -> Iterator[Path]:
                 (folder / _NEW_MARK).rename(folder / _MARK)
             yield folder
         finally:
-            shutil.rmtree(folder)
+            with suppress(FileNotFoundError):  # a cleaner of temporary files was faster
+                shutil.rmtree(folder)
             os.close(mark)  # only now: a folder that is half removed is still ours
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)  # the failure that is on its way says more

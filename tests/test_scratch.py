@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,12 @@ def test_a_folder_goes_in_the_end_and_after_a_failure(tmp_path: Path) -> None:
         assert folder.stat().st_mode & 0o777 == 0o700
     with pytest.raises(KeyError), scratch_folder(tmp_path):
         raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_a_cleaner_took_away_is_no_failure(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path) as folder:
+        shutil.rmtree(folder)
     assert list(tmp_path.iterdir()) == []
 
 
