@@ -119,6 +119,8 @@ def make(job: DeltaJob, workshop: Workshop) -> Result:
         return Refused(job=job, record=job.record(refused=f"the old layer is not a readable tar: {error}"))
     except DeltapressError as error:
         return Failed(job=job, problem=str(error))
+    except MemoryError:
+        return Failed(job=job, problem="memory ran out; lower `memory` in [limits], so that less is done at once")
     except OSError as error:
         return Failed(job=job, problem=f"temporary files in {workshop.directory}: {error.strerror or error}")
     except Exception as error:  # noqa: BLE001  # a bug that one delta meets must not keep the others from being made
