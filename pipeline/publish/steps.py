@@ -150,6 +150,10 @@ def make_missing_deltas(run: Run) -> None:
 
 
 def _remember(run: Run, result: Made | Refused) -> None:
+    if result.lost_sources:
+        note = f"layer {result.job.key.from_diff_id.short}: {result.lost_sources}"
+        if note not in run.notes:  # several deltas may be made from one layer
+            run.notes.append(note)
     run.ledger = replace(run.ledger, deltas={**run.ledger.deltas, result.job.key: result.record})
 
 
