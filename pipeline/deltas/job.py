@@ -60,19 +60,24 @@ class DeltaJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A proven delta. `content` is its bytes, valid until the next result is taken."""
+    """A proven delta. `content` is its bytes, valid until the next result is taken.
+
+    `lost_sources` says what of the old layers could not be used, and why; empty where nothing was lost.
+    """
 
     job: DeltaJob
     record: DeltaRecord
     content: Content
+    lost_sources: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A lasting reason for no delta, which `record` states."""
+    """A lasting reason for no delta, which `record` states. `lost_sources` is as in `Made`."""
 
     job: DeltaJob
     record: DeltaRecord
+    lost_sources: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from ..limits import Limits
 from ..tardiff.decoder import applying_memory
 from ..tardiff.encoder import encode
 from ..tardiff.knowledge import Knowledge
+from ..tardiff.layer.forms import summary
 from ..tardiff.layer.new_tar import NewTar
 from ..tardiff.layer.tar import TarError
 from ..tardiff.layer.tree import SourceTree
@@ -119,6 +120,8 @@ def make(job: DeltaJob, workshop: Workshop) -> Result:
         return Refused(job=job, record=job.record(refused=f"the old layer is not a readable tar: {error}"))
     except DeltapressError as error:
         return Failed(job=job, problem=str(error))
+    except MemoryError:
+        return Failed(job=job, problem="memory ran out; lower `memory` in [limits], so that less is done at once")
     except OSError as error:
         return Failed(job=job, problem=f"temporary files in {workshop.directory}: {error.strerror or error}")
     except Exception as error:  # noqa: BLE001  # a bug that one delta meets must not keep the others from being made
@@ -126,6 +129,7 @@ def make(job: DeltaJob, workshop: Workshop) -> Result:
 
 
 def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> Made | Refused:
+    lost_sources = summary(tree.doubts) if tree.doubts else ""
     with workshop.temporary() as path:
         with path.open("wb") as out:
             encoded = encode(tree, tar, out, options=job.options, pool=workshop.pool, knowledge=workshop.knowledge)
@@ -133,7 +137,8 @@ def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> M
             path.unlink()
             size = job.layer.layer.size
             reason = f"{encoded.size:,} bytes are more than the policy allows for a layer of {size:,} bytes"
-            return Refused(job=job, record=job.record(size=encoded.size, refused=reason))
+            refused = job.record(size=encoded.size, refused=reason)
+            return Refused(job=job, record=refused, lost_sources=lost_sources)
 
         def check() -> None:
             with path.open("rb") as delta:
@@ -143,7 +148,8 @@ def _make(job: DeltaJob, tree: SourceTree, tar: NewTar, workshop: Workshop) -> M
             memory = applying_memory(delta)
         workshop.within(memory, check)
     content = FileContent(path=path, size=encoded.size)
-    return Made(job=job, record=job.record(size=encoded.size, digest=digest_of(content)), content=content)
+    record = job.record(size=encoded.size, digest=digest_of(content))
+    return Made(job=job, record=record, content=content, lost_sources=lost_sources)
 
 
 def _remove_tar(tar: NewTar) -> None:

@@ -49,10 +49,10 @@ class _Loaded:
 class History:
     """What is remembered and what was seen.
 
-    `resolver` finds content in the layouts that could be read and in the target, `failed` says what is wrong with the
-    other layouts; `present` are the keys of the target where it had no ledger; `damage` is what a repair found wrong,
-    `misserved` whole bytes that the storage would not serve as they were written; `notes` are lines for the user,
-    `lost` those about images that were published and are whole nowhere.
+    `resolver` finds content in the layouts that could be read and in the target, whose keys are `present` where it had
+    no ledger; `failed` says what is wrong with the other layouts, `damage` what a repair found wrong, `misserved` whole
+    bytes that the storage would not serve as they were written; `notes` are lines for the user, `lost` those about
+    images that were published and are whole nowhere.
     """
 
     ledger: Ledger
@@ -153,8 +153,8 @@ def read_history(
             history,
             is_rebuilt=loaded.rebuilt is not None,
             failed=failed,
-            notes=(*notes, *history.notes),
             present=loaded.present,
+            notes=(*notes, *history.notes),
             damage=damage,
             misserved=misserved,
         )

@@ -57,21 +57,29 @@ REPAIR: Final = (
 DRY_RUN: Final = (
     steps.plan_jobs,
     steps.assemble_tree,
+    steps.mention_foreign,
     steps.plan_writing,
     steps.mark_unreferenced,
     steps.plan_deletion,
 )
 PRUNE: Final = (
-    steps.disown_page,
+    steps.spare_foreign_page,
     steps.plan_jobs,
     steps.settle_clock,
     steps.plan_deletion,
     steps.delete,
     steps.save_loaded,
 )
-DRY_PRUNE: Final = (steps.disown_page, steps.plan_jobs, steps.settle_clock, steps.plan_deletion)
+DRY_PRUNE: Final = (steps.spare_foreign_page, steps.plan_jobs, steps.settle_clock, steps.plan_deletion)
 
-REMOVE: Final = (steps.disown_page, steps.plan_jobs, steps.assemble_tree, steps.write_all, *_CLEAN_UP)
+REMOVE: Final = (
+    steps.spare_foreign_page,
+    steps.plan_jobs,
+    steps.assemble_tree,
+    steps.refuse_foreign,
+    steps.write_all,
+    *_CLEAN_UP,
+)
 
 
 def run(config: Config, target: Target, settings: Settings, *, progress: Progress) -> Outcome:

@@ -10,7 +10,7 @@ from ..deltas.job import DeltaJob, Failed, Made, Refused, Result
 from ..deltas.make import Workshop
 from ..deltas.plan import plan_deltas
 from ..deltas.savings import savings
-from ..keys import Key, Phase, repository_of, tags_key
+from ..keys import Phase, repository_of, tags_key
 from ..progress import Silent
 from ..scratch import remove_dead, scratch_folder
 from ..tardiff.encoder import GENERATOR, EncoderOptions
@@ -42,39 +42,44 @@ def assemble_tree(run: Run) -> None:
     properties = run.order.target.properties
     if run.server_files is None:
         run.server_files = server_files(stores_headers=properties.stores_headers)
-    is_wanted = run.order.config.site.pages
-    pages = page_files(run.ledger, tuple(savings(run.ledger, run.plan.wanted))) if is_wanted else {}
-    run.tree = assemble(
-        run.ledger, run.plan.wanted, extras={**pages, **run.server_files}, stores_headers=properties.stores_headers
-    )
+    extras = dict(run.server_files)
+    if run.order.config.site.pages:
+        extras |= page_files(run.ledger, tuple(savings(run.ledger, run.plan.wanted)))
+    run.tree = assemble(run.ledger, run.plan.wanted, extras=extras, stores_headers=properties.stores_headers)
     if properties.folds_case:
         check_case(run.tree)
+
+
+def spare_foreign_page(run: Run) -> None:
+    """Forget the page that somebody has put in the place of ours, where we were told to write none."""
+    if not run.order.config.site.pages:
+        run.ledger = without_foreign_page(run.order.target, run.ledger)
+
+
+def refuse_foreign(run: Run) -> None:
+    """Stop before somebody else's files are overwritten. Raises ForeignFilesError."""
+    if (error := _foreign(run)) is not None:
+        raise error
+
+
+def mention_foreign(run: Run) -> None:
+    """Say for what a publish would stop."""
+    if (error := _foreign(run)) is not None:
+        run.notes.append(f"publish would refuse this: {error}")
+
+
+def _foreign(run: Run) -> ForeignFilesError | None:
+    if run.order.settings.adopt:
+        return None
+    target = run.order.target
+    keys = foreign_keys(target, run.tree, run.history.ledger, present=run.history.present)
+    return ForeignFilesError(keys, target.url) if keys else None
 
 
 def plan_writing(run: Run) -> None:
     """Say what would be written."""
     stores_headers = run.order.target.properties.stores_headers
     run.writes = plan_writes(run.tree, run.ledger, stores_headers=stores_headers, again=run.history.misserved)
-    if foreign := _foreign(run):
-        run.notes.append(f"publish would refuse this: {ForeignFilesError(foreign, run.order.target.url)}")
-
-
-def refuse_foreign(run: Run) -> None:
-    """Raises ForeignFilesError where something that is not ours would be overwritten."""
-    if foreign := _foreign(run):
-        raise ForeignFilesError(foreign, run.order.target.url)
-
-
-def _foreign(run: Run) -> tuple[Key, ...]:
-    if run.order.settings.adopt:
-        return ()
-    return foreign_keys(run.order.target, run.tree, run.ledger, present=run.history.present)
-
-
-def disown_page(run: Run) -> None:
-    """Forget a page of ours in whose place a person has put another one."""
-    if not run.order.config.site.pages:
-        run.ledger = without_foreign_page(run.order.target, run.ledger)
 
 
 def write_images(run: Run) -> None:
@@ -145,6 +150,10 @@ def make_missing_deltas(run: Run) -> None:
 
 
 def _remember(run: Run, result: Made | Refused) -> None:
+    if result.lost_sources:
+        note = f"layer {result.job.key.from_diff_id.short}: {result.lost_sources}"
+        if note not in run.notes:  # several deltas may be made from one layer
+            run.notes.append(note)
     run.ledger = replace(run.ledger, deltas={**run.ledger.deltas, result.job.key: result.record})
 
 

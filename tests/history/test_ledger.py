@@ -144,9 +144,9 @@ def test_pending_keys_keep_what_is_known_of_them(ledger: Ledger) -> None:
 
 
 def test_a_ledger_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.history.store.MAX_LEDGER_SIZE", 10)
     shop = Shop(tmp_path)
     shop.images({"latest": app(1)})
     shop.run()
+    monkeypatch.setattr("pipeline.history.store.MAX_LEDGER_SIZE", 10)
     with pytest.raises(Exception, match="more than 10 bytes"):
         LedgerStore(shop.target).load()

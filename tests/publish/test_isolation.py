@@ -1,5 +1,6 @@
 """What is wrong inside one repository stays there: wrong files, foreign digests, too much to remember, our mistakes."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pipeline.report import failures
 from pipeline.targets.memory import MemoryTarget
 
 from ..client import Client, deltas_of, problems
-from ..layouts.builder import LayoutBuilder, blob_path, compressed, sha256
+from ..layouts.builder import LayoutBuilder, blob_path, compressed, sha256, tar_of
 from ..runs import MemoryFolder, Shop, app, other, pairs
 
 JUNK: dict[str, Callable[[bytes], bytes]] = {
@@ -104,17 +105,25 @@ def test_damage_is_reported_and_tried_again_and_never_remembered(tmp_path: Path)
     shop.check()
 
 
-def test_a_lack_of_memory_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "place", ["pipeline.deltas.layers.extract", "hdiffpatch.diff", "pipeline.deltas.make.prove"], ids=str
+)
+def test_a_lack_of_memory_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     shop = Shop(tmp_path)
-    shop.images({"1.0": app(1), "2.0": app(2)})
+    old = random.Random(1).randbytes(100_000)
+    changed = bytearray(old)
+    changed[::100] = bytes(len(changed[::100]))
+    shop.images({"1.0": tar_of({"lib": old}), "2.0": tar_of({"lib": bytes(changed)})})
 
     def fail(*args: Any, **kwargs: Any) -> None:
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.deltas.make.encode", fail)
+        patch.setattr(place, fail)
         outcome = shop.run()
     assert (outcome.exit_code, outcome.refused, outcome.ledger.deltas) == (ExitCode.PARTLY_DONE, (), {})
+    [failure] = outcome.delta_failures
+    assert "memory ran out" in failure.problem
     assert len(shop.run(1).made) == 1
 
 

@@ -1,6 +1,7 @@
 """Whole runs: many nights, all kinds of images, and all that can go wrong in one."""
 
 import json
+import random
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 from pipeline.errors import ExitCode
 from pipeline.history.ledger import LedgerError
 from pipeline.keys import LEDGER_KEY, Key
+from pipeline.oci.digest import DiffID
 from pipeline.report import publish_text
 from pipeline.targets.base import LockHeldError, LockInfo, Properties
 from pipeline.targets.directory import DirectoryTarget
@@ -23,6 +25,7 @@ from ..client import Client, contents_of, deltas_of, problems
 from ..layouts.builder import LayoutBuilder
 from ..runs import MemoryFolder, Shop, app, night, other, pairs
 from ..targets.wrappers import RecordingTarget
+from ..tars import Member, file, pax, tar
 
 _ZERO = f"sha256:{'0' * 64}"
 
@@ -306,3 +309,28 @@ def test_two_series_want_the_same_pair(tmp_path: Path) -> None:
     assert len(outcome.made) == 1
     assert len(outcome.savings) == 2
     shop.check()
+
+
+def test_a_run_says_what_cost_sources(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    content = random.Random(1).randbytes(20_000)
+    old = tar(file("bin/app", content), *(pax(file(f"odd{number}", content), path="") for number in range(3)))
+    shop.images({"latest": old})
+    shop.run(1)
+    shop.images({"latest": tar(file("bin/app", content), file("new", b"n"))})
+    [line] = [line for line in shop.run(2).notes if "give no sources" in line]
+    assert line.startswith(
+        f"layer {DiffID.of(old).short}: readers of tars differ about 3 entries of old layers, which "
+    )
+    assert line.endswith("give no sources: a pax header with an empty 'path' (3)")
+
+
+def test_a_run_says_why_a_layer_gives_no_deltas_at_all(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    content = random.Random(1).randbytes(20_000)
+    shop.images({"latest": tar(file("bin/app", content), Member(path=b"x", type=b"X", data=b"12 path=x/y\n"))})
+    shop.run(1)
+    shop.images({"latest": tar(file("bin/app", content), file("new", b"n"))})
+    [refused] = shop.run(2).refused
+    assert refused.refused is not None
+    assert "an entry of type 'X', which readers take differently" in refused.refused

@@ -44,7 +44,7 @@ def test_a_whole_one(shop: Shop) -> None:
     ("spoil", "problem", "deltas"),
     [
         (lambda entries: entries.append(entries[0]), "twice; clients read the first entry alone", 2),
-        (lambda entries: entries[0].pop("annotations"), f"manifests[0].annotations.{TARGET}: '' is no digest", 0),
+        (lambda entries: entries[0].pop("annotations"), f"manifests[0].annotations.{TARGET}: '' is not a digest", 0),
         (lambda entries: entries[0]["annotations"].update({TARGET: OTHER}), f"is for {OTHER}, the manifest says", 0),
         (lambda entries: entries[0].update(digest=OTHER), f"lists the delta manifest {OTHER}, which is missing", 0),
     ],

@@ -88,11 +88,11 @@ def test_the_layers_below_do_not_show() -> None:
 @pytest.mark.parametrize(
     ("spoil", "problem", "left"),
     [
-        (lambda m: m["layers"][1]["annotations"].pop(FROM), "layers[1].annotations: '' is no digest", 1),
+        (lambda m: m["layers"][1]["annotations"].pop(FROM), "layers[1].annotations: '' is not a digest", 1),
         (lambda m: m["layers"][0]["annotations"].update({FROM: "sha256:1"}), "layers[0].annotations: 'sha256:1' is", 1),
         (lambda m: m["layers"].append(m["layers"][0]), "layers[2] is of another type, or a second delta for one", 3),
         (lambda m: m["layers"][1].update(mediaType="text/plain"), "layers[1] is of another type", 2),
-        (lambda m: m["annotations"].pop(TARGET), f"annotations.{TARGET}: '' is no digest", 2),
+        (lambda m: m["annotations"].pop(TARGET), f"annotations.{TARGET}: '' is not a digest", 2),
     ],
 )
 def test_a_broken_document(spoil: Callable[[Any], None], problem: str, left: int) -> None:
@@ -110,7 +110,7 @@ def test_a_broken_document(spoil: Callable[[Any], None], problem: str, left: int
 @pytest.mark.parametrize(
     ("spoil", "problem", "left"),
     [
-        (lambda i: i["manifests"][1].pop("annotations"), f"manifests[1].annotations.{TARGET}: '' is no digest", 1),
+        (lambda i: i["manifests"][1].pop("annotations"), f"manifests[1].annotations.{TARGET}: '' is not a digest", 1),
         (lambda i: i["manifests"].append(i["manifests"][0]), "lists sha256:", 3),
     ],
 )

@@ -19,12 +19,15 @@ class Hdiff:
     """A `Matcher`."""
 
     def cover(self, old: bytes, new: bytes) -> CoverArray:
-        """The cover that hdiffpatch found; none where its output is not as expected."""
+        """The cover that hdiffpatch found; none where its output is not as expected.
+
+        Raises MemoryError: without the cover it would be another delta, and that must not depend on the machine.
+        """
         import hdiffpatch  # slow to load, and a layer of which nothing has changed does not need it
 
         try:
             return parse_cover(hdiffpatch.diff(old, new, validate=False, big_cache_match=True), len(old), len(new))
-        except (hdiffpatch.HDiffPatchError, MemoryError):
+        except hdiffpatch.HDiffPatchError:
             return NO_COVER
 
     def memory(self, old: int, new: int) -> int:
