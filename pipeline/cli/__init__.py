@@ -65,6 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of standard output has left, as in `deltapress diff … - | head -c 9`: it knows
         console.abandon_output()
         return ExitCode.INTERRUPTED
+    except MemoryError as error:
+        console.trace(error)
+        console.error("memory ran out; do less at once with --jobs 1 or a lower `memory` in [limits]")
+        return ExitCode.INTERNAL
     except Exception as error:  # noqa: BLE001 - the outermost place: a mistake in this program must not look like a result
         console.trace(error)
         hint = "please report it" if console.verbose else "please report it, with what -v adds"

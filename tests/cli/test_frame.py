@@ -115,6 +115,14 @@ def test_a_mistake_of_ours_is_no_traceback(monkeypatch: pytest.MonkeyPatch, caps
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_lack_of_memory_is_not_a_mistake_of_ours(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr(cli, "_commands", lambda argv: [broken(MemoryError())])
+    assert main(["broken"]) == ExitCode.INTERNAL
+    assert capsys.readouterr().err == (
+        "deltapress: memory ran out; do less at once with --jobs 1 or a lower `memory` in [limits]\n"
+    )
+
+
 def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(cli, "_commands", lambda argv: [broken(KeyboardInterrupt())])
     assert main(["broken"]) == ExitCode.INTERRUPTED
