@@ -37,8 +37,11 @@ _MAX_SYMLINKS = 40  # as in Linux: no client lands anywhere behind more
 _MAX_STEPS: Final = 1000
 """Names, those in the targets of symlinks included, that a path may lead through beyond its own: 40 symlinks of 4,096
 bytes could cost thousands for each entry, and no real path comes near."""
+_MAX_ALL_STEPS: Final = 1_000_000
+"""Such names for all entries together: a few for each of 100,000 files below symlinks, and a second of work."""
+_MAX_PATHS: Final = 1 << 28  # bytes of all paths of sources; those of a million files have half of that
 # composefs empties /run, and ostree keeps its own files in sysroot/ostree: clients do not find there what the image has
-_NOT_IN_IMAGES: Final = (b"run/", b"sysroot/ostree/")
+_NOT_IN_IMAGES: Final = ([b"run"], [b"sysroot", b"ostree"])
 _NAME_MAX: Final = 255
 _DISK_PATH_MAX: Final = 4095 - 255  # PATH_MAX, less what the directory may take into which a client extracts
 
@@ -86,7 +89,13 @@ class _Node:
         return False
 
 
-class _Late(_Node):
+class _Unknown(_Node):
+    """What may be a symlink, and lead anywhere: a hard link to what is not here, a symlink that some do not have."""
+
+    __slots__ = ()
+
+
+class _Late(_Unknown):
     """What came to the place of such a symlink."""
 
     __slots__ = ()
@@ -142,6 +151,7 @@ class Replay:
         self._max_bytes = max_bytes
         self._stored = 0
         self._nodes = 0
+        self._steps = _MAX_ALL_STEPS
         self._root = _Directory(0)
         self.doubts: Counter[str] = Counter()
         """How many entries gave no source for their form, by construct."""
@@ -169,8 +179,13 @@ class Replay:
             self._put(entry, reader, parent, parts, layer)
 
     def finish(self) -> list[Source]:
-        """The sources by path."""
+        """The sources by path.
+
+        Raises:
+            ExtractError: their paths are too long all together.
+        """
         sources = []
+        length = 0
         pending = [(b"", self._root)]
         while pending:
             above, directory = pending.pop()
@@ -179,8 +194,13 @@ class Replay:
                     pending.append((above + name + b"/", node))
                 elif isinstance(node, _File) and node.is_there and node.content.is_usable:
                     path, content = above + name, node.content
-                    if normalised(path) and not path.startswith(_NOT_IN_IMAGES):
+                    if normalised(path):
                         sources.append(Source(path=path, size=content.size, offset=content.offset))
+                        length += len(path)
+            if length > _MAX_PATHS:
+                raise ExtractError(
+                    self._directory, f"the paths of its files have more than the allowed {_MAX_PATHS:,} bytes"
+                )
         sources.sort(key=lambda source: source.path)
         return sources
 
@@ -224,7 +244,7 @@ class Replay:
         node: _Node
         if there is not None and there.layer == layer and there.is_made_late:
             node = _Late(layer)
-        elif kind is Kind.FILE and not entry.path.endswith(b"/"):
+        elif kind is Kind.FILE and not entry.path.endswith((b"/", b"/.")):
             node = self._file(entry, reader, parts, layer)
         elif kind is Kind.HARD_LINK:
             node = self._hard_link(entry, parts, layer)
@@ -243,7 +263,7 @@ class Replay:
             return _File(layer, content, is_there=False)
         if self._stored + entry.size > self._max_bytes:
             raise ExtractError(self._directory, f"its files have more than the allowed {self._max_bytes:,} bytes")
-        if not _fits_disks(entry.path, parts):
+        if not _fits_disks(entry.path, parts) or _is_left_out(parts):
             content.is_usable = False
             return _File(layer, content, is_there=False)
         self._stored += entry.size
@@ -252,16 +272,17 @@ class Replay:
         return _File(layer, content, is_there=True)
 
     def _hard_link(self, entry: Entry, parts: list[bytes], layer: int) -> _Node:
-        target = self._find(names_of(entry.link))
+        target = None if entry.link.endswith((b"/", b"/.")) else self._find(names_of(entry.link))
         if isinstance(target, _Symlink):
             return _Symlink(layer, target.target)
         if not isinstance(target, _File):
-            return _Node(layer)
+            return _Unknown(layer)
         content = target.content
         content.links += 1
         # some clients give the shared file the mode of the link
         content.is_usable = content.is_usable and _is_readable(entry)
-        return _File(layer, content, is_there=target.is_there and _fits_disks(entry.path, parts))
+        is_there = target.is_there and _fits_disks(entry.path, parts) and not _is_left_out(parts)
+        return _File(layer, content, is_there=is_there)
 
     def _parent(self, parts: list[bytes], entry: Entry, layer: int) -> _Directory | None:
         """The directory that `parts` lies in, made where it is missing; None where clients differ about it."""
@@ -305,11 +326,8 @@ class Replay:
         """
         pending = deque(parts)
         way: list[_Directory] = []
-        symlinks, steps = 0, len(parts) + _MAX_STEPS
+        symlinks, steps = 0, min(_MAX_STEPS, self._steps)
         while pending:
-            steps -= 1
-            if steps < 0:
-                raise TarError(f"a path leads through more than {_MAX_STEPS:,} names of symlinks", entry.header)
             name = pending.popleft()
             if name == b"..":
                 del way[-1:]
@@ -322,13 +340,24 @@ class Replay:
                 symlinks += 1
                 if symlinks > _MAX_SYMLINKS:
                     return
+                target = names_of(child.target)
+                steps -= 1 + len(target)
+                self._steps -= 1 + len(target)
+                if steps < 0:
+                    raise TarError(
+                        f"a path leads through more than {_MAX_STEPS:,} names in targets of symlinks, or all paths "
+                        f"through more than {_MAX_ALL_STEPS:,}",
+                        entry.header,
+                    )
                 if child.target.startswith(b"/"):
                     way = []
-                pending.extendleft(reversed(names_of(child.target)))
+                pending.extendleft(reversed(target))
+            elif pending and isinstance(child, _Unknown):
+                raise TarError("an entry lies below what may be a symlink to anywhere", entry.header)
             else:
                 if not (spare_directory and isinstance(child, _Directory)):
                     self._remove(parent, name, layer)
-                    self._add(parent, name, _Node(layer))
+                    self._add(parent, name, _unclear(child, entry if not pending else None, layer))
                 return
 
     def _white_out(self, parts: list[bytes], entry: Entry, layer: int) -> None:
@@ -345,8 +374,17 @@ class Replay:
             self._add(parent, name, _Node(layer))
 
     def _empty_lower(self, parts: list[bytes], entry: Entry, layer: int) -> None:
-        node = self._directory_at(parts, _OPAQUE, entry, layer)
-        if node is None or node.emptied_by == layer:
+        if not layer:
+            return  # nothing of lower layers is here
+        node = self._root
+        for part in parts:
+            child = node.children.get(part)
+            if isinstance(child, _Symlink | _Unknown):
+                raise TarError("an opaque mark lies below a symlink", entry.header)
+            if not isinstance(child, _Directory):
+                return
+            node = child
+        if node.emptied_by == layer:
             return
         node.emptied_by = layer
         for name in list(node.children):
@@ -393,6 +431,14 @@ class Replay:
         parent.children[name] = node
 
 
+def _unclear(there: _Node | None, entry: Entry | None, layer: int) -> _Node:
+    """What may be where `there` is and `entry` may have landed, or something below it where that is None."""
+    if entry is not None and entry.kind is Kind.SYMLINK and not isinstance(there, _Symlink | _Unknown):
+        return _Symlink(layer, entry.link)
+    is_doubtful_link = entry is not None and entry.kind is Kind.HARD_LINK
+    return (_Unknown if is_doubtful_link or isinstance(there, _Symlink | _Unknown) else _Node)(layer)
+
+
 def _cleaned(parts: list[bytes]) -> list[bytes]:
     """`parts` with each ".." taking back the name before it."""
     cleaned: list[bytes] = []
@@ -402,6 +448,10 @@ def _cleaned(parts: list[bytes]) -> list[bytes]:
         elif cleaned:
             cleaned.pop()
     return cleaned
+
+
+def _is_left_out(parts: list[bytes]) -> bool:
+    return any(parts[: len(place)] == place for place in _NOT_IN_IMAGES)
 
 
 def _is_readable(entry: Entry) -> bool:

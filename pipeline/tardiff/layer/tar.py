@@ -18,7 +18,7 @@ from enum import Enum
 from typing import BinaryIO, NamedTuple
 
 from ...errors import DeltapressError
-from .forms import Doubt, Extension, PaxRecords, doubt_of
+from .forms import Doubt, Extension, PaxRecords, doubt_of, doubt_of_start
 
 BLOCK = 512
 MAX_EXTENSION = 1 << 20
@@ -133,11 +133,14 @@ class TarReader:
     def _entry(self) -> Entry | None:
         start = self.offset
         extensions: list[Extension] = []
+        doubt: Doubt | None = None
         while (block := self._header()) is not None:
+            if self.offset == BLOCK:
+                doubt = doubt_of_start(block)
             flag = block[156:157]
             size = _number(block[124:136], "size", self.offset)
             if flag not in (b"L", b"K", b"x", b"g"):
-                return self._described(block, start, size, extensions)
+                return self._described(block, start, size, extensions, doubt)
             content = self._extension(size)
             records = _pax_records(content, self.offset) if flag in (b"x", b"g") else ()
             if flag == b"g" and {key for key, _ in records} & {b"path", b"linkpath", b"size"}:
@@ -148,7 +151,10 @@ class TarReader:
             raise TarError("ends behind a long name or pax header", start)
         return None
 
-    def _described(self, block: bytes, start: int, size: int, extensions: list[Extension]) -> Entry:
+    def _described(
+        self, block: bytes, start: int, header_size: int, extensions: list[Extension], doubt: Doubt | None
+    ) -> Entry:
+        size = header_size
         path = _text(block[:100])
         if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
             path = prefix + b"/" + path
@@ -186,7 +192,7 @@ class TarReader:
             header=start,
             data=self.offset,
             is_sparse=is_sparse,
-            doubt=doubt_of(block, extensions, path, size),
+            doubt=doubt or doubt_of(block, extensions, path=path, link=link, header_size=header_size, size=size),
         )
 
     def _header(self) -> bytes | None:

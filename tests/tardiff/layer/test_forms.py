@@ -1,9 +1,12 @@
 """Only the forms that all readers of tars take alike make a source: one test for each that they do not."""
 
+import io
+import unicodedata
+
 import pytest
 
 from pipeline.tardiff.layer.forms import summary
-from pipeline.tardiff.layer.tar import TarError
+from pipeline.tardiff.layer.tar import TarError, TarReader
 from tests.tars import GNU, POSIX, Member, behind, directory, file, hard_link, patched, pax, symlink, tar
 
 from ..lab import Lab
@@ -13,6 +16,7 @@ A, B, C = b"what is at the path" * 20, b"what another reader puts there" * 20, b
 OTHER = file("other", C)
 
 SPARSE_1_0 = {"GNU__sparse__major": "1", "GNU__sparse__minor": "0", "GNU__sparse__realsize": "9"}
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 PREFIX, SPARSE, SPARSE_EXTENDED, STAR = 345, 386, 482, 508
 
 
@@ -46,6 +50,12 @@ def global_pax(key: bytes) -> Member:
         behind(pax(file("decoy2", B), path="d/x"), b"L", b"decoy\0"),
         pax(behind(file("decoy2", B), b"L", b"d/x\0"), path="decoy"),
         pax(file("d/x", B), path="./" * 2100 + "d/x"),
+        patched(file("d/x", B), (20, b"y")),
+        patched(file("d/x", B), (257, POSIX), (PREFIX + 131, b"1700000000 ")),
+        patched(file("d/x", B), (157, b"other")),
+        pax(file("d/x", B), linkpath="other"),
+        behind(file("d/x", B), b"K", b"other\0"),
+        pax(file("d/x", B), SCHILY__xattr__trusted__overlay__opaque="y"),
         Member(path=b"d/x", type=b"7", data=B),
         Member(path=b"d/x", type=b"A", data=B),
         Member(path=b"d/x", type=b"Z", data=B),
@@ -89,6 +99,15 @@ def test_a_name_that_some_reader_may_see_is_no_source(lab: Lab, odd: Member) -> 
         (behind(file("d/y", B), b"x", b"12 size=580\n12 size=580\n"), "one sets the size"),
         (pax(pax(symlink("d/y", "q"), linkpath="r"), linkpath="s"), "several extended headers"),
         (pax(behind(hard_link("d/y", "other"), b"K", b"d/x\0"), linkpath="other"), "pax header beside"),
+        (pax(file("d/y", B), size=str(len(B) - 1)), "another size than the header"),
+        (pax(Member(path=b"d/y", type=b"0", data=B, stored_size=0), size=str(len(B))), "another size than the header"),
+        (pax(hard_link("d/y", "other"), linkpath=DECOMPOSED), "not composed"),
+        (file("c:d/x", B), "a drive or a backslash"),
+        (file("/c:/d/x", B), "a drive or a backslash"),
+        (file("\\d/x", B), "a drive or a backslash"),
+        (file("//?/d/x", B), "a drive or a backslash"),
+        (hard_link("d/y", "c:other"), "a drive or a backslash"),
+        (patched(Member(path=b"d/y", type=b"S", data=B), (SPARSE_EXTENDED, b"\1")), "goes on behind its end"),
         (pax(file(".wh.d", b""), VENDOR__unknown="1"), "VENDOR.unknown"),
     ],
     ids=str,
@@ -128,9 +147,57 @@ def test_the_forms_of_ordinary_writers_are_sources(lab: Lab, usual: Member) -> N
     assert tree.doubts == {}
 
 
+@pytest.mark.parametrize("path", [DECOMPOSED, "\u212b", "a\u0323\u0302", "\u1100\u1161"], ids=ascii)
+def test_a_pax_path_that_libarchive_composes_is_no_source_under_either_name(lab: Lab, path: str) -> None:
+    composed = unicodedata.normalize("NFC", path)
+    odd = pax(file("decoy", B), path=path)
+    assert contents(lab.tree(tar(file(composed, A), file(path, A), OTHER, odd))) == {"other": C}
+    # other headers, and declared bytes, are left as they are
+    assert contents(lab.tree(tar(file(composed, A), file(path, B)))) == {composed: A, path: B}
+    binary = pax(file("decoy", B), hdrcharset="BINARY", path=path)
+    assert contents(lab.tree(tar(file(composed, A), binary))) == {composed: A, path: B}
+    assert contents(lab.tree(tar(pax(file("decoy", B), path=composed)))) == {composed: B}
+
+
+def test_surrogates_in_a_pax_path_may_be_taken_for_what_they_mean(lab: Lab) -> None:
+    pair = pax(file("decoy", B), path=b"\xed\xa0\xbd\xed\xb8\x80")
+    assert contents(lab.tree(tar(file("\U0001f600", A), OTHER, pair))) == {"other": C}
+    assert contents(lab.tree(tar(pax(file("decoy", B), path="\U0001f600"), OTHER))) == {"\U0001f600": B, "other": C}
+    lone = pax(file("decoy", B), path=b"\xed\xa0\xbd")
+    assert contents(lab.tree(tar(file("f", A), lone, OTHER))) == {"f": A, "other": C}
+
+
+def test_a_size_that_no_header_can_hold_may_stand_in_a_pax_header() -> None:
+    huge = pax(Member(path=b"f", type=b"0", stored_size=0), size=str(8**11))
+    assert next(iter(TarReader(io.BytesIO(tar(huge))))).doubt is None
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        file(b"\x1f\x8b\x08\x04AAAA\x02\x03\xf4\x01", A),
+        file("BZh91AY&SY", A),
+        file("begin 644 x", A),
+        file("x\nbegin 644 x", A),
+        file(b"\x28\xb5\x2f\xfd", A),
+        patched(file("]", A), (2, b"\0\1\0")),
+        patched(file("!<arch>", A), (257, bytes(8))),
+        behind(file("x", A), b"g", b"13 comment=c\n", magic=bytes(8)),
+    ],
+    ids=str,
+)
+def test_a_tar_that_libarchive_may_take_for_something_else_gives_no_source(lab: Lab, first: Member) -> None:
+    with pytest.raises(TarError, match="a tar that begins"):
+        lab.tree(tar(first, OTHER))
+
+
+def test_a_name_that_is_cut_off_within_a_letter_is_a_good_start(lab: Lab) -> None:
+    assert contents(lab.tree(tar(patched(file("n", A), (0, b"n" * 99 + b"\xc3")), OTHER))) == {"other": C}
+
+
 def test_each_construct_is_counted(lab: Lab) -> None:
     odd = patched(file("a", A), (257, b"ustar 00"))
-    tree = lab.tree(tar(odd, odd.at("b"), pax(file("c", A), path=""), OTHER))
+    tree = lab.tree(tar(OTHER, odd, odd.at("b"), pax(file("c", A), path="")))
     assert tree.doubts == {"an unknown magic": 2, "a pax header with an empty 'path'": 1}
     assert summary(tree.doubts) == (
         "readers of tars differ about 3 entries of old layers, which give no sources: "

@@ -230,7 +230,7 @@ def test_escaping_paths_are_no_sources_and_unsettle_where_they_may_land(lab: Lab
     ids=["not UTF-8", "long name", "long path", "too long with its directory"],
 )
 def test_names_that_some_decoder_refuses_are_no_sources(lab: Lab, path: bytes) -> None:
-    assert contents(lab.tree(tar(file(path, OLD), file("f", OTHER)))) == {"f": OTHER}
+    assert contents(lab.tree(tar(file("f", OTHER), file(path, OLD)))) == {"f": OTHER}
 
 
 def test_empty_and_sparse_files_are_no_sources(lab: Lab) -> None:
@@ -244,14 +244,11 @@ def test_an_entry_of_unknown_kind_unsettles_its_path(lab: Lab) -> None:
     assert contents(lab.tree(layer)) == {"g": OTHER}
 
 
-def test_a_regular_file_with_a_slash_at_its_end_is_no_source(lab: Lab) -> None:
-    assert contents(lab.tree(tar(file("f", OLD), file("f/", NEW)))) == {}
-
-
 def test_what_clients_do_not_keep_of_an_image_is_no_source(lab: Lab) -> None:
-    places = ["run/f", "run/lock/f", "sysroot/ostree/f", "sysroot/f", "runner/f", "usr/run/f"]
-    tree = lab.tree(tar(*(file(place, OLD) for place in places)))
-    assert contents(tree).keys() == {"sysroot/f", "runner/f", "usr/run/f"}
+    places = ["run/f", "./run/lock/f", "sysroot/ostree/f", "/run/g", "sysroot/f", "runner/f", "usr/run/f"]
+    links = hard_link("run/link", "runner/f"), hard_link("usr/link", "run/f"), hard_link("usr/other", "usr/run/f")
+    tree = lab.tree(tar(*(file(place, OLD) for place in places), *links))
+    assert contents(tree).keys() == {"sysroot/f", "runner/f", "usr/run/f", "usr/other"}
 
 
 def test_a_path_through_ever_longer_symlinks_is_given_up(lab: Lab) -> None:
@@ -263,12 +260,83 @@ def test_a_path_through_ever_longer_symlinks_is_given_up(lab: Lab) -> None:
         lab.tree(layer[:-1024] + tar(file("in/f", OLD)))
 
 
+def test_all_symlinks_together_lead_through_a_bounded_number_of_names(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "_MAX_ALL_STEPS", 60)
+    layer = tar(symlink("in", "d/e/f"), *(file(f"in/{number}", OLD) for number in range(15)), end=b"")
+    assert contents(lab.tree(layer)) == {}
+    with pytest.raises(TarError, match="more than 60"):
+        lab.tree(layer + tar(file("in/f", OLD)))
+
+
+def test_paths_of_sources_are_bounded_all_together(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = tar(file("d/1", OLD), file("d/22", OLD))
+    monkeypatch.setattr(replay, "_MAX_PATHS", 7)
+    assert len(contents(lab.tree(layer))) == 2
+    monkeypatch.setattr(replay, "_MAX_PATHS", 6)
+    with pytest.raises(ExtractError, match="more than the allowed 6 bytes"):
+        lab.tree(layer)
+
+
+def test_a_symlink_that_only_some_clients_put_there_leads_where_it_says(lab: Lab) -> None:
+    through = (directory("real"), symlink("link", "real"), symlink("link/s", "../else"), file("real/s/f", NEW))
+    assert contents(lab.tree(tar(file("else/f", OLD), file("else/g", OTHER), *through))) == {"else/g": OTHER}
+
+
+@pytest.mark.parametrize(
+    "doubtful",
+    [
+        [hard_link("s", "in/a/lower/layer")],
+        [
+            directory("real"),
+            symlink("real/s", "a"),
+            symlink("link", "real"),
+            symlink("link/s", "b"),
+            symlink("s", "real/s"),
+        ],
+        [
+            directory("real"),
+            symlink("real/s", "a"),
+            symlink("link", "real"),
+            file("link/s", NEW),
+            symlink("s", "real/s"),
+        ],
+        [symlink("s", "/a"), symlink("s", "/b")],
+    ],
+    ids=["hard link", "two targets", "file or symlink", "made late"],
+)
+def test_below_what_may_be_a_symlink_nothing_is_certain(lab: Lab, doubtful: list[Member]) -> None:
+    assert contents(lab.tree(tar(file("f", OLD), *doubtful))) == {"f": OLD}
+    with pytest.raises(TarError, match="below what may be a symlink"):
+        lab.tree(tar(file("f", OLD), *doubtful, file("s/f", NEW)))
+
+
+def test_an_opaque_mark_below_a_symlink_is_refused(lab: Lab) -> None:
+    lower = tar(file("real/f", OLD), symlink("link", "real"))
+    assert contents(lab.tree(lower + tar(end=b""))) == {"real/f": OLD}
+    with pytest.raises(TarError, match="opaque mark lies below a symlink"):
+        lab.tree(lower, tar(opaque("link")))
+    # of a layer's own files it means nothing
+    assert contents(lab.tree(tar(file("real/f", OLD), symlink("link", "real"), opaque("link")))) == {"real/f": OLD}
+    assert contents(lab.tree(lower, tar(opaque("missing"), opaque("real/f"), file("g", OLD)))) == {
+        "real/f": OLD,
+        "g": OLD,
+    }
+
+
 def test_opaque_marks_below_each_other_take_linear_time(lab: Lab) -> None:
     depth, width = 300, 2000
     above = ["/".join(["d"] * count) for count in range(1, depth)]
     lower = tar(*(file(f"{above[-1]}/{number}", b"x") for number in range(width)))
     upper = tar(*(file(f"{above[-1]}/new{number}", b"y") for number in range(width)), *map(opaque, above))
     assert len(lab.tree(lower, upper).sources) == width
+
+
+@pytest.mark.parametrize("path", ["f/", "f/."])
+def test_a_file_that_ends_as_a_directory_does_is_no_source(lab: Lab, path: str) -> None:
+    assert contents(lab.tree(tar(file("f", OLD), file("g", OTHER), file(path, NEW)))) == {"g": OTHER}
+    assert contents(lab.tree(tar(file("g", OTHER), hard_link("f", f"g{path[1:]}")))) == {"g": OTHER}
 
 
 def test_modes_of_the_tar_do_not_hinder_us(lab: Lab) -> None:
