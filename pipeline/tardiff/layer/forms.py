@@ -19,7 +19,7 @@ Before it   nothing, one `x`, or one `L` and one `K`. Of several, or of both kin
             size is that of the header, or more than fits there: some readers in Rust know no other.
 `g`         comments and times. Some apply it to all that follows, some to nothing.
 Size        octal digits, behind blanks at most, or base 256; none where there is no data. Readers skip the data of a
-            link or a directory, or take it for headers.
+            link or a directory, or take it for headers; a directory is for most what has a slash at its end.
 Mode        octal digits.
 Names       nothing behind the NUL that ends them, and a target only in links.
 Path        4,096 bytes at most: some fail, some shorten it first. No drive and no backslash in front: bsdtar takes them
@@ -77,6 +77,14 @@ _STAR_PREFIX = 131  # star keeps times where ustar has the end of its prefix
 _WHITEOUT = b".wh."
 _SHOWN = 5  # constructs in one line
 
+usual = re.compile(
+    rb"(?s)(?![/.]*(?:[A-Za-z]:|[\\?]))([^\0]{1,100})\0*"  # the length of all others leaves 100 bytes for this field
+    rb"([0-7]{7})\0.{16}(?:([0-7]{11})[\0 ].{20}0|0{11}[\0 ].{20}5)\0{100}ustar"
+    rb"(?:\x0000.{80}(?![/.]*(?:[A-Za-z]:|[\\?]))([^\0]{0,155})\0{12,}|  \0.{80}\0{167})"
+).fullmatch
+"""Matches the headers of files and directories as nearly all writers make them, in which alone nothing is in doubt:
+the name, the mode, the size (of files), the prefix (of ustar)."""
+
 
 class Extension(NamedTuple):
     """A header in front of an entry: its type (`L`, `K`, `x` or `g`), its magic with the version, its content; of a pax
@@ -105,6 +113,8 @@ def doubt_of(
 
     None for nearly all entries, and quickly.
     """
+    if len(extensions) == 1 and _is_harmless(extensions[0]) and usual(block):
+        return None
     flag = block[156:157]
     total = _total(block, flag, extensions, size, is_folder=path.endswith(b"/"))
     if total is None and (_DRIVE.match(path) or (flag == b"1" and _DRIVE.match(link))):
@@ -123,9 +133,17 @@ def doubt_of(
         total is not None
         # what is written through a link lands where it leads, and so does what a whiteout removes
         or flag in (b"1", b"2")
-        or any(_WHITEOUT in name for name in names)
+        or any(_WHITEOUT in name or (size and name.endswith(b"/")) for name in names)
     )
     return Doubt(reason, names, is_total)
+
+
+def _is_harmless(extension: Extension) -> bool:
+    return (
+        extension.flag == b"x"
+        and extension.magic in (_POSIX, _GNU)
+        and _HARMLESS.issuperset([key for key, _ in extension.records])
+    )
 
 
 def doubt_of_start(block: bytes) -> Doubt | None:
@@ -150,7 +168,7 @@ def summary(doubts: Mapping[str, int]) -> str:
 
 def _total(block: bytes, flag: bytes, extensions: Sequence[Extension], size: int, *, is_folder: bool) -> str | None:
     """A construct behind which readers find the next header in different places, or apply something to all entries."""
-    if size and (flag in _DATALESS or (flag == b"\0" and is_folder)):
+    if size and (is_folder or flag in _DATALESS):
         return f"{_DATALESS.get(flag, 'a directory')} with data"
     if not _SIZE.fullmatch(block[124:136]):
         return "a size that is no octal number"

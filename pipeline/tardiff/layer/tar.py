@@ -13,12 +13,13 @@ Rule 3. Names are raw bytes as the archive has them.
 Rule 4. An entry says what other readers may take differently (`forms`); what becomes of it then is not decided here.
 """
 
+import re
 from collections.abc import Iterator
 from enum import Enum
 from typing import BinaryIO, NamedTuple
 
 from ...errors import DeltapressError
-from .forms import Doubt, Extension, PaxRecords, doubt_of, doubt_of_start
+from .forms import Doubt, Extension, PaxRecords, doubt_of, doubt_of_start, usual
 
 BLOCK = 512
 MAX_EXTENSION = 1 << 20
@@ -135,8 +136,10 @@ class TarReader:
         extensions: list[Extension] = []
         doubt: Doubt | None = None
         while (block := self._header()) is not None:
-            if self.offset == BLOCK:
+            if not start and not extensions:
                 doubt = doubt_of_start(block)
+            if not extensions and (header := usual(block)) is not None and not (header[3] and header[1][-1:] == b"/"):
+                return self._usual(header, start, doubt)
             flag = block[156:157]
             size = _number(block[124:136], "size", self.offset)
             if flag not in (b"L", b"K", b"x", b"g"):
@@ -151,6 +154,21 @@ class TarReader:
             raise TarError("ends behind a long name or pax header", start)
         return None
 
+    def _usual(self, header: re.Match[bytes], start: int, doubt: Doubt | None) -> Entry:
+        """What `_described` says of such a header, in half of the time."""
+        name, mode, size, prefix = header.groups()
+        return Entry(
+            kind=Kind.DIRECTORY if size is None else Kind.FILE,
+            path=prefix + b"/" + name if prefix else name,
+            link=b"",
+            mode=int(mode, 8) & 0o7777,
+            size=0 if size is None else int(size, 8),
+            header=start,
+            data=self.offset,
+            is_sparse=False,
+            doubt=doubt,
+        )
+
     def _described(
         self, block: bytes, start: int, header_size: int, extensions: list[Extension], doubt: Doubt | None
     ) -> Entry:
@@ -164,7 +182,15 @@ class TarReader:
         if is_sparse:
             self._skip_sparse_map(block)
         if extensions:
-            pax = dict(next((found.records for found in reversed(extensions) if found.flag == b"x"), ()))
+            pax: dict[bytes, bytes] = {}
+            long_path = long_link = None
+            for extension in extensions:
+                if extension.flag == b"x":
+                    pax = dict(extension.records)
+                elif extension.flag == b"L":
+                    long_path = _text(extension.content)
+                elif extension.flag == b"K":
+                    long_link = _text(extension.content)
             path = pax.get(b"path") or path
             link = pax.get(b"linkpath") or link
             if value := pax.get(b"size"):
@@ -174,9 +200,8 @@ class TarReader:
             if is_sparse or any(key.startswith(b"GNU.sparse.") for key in pax):
                 is_sparse = True
                 path = pax.get(b"GNU.sparse.name") or path
-            long_names = {found.flag: _text(found.content) for found in extensions if found.flag in (b"L", b"K")}
-            path = long_names.get(b"L", path)
-            link = long_names.get(b"K", link)
+            path = path if long_path is None else long_path
+            link = link if long_link is None else long_link
         if flag == b"\0":
             kind = Kind.DIRECTORY if path.endswith(b"/") else Kind.FILE  # as in tars from before ustar
         elif flag == b"S":
@@ -208,9 +233,11 @@ class TarReader:
         if len(block) < BLOCK:
             raise TarError("ends inside a header", start)
         field = block[148:156]
-        expected = _number(field, "checksum", start)
         # most of a header are zeros, and Python adds one byte at a time
         unsigned = sum(block.translate(None, b"\0")) - sum(field) + 8 * 0x20
+        if field == b"%06o\0 " % unsigned:
+            return block
+        expected = _number(field, "checksum", start)
         if expected != unsigned and expected != unsigned - 256 * _negative_bytes(block[:148] + block[156:]):
             raise TarError("the checksum of a header is wrong", start)
         return block
