@@ -4,10 +4,12 @@ A reader that refuses a layer as a whole is no contradiction: its client never h
 it.
 """
 
+import gzip
 import io
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,8 @@ from .clients import ClientError, run
 pytestmark = pytest.mark.interop
 
 LAYERS = 100
-PATHS = ["usr/bin/x", "usr/bin/y", "usr/x", "opt/x", "x", "decoy"]
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+PATHS = ["usr/bin/x", "usr/bin/y", "usr/x", "opt/x", "x", "decoy", COMPOSED, DECOMPOSED]
 PREFIX, SPARSE, HOLES = 345, 386, 482
 
 Reader = Callable[[Path, Path], Path]
@@ -69,7 +72,9 @@ READERS: list[Reader] = [gnu_tar, libarchive, flatpak_s, go]
 
 
 def data(random_: random.Random) -> bytes:
-    return random_.randbytes(random_.choice([40, 512, 700, 1500]))
+    """Bytes, or an entry: whoever takes data for headers finds that."""
+    content = random_.randbytes(random_.choice([40, 512, 700, 1500]))
+    return tar(file(random_.choice(PATHS), content), end=b"") if random_.random() < 0.3 else content
 
 
 def odd(path: str, other: str, content: bytes, random_: random.Random) -> Member:
@@ -102,10 +107,20 @@ def odd(path: str, other: str, content: bytes, random_: random.Random) -> Member
         pax(file("short", content), size=str(len(content)), path=other),
         Member(path=path.encode(), type=random_.choice([b"7", b"A", b"D", b"M", b"V", b"Z", b"\0"]), data=content),
         Member(path=path.encode(), type=random_.choice([b"1", b"2", b"5", b"6"]), link=other.encode(), data=content),
-        hard_link(path, random_.choice([other, "/" + other, "./" + other])),
-        symlink(path, random_.choice(["usr", "/usr", "bin"])),
-        file(random_.choice(["/", "./", "//", "opt/../"]) + path, content),
-        file(path + "/", content),
+        hard_link(path, random_.choice([other, "/" + other, "./" + other, other + "/", "missing", "c:" + other])),
+        symlink(path, random_.choice(["usr", "/usr", "bin", "../x"])),
+        file(random_.choice(["/", "./", "//", "opt/../", "c:", "/c:/", "\\", "//?/", "../"]) + path, content),
+        file(path + random_.choice(["/", "/.", "//"]), random_.choice([content, b""])),
+        Member(path=path.encode() + b"/", type=random_.choice([b"\0", b"7", b"Z", b"D"]), data=content),
+        pax(plain, path=random_.choice([COMPOSED, DECOMPOSED])),
+        pax(plain, path=DECOMPOSED, hdrcharset=random_.choice(["BINARY", "ISO-IR 10646 2000 UTF-8"])),
+        pax(hard_link(path, other), linkpath=random_.choice([COMPOSED, DECOMPOSED])),
+        pax(plain, linkpath=other),
+        behind(plain, b"K", other.encode() + b"\0"),
+        patched(plain, (157, other.encode())),
+        pax(replace(plain, stored_size=0), size=str(len(content))),
+        patched(plain, (60, b"y")),
+        patched(plain, (124, b"%o \0" % len(content))),
         directory(random_.choice(["/usr/", "opt/x", "/", "usr/bin/"])),
     ]
     if random_.random() < 0.3:
@@ -123,7 +138,15 @@ def layer(seed: int) -> bytes:
     for _ in range(random_.choice([1, 1, 2])):
         path, other = random_.sample(PATHS, 2)
         members.insert(random_.randint(3, len(members)), odd(path, other, data(random_), random_))
+    if random_.random() < 0.1:
+        members.insert(0, disguised(random_))
     return tar(*members)
+
+
+def disguised(random_: random.Random) -> Member:
+    """An entry whose header is also that of a gzip file with another tar in it, which begins with the data."""
+    packed = gzip.compress(tar(file(random_.choice(PATHS), data(random_))), mtime=1)
+    return file(b"\x1f\x8b\x08\x04AAAA\x02\x03\xf4\x01", packed[10:])
 
 
 def sources(archive: bytes, directory: Path) -> Iterator[tuple[str, bytes]]:

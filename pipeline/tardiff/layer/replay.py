@@ -8,8 +8,8 @@ Rule 4. Where clients differ, a path is *unclear*: no source, and nothing below 
         again. So is: a path reached through a symlink or a file, one with "..", a whiteout of what the same layer
         brought, and each name that an entry of an unusual form may have (`forms`). A doubt that reaches further ends
         the replay. A leading "/" is taken away, as all of them do.
-        What comes in one layer to the place of a symlink that leads out of its folder is unclear too: GNU tar makes
-        such symlinks at its end.
+        What comes in one layer to the place of a symlink that leads out of its folder, or of a hard link, is unclear
+        too: GNU tar makes such symlinks at its end, and ostree hard links.
 Rule 5. Names live in the model only. None of them ever reaches our disk, so nothing can be written or read through one.
 Rule 6. No sources: empty and sparse files, files that others may not read (their mode lacks o+r; clients need not be
         root), a file of which another hard link was replaced in the same layer, and names that some decoder or disk
@@ -90,13 +90,8 @@ class _Node:
 
 
 class _Unknown(_Node):
-    """What may be a symlink, and lead anywhere: a hard link to what is not here, a symlink that some do not have."""
-
-    __slots__ = ()
-
-
-class _Late(_Unknown):
-    """What came to the place of such a symlink."""
+    """What may be a symlink, and lead anywhere: a hard link to what is not here, a symlink that some do not have, what
+    came to the place of something that is made late."""
 
     __slots__ = ()
 
@@ -116,26 +111,32 @@ class _Directory(_Node):
 
 
 class _Symlink(_Node):
-    __slots__ = ("target",)
+    __slots__ = ("is_hard_link", "target")
 
-    def __init__(self, layer: int, target: bytes) -> None:
+    def __init__(self, layer: int, target: bytes, *, is_hard_link: bool = False) -> None:
         self.layer = layer
         self.target = target
+        self.is_hard_link = is_hard_link
 
     @property
     def is_made_late(self) -> bool:
-        return self.target.startswith(b"/") or b".." in self.target.split(b"/")
+        return self.is_hard_link or self.target.startswith(b"/") or b".." in self.target.split(b"/")
 
 
 class _File(_Node):
     """`is_there`: the content is kept, and a disk can hold the name."""
 
-    __slots__ = ("content", "is_there")
+    __slots__ = ("content", "is_hard_link", "is_there")
 
-    def __init__(self, layer: int, content: _Content, *, is_there: bool) -> None:
+    def __init__(self, layer: int, content: _Content, *, is_there: bool, is_hard_link: bool = False) -> None:
         self.layer = layer
         self.content = content
         self.is_there = is_there
+        self.is_hard_link = is_hard_link
+
+    @property
+    def is_made_late(self) -> bool:
+        return self.is_hard_link
 
 
 class Replay:
@@ -243,7 +244,7 @@ class Replay:
             self._remove(parent, name, layer)
         node: _Node
         if there is not None and there.layer == layer and there.is_made_late:
-            node = _Late(layer)
+            node = _Unknown(layer)
         elif kind is Kind.FILE and not entry.path.endswith((b"/", b"/.")):
             node = self._file(entry, reader, parts, layer)
         elif kind is Kind.HARD_LINK:
@@ -274,7 +275,7 @@ class Replay:
     def _hard_link(self, entry: Entry, parts: list[bytes], layer: int) -> _Node:
         target = None if entry.link.endswith((b"/", b"/.")) else self._find(names_of(entry.link))
         if isinstance(target, _Symlink):
-            return _Symlink(layer, target.target)
+            return _Symlink(layer, target.target, is_hard_link=True)
         if not isinstance(target, _File):
             return _Unknown(layer)
         content = target.content
@@ -282,7 +283,7 @@ class Replay:
         # some clients give the shared file the mode of the link
         content.is_usable = content.is_usable and _is_readable(entry)
         is_there = target.is_there and _fits_disks(entry.path, parts) and not _is_left_out(parts)
-        return _File(layer, content, is_there=is_there)
+        return _File(layer, content, is_there=is_there, is_hard_link=True)
 
     def _parent(self, parts: list[bytes], entry: Entry, layer: int) -> _Directory | None:
         """The directory that `parts` lies in, made where it is missing; None where clients differ about it."""
@@ -368,10 +369,10 @@ class Replay:
         if parent is None or name not in parent.children:
             return
         self._remove_lower(parent, name, layer)
-        if name in parent.children:
+        if (there := parent.children.get(name)) is not None:
             # brought and whited out by one layer: which wins depends on the client
             self._remove(parent, name, layer)
-            self._add(parent, name, _Node(layer))
+            self._add(parent, name, _unclear(there, None, layer))
 
     def _empty_lower(self, parts: list[bytes], entry: Entry, layer: int) -> None:
         if not layer:
@@ -433,10 +434,11 @@ class Replay:
 
 def _unclear(there: _Node | None, entry: Entry | None, layer: int) -> _Node:
     """What may be where `there` is and `entry` may have landed, or something below it where that is None."""
-    if entry is not None and entry.kind is Kind.SYMLINK and not isinstance(there, _Symlink | _Unknown):
+    if isinstance(there, _Symlink) or (there is not None and there.is_made_late):
+        return _Unknown(layer)
+    if entry is not None and entry.kind is Kind.SYMLINK:
         return _Symlink(layer, entry.link)
-    is_doubtful_link = entry is not None and entry.kind is Kind.HARD_LINK
-    return (_Unknown if is_doubtful_link or isinstance(there, _Symlink | _Unknown) else _Node)(layer)
+    return (_Unknown if entry is not None and entry.kind is Kind.HARD_LINK else _Node)(layer)
 
 
 def _cleaned(parts: list[bytes]) -> list[bytes]:

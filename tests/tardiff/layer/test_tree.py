@@ -312,6 +312,17 @@ def test_below_what_may_be_a_symlink_nothing_is_certain(lab: Lab, doubtful: list
         lab.tree(tar(file("f", OLD), *doubtful, file("s/f", NEW)))
 
 
+@pytest.mark.parametrize(
+    "between", [[], [whiteout("f")], [symlink("in", "."), file("in/f", OTHER)]], ids=["at once", "whiteout", "through"]
+)
+@pytest.mark.parametrize("target", ["g", "missing", "s"])
+def test_what_comes_to_the_place_of_a_hard_link_is_no_source(lab: Lab, target: str, between: list[Member]) -> None:
+    # ostree makes hard links when the layer has ended, whatever has come there
+    before = (file("g", OLD), symlink("s", "g"), hard_link("f", target), *between, file("f", NEW))
+    assert "f" not in contents(lab.tree(tar(*before)))
+    assert contents(lab.tree(tar(*before), tar(file("f", NEW))))["f"] == NEW
+
+
 def test_an_opaque_mark_below_a_symlink_is_refused(lab: Lab) -> None:
     lower = tar(file("real/f", OLD), symlink("link", "real"))
     assert contents(lab.tree(lower + tar(end=b""))) == {"real/f": OLD}
