@@ -287,6 +287,17 @@ class _Input:
         while piece := self.piece():
             yield piece
 
+    def pass_zeros(self) -> int:
+        """How many zeros stood here, all of which are passed."""
+        passed = 0
+        for piece in self.pieces():
+            rest = piece.lstrip(b"\0")
+            passed += len(piece) - len(rest)
+            if rest:
+                self.push_back(rest)
+                break
+        return passed
+
 
 class _Pieces(io.RawIOBase):
     """An iterator of pieces as a raw stream that counts what it hands out."""
@@ -405,8 +416,8 @@ def _xz_pieces(source: _Input) -> Iterator[bytes]:
                 raise CompressionError("xz", f"is damaged ({error})") from error
             yield piece
         source.push_back(decompressor.unused_data)
-        while source.peek(4) == b"\0\0\0\0":  # stream padding comes in groups of four (xz format, 2.2)
-            source.read(4)
+        if source.pass_zeros() % 4:  # stream padding comes in groups of four (xz format, 2.2)
+            raise CompressionError("xz", "is followed by padding that is no multiple of four bytes")
 
 
 def _zstd_pieces(source: _Input) -> Iterator[bytes]:

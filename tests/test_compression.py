@@ -87,6 +87,15 @@ def test_work_without_output_is_bounded(name: str) -> None:
         read(compress(b"x") + EMPTY[name] * 20_000 + compress(CONTENT))
 
 
+@pytest.mark.parametrize("count", [4, 1 << 22])
+def test_padding_of_xz_streams_is_passed(count: int) -> None:
+    compress = FORMATS["xz"]
+    assert read(compress(b"x") + bytes(count) + compress(b"y") + bytes(count)) == b"xy"
+    for broken in (compress(b"x") + bytes(count + 2), compress(b"x") + bytes(count + 1) + compress(b"y")):
+        with pytest.raises(CompressionError, match="no multiple of four"):
+            read(broken)
+
+
 def test_zstd_blocks_without_content_are_bounded() -> None:
     frame = b"\x28\xb5\x2f\xfd\x00\x58" + b"\0\0\0" * 20_000 + b"\x01\0\0"
     with pytest.raises(CompressionError, match="more than 10,000 parts"):

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..format import MAX_PATH
 from .regions import Bytes, Region, content_of
 from .tar import Kind, TarError, TarReader, names_of
+
+MAX_FILES = 1_000_000
+"""Files that are looked at: as many as a tree of old ones can have. What comes behind is written as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +58,14 @@ class NewTar:
 
 
 def _regular_files(reader: TarReader) -> list[NewFile]:
-    """The regular files up to the first entry that cannot be read."""
-    files = []
+    """The regular files up to the first entry that cannot be read, `MAX_FILES` of them; without those whose path is so
+    long that no client can have it."""
+    files: list[NewFile] = []
     try:
         for entry in reader:
-            if entry.kind is Kind.FILE and entry.size:
+            if entry.kind is Kind.FILE and entry.size and len(entry.path) <= MAX_PATH:
+                if len(files) == MAX_FILES:
+                    break
                 file = NewFile(path=b"/".join(names_of(entry.path)), start=entry.data, size=entry.size)
                 files.append(file)
     except TarError as error:

@@ -258,6 +258,8 @@ class TarReader:
             if len(more) < BLOCK:
                 raise TarError("ends inside a sparse map", self.offset)
             goes_on = more[504]
+            if goes_on > 1:
+                raise TarError("a sparse map goes on with another mark than 1", self.offset)
 
     def _block(self) -> bytes:
         """The next block, what is there of it at the end of the stream."""

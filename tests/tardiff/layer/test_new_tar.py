@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.tardiff.layer import new_tar
 from pipeline.tardiff.layer.new_tar import NewTar
 from pipeline.tardiff.layer.regions import array_of
 from tests.tars import directory, file, symlink, tar
@@ -48,3 +49,12 @@ def test_files_behind_what_cannot_be_read_are_none(tmp_path: Path, content: byte
     new = at(tmp_path, content)
     assert [file.path for file in new.files] == paths
     assert b"".join(new.pieces(0, new.size)) == content
+
+
+def test_files_beyond_a_number_and_paths_beyond_a_length_are_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = tar(file("n" * 4097, b"x"), file("a", b"x"), file("b", b"x"), file("c", b"x"))
+    assert [found.path for found in at(tmp_path, content).files] == [b"a", b"b", b"c"]
+    monkeypatch.setattr(new_tar, "MAX_FILES", 2)
+    assert [found.path for found in at(tmp_path, content).files] == [b"a", b"b"]

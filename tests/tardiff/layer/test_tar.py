@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.tardiff.layer import tar as tar_module
 from pipeline.tardiff.layer.tar import Entry, Kind, TarError, TarReader
-from tests.tars import Member, device, directory, fifo, file, hard_link, pax, sparse, symlink, tar
+from tests.tars import Member, device, directory, fifo, file, hard_link, patched, pax, sparse, symlink, tar
 
 
 class Dribble(io.RawIOBase):
@@ -107,6 +107,14 @@ def test_the_further_blocks_of_a_sparse_map_are_no_data() -> None:
     content[512:512] = more
     first, second = entries(bytes(content))
     assert (first.data, second.header, second.path) == (512 + 1024, 512 + 1024 + 512, b"f")
+
+
+def test_a_sparse_map_that_some_readers_end_elsewhere_is_refused() -> None:
+    more = bytearray(512)
+    more[504] = 2
+    content = tar(patched(sparse("s", b"data"), (482, b"\1")), file("f", b"x"))
+    with pytest.raises(TarError, match="another mark than 1"):
+        entries(content[:512] + bytes(more) + content[512:])
 
 
 def test_pax_records_override() -> None:
