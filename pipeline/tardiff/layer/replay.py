@@ -364,7 +364,7 @@ class Replay:
     def _white_out(self, parts: list[bytes], entry: Entry, layer: int) -> None:
         name = parts[-1]
         if name in (b"", b".", b".."):
-            return
+            raise TarError("a whiteout names a folder that it lies in, which some clients then empty", entry.header)
         parent = self._directory_at(parts[:-1], name, entry, layer)
         if parent is None or name not in parent.children:
             return

@@ -152,8 +152,14 @@ def test_a_file_that_its_own_layer_whites_out_is_no_source(lab: Lab) -> None:
 
 def test_whiteouts_are_no_files(lab: Lab) -> None:
     marks = (file(".wh.gone", OLD), file("d/.wh..wh.plnk/1.2", OLD), file(".wh..wh.aufs", OLD), file(".wh.x/y", OLD))
-    assert contents(lab.tree(tar(*marks, file(".wh...", OLD), file(".wh..", OLD), file(".wh.", OLD)))) == {}
+    assert contents(lab.tree(tar(*marks))) == {}
     assert contents(lab.tree(tar(whiteout("d/f"), file("d/g", OLD)))) == {"d/g": OLD}
+
+
+@pytest.mark.parametrize("mark", [".wh.", ".wh..", ".wh...", "d/.wh.", "d/.wh..", "d/.wh..."])
+def test_a_whiteout_of_the_folder_that_it_lies_in_is_refused(lab: Lab, mark: str) -> None:
+    with pytest.raises(TarError, match="a whiteout names a folder that it lies in"):
+        lab.tree(tar(file("d/f", OLD), file(mark, b"")))
 
 
 @pytest.mark.parametrize("replacement", [file("d", NEW), symlink("d", "e"), fifo("d")], ids=str)
