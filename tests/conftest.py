@@ -1,10 +1,16 @@
-"""Shared rules of the suite: an interop test that misses its tool is skipped here and fails in CI; signals work."""
+"""Shared rules of the suite: an interop test that misses its tool is skipped here and fails in CI; signals work; no
+test depends on the speed of the machine; how many inputs are tried is set in one place."""
 
 import os
 import shutil
 import signal
 
 import pytest
+from hypothesis import settings
+
+# without derandomizing, CI would try other inputs each time, and one commit be green and red
+settings.register_profile("suite", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.load_profile("suite")
 
 
 def pytest_configure() -> None:
@@ -13,6 +19,11 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def examples(count: int) -> int:
+    """How many generated inputs to try: `count`, or FUZZ times as many."""
+    return count * int(os.environ.get("FUZZ", "1"))
 
 
 def require_tool(*names: str) -> str:

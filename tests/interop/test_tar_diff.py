@@ -17,7 +17,7 @@ from pipeline.tardiff.encoder import EncoderOptions, encode
 from pipeline.tardiff.layer.tree import extract
 from pipeline.tardiff.pool import Pool
 from tests import tars
-from tests.conftest import require_tool
+from tests.conftest import examples, require_tool
 from tests.tardiff.lab import lay_out
 from tests.tars import Member, directory, file, hard_link, symlink, tar
 
@@ -106,7 +106,7 @@ MEMBERS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.filter_too_much])
 @given(members=st.lists(MEMBERS, max_size=10))
 def test_every_source_is_what_a_real_tar_unpacks_there(members: list[Member]) -> None:
     """A source must be a regular file with these bytes there too; the tool may have files that are no sources."""

@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.tardiff.layer.tar import TarError
 from pipeline.tardiff.layer.tree import extract
-from tests.conftest import require_tool
+from tests.conftest import examples, require_tool
 from tests.layouts.builder import LayoutBuilder
 from tests.tars import GNU, POSIX, Member, behind, directory, file, hard_link, patched, pax, symlink, tar
 
@@ -24,7 +24,7 @@ from .clients import ClientError, run
 
 pytestmark = pytest.mark.interop
 
-LAYERS = 100
+LAYERS = examples(100)
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 PATHS = ["usr/bin/x", "usr/bin/y", "usr/x", "opt/x", "x", "decoy", COMPOSED, DECOMPOSED]
 PREFIX, SPARSE, HOLES = 345, 386, 482

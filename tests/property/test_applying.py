@@ -13,6 +13,7 @@ from pipeline.tardiff.decoder import DeltaError, apply
 from pipeline.tardiff.layer.tree import SourceTree, extract
 from pipeline.tardiff.sums import sum_of
 from tests import tars
+from tests.conftest import examples
 from tests.tardiff.lab import lay_out
 from tests.vectors.generate import ADD, COPY, DATA, OPEN, SEEK, delta, op
 
@@ -71,7 +72,7 @@ def sources(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @given(operations=STREAMS)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=examples(150))
 def test_a_delta_is_applied_as_by_a_simple_decoder(sources: Path | SourceTree, operations: list[Operation]) -> None:
     stream = delta(*(op(*operation) for operation in operations))
     expected = simply_applied(operations)
@@ -85,7 +86,7 @@ def test_a_delta_is_applied_as_by_a_simple_decoder(sources: Path | SourceTree, o
 
 
 @given(seed=st.integers(0, 1 << 32), longest=st.sampled_from([3, 30, 3000]))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=examples(30))
 def test_thousands_of_small_operations_are_applied_too(sources: Path | SourceTree, seed: int, longest: int) -> None:
     random = Random(seed)
     operations: list[Operation] = [(OPEN, 1, b"a")]

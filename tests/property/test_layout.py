@@ -17,6 +17,7 @@ from pipeline.layout.notes import notes_of
 from pipeline.limits import Limits
 from pipeline.oci.digest import Digest
 from pipeline.oci.manifest import successors
+from tests.conftest import examples
 
 from ..layouts.builder import OCI, LayoutBuilder, json_bytes, on, sha256, tar_of, write_files
 
@@ -85,7 +86,7 @@ def _damaged(data: bytes, position: int, kind: str, payload: bytes) -> bytes:
 
 
 @given(name=st.sampled_from(sorted(FILES)), damage=damage)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 def test_a_damaged_file_is_refused_or_harmless(name: str, damage: tuple[int, str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = _write(Path(directory), {**FILES, name: _damaged(FILES[name], *damage)})
@@ -97,7 +98,7 @@ def test_a_damaged_file_is_refused_or_harmless(name: str, damage: tuple[int, str
 
 
 @given(damages=st.lists(damage, min_size=1, max_size=3))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 def test_a_damaged_archive_is_refused_or_harmless(damages: list[tuple[int, str, bytes]]) -> None:
     data = ARCHIVE
     for position, kind, payload in damages:
@@ -203,7 +204,7 @@ def _spoilt(spoil: Spoiler, missing: int) -> dict[str, bytes]:
     ),
     missing=st.integers(0, 40),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 def test_wrong_values_are_broken_tags_or_one_error(spoil: Spoiler, missing: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = _write(Path(directory), _spoilt(spoil, missing))

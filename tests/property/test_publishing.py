@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ExitCode
+from tests.conftest import examples
 
 from ..client import Client, problems, unproven
 from ..layouts.builder import Json, LayoutBuilder, on
@@ -58,7 +59,7 @@ def _fails(shop: Shop, now: float, failure: tuple[int, FailureMode, bool]) -> bo
     return target.failed is not None
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 @given(history=nights, policy=policies)
 def test_any_history_with_any_failures(
     history: list[tuple[dict[str, tuple[str, int]], bool, tuple[int, FailureMode, bool] | None, float]],

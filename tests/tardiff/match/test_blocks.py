@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline.tardiff.layer.regions import ByteArray
 from pipeline.tardiff.match.blocks import BLOCK, MOST_OLD, Block, blocks, dividing_memory, is_small
 from pipeline.tardiff.match.ranges import Ranges
+from tests.conftest import examples
 
 CHUNK = 1 << 16
 MIB = 1 << 20
@@ -156,7 +157,7 @@ RANGES = st.lists(st.tuples(st.integers(1, 20), st.integers(1, 30)), min_size=1,
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     old=RANGES,
     new=RANGES,
