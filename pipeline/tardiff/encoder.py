@@ -25,7 +25,7 @@ from .pair.pairing import Pairing
 from .pool import Pool
 from .write.drafts import Drafts
 
-GENERATOR = "tardiff-13"
+GENERATOR = "tardiff-14"
 """Changes whenever the bytes made from the same input and options may change."""
 
 

@@ -2,6 +2,8 @@
 
 Rule 1. What is in the way of an entry is removed, unless both are directories. Missing parents are made.
 Rule 2. Whiteouts remove what lower layers brought; they are no files themselves (image-spec, layer.md, "Whiteouts").
+        Below an opaque mark a directory that no entry of its layer names is unclear: some storages of podman and docker
+        remove it with all that the layer itself has put there.
 Rule 3. A hard link shares what its target is *now*. Where the target is missing (it lies in a layer that is not here)
         nothing is known about the link's path any more.
 Rule 4. Where clients differ, a path is *unclear*: no source, and nothing below it either, until an entry names it
@@ -101,10 +103,14 @@ class _Unknown(_Node):
 
 
 class _Directory(_Node):
-    __slots__ = ("children", "emptied_by")
+    """`named_by` and `marked_by` are the last layers with an entry for it, and with an opaque mark in it."""
 
-    def __init__(self, layer: int) -> None:
+    __slots__ = ("children", "emptied_by", "marked_by", "named_by")
+
+    def __init__(self, layer: int, *, named_by: int = -1) -> None:
         self.layer = layer
+        self.named_by = named_by
+        self.marked_by = -1
         self.children: dict[bytes, _Node] = {}
         # the last layer that removed here what lower ones had brought: looking again each time would not be linear
         self.emptied_by = 0
@@ -154,6 +160,7 @@ class Replay:
         self._nodes = 0
         self._steps = _MAX_ALL_STEPS
         self._root = _Directory(0)
+        self._has_marks = False  # the layer at hand, opaque ones
         self.doubts: Counter[str] = Counter()
         """How many entries gave no source for their form, by construct."""
 
@@ -178,6 +185,23 @@ class Replay:
             return
         if (parent := self._parent(parts, entry, layer)) is not None:
             self._put(entry, reader, parent, parts, layer)
+
+    def end_layer(self, layer: int) -> None:
+        """All entries of layer number `layer` have come."""
+        if not self._has_marks:
+            return
+        self._has_marks = False
+        pending = [(self._root, self._root.marked_by == layer)]
+        while pending:
+            directory, is_below_mark = pending.pop()
+            for name, node in list(directory.children.items()):
+                if not isinstance(node, _Directory):
+                    continue
+                if is_below_mark and node.named_by != layer:
+                    self._remove(directory, name, layer)
+                    self._add(directory, name, _Node(layer))
+                else:
+                    pending.append((node, is_below_mark or node.marked_by == layer))
 
     def finish(self) -> list[Source]:
         """The sources by path.
@@ -239,7 +263,7 @@ class Replay:
         there = parent.children.get(name)
         if there is not None:
             if kind is Kind.DIRECTORY and isinstance(there, _Directory):
-                there.layer = layer
+                there.layer = there.named_by = layer
                 return
             self._remove(parent, name, layer)
         node: _Node
@@ -250,7 +274,7 @@ class Replay:
         elif kind is Kind.HARD_LINK:
             node = self._hard_link(entry, parts, layer)
         elif kind is Kind.DIRECTORY:
-            node = _Directory(layer)
+            node = _Directory(layer, named_by=layer)
         elif kind is Kind.SYMLINK and len(entry.link) < MAX_PATH:
             node = _Symlink(layer, entry.link)
         else:
@@ -375,16 +399,16 @@ class Replay:
             self._add(parent, name, _unclear(there, None, layer))
 
     def _empty_lower(self, parts: list[bytes], entry: Entry, layer: int) -> None:
-        if not layer:
-            return  # nothing of lower layers is here
         node = self._root
         for part in parts:
             child = node.children.get(part)
-            if isinstance(child, _Symlink | _Unknown):
+            if layer and isinstance(child, _Symlink | _Unknown):
                 raise TarError("an opaque mark lies below a symlink", entry.header)
             if not isinstance(child, _Directory):
                 return
             node = child
+        node.marked_by = layer
+        self._has_marks = True
         if node.emptied_by == layer:
             return
         node.emptied_by = layer

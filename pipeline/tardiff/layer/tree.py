@@ -73,6 +73,7 @@ def extract(layers: Sequence[BinaryIO], directory: Path, *, max_bytes: int) -> S
                 reader = TarReader(layer)
                 for entry in reader:
                     replay.entry(entry, reader, number)
+                replay.end_layer(number)
                 reader.drain()
         tree = SourceTree(
             directory=directory,

@@ -140,7 +140,9 @@ def test_a_whiteout_removes_only_what_lower_layers_brought(lab: Lab) -> None:
 
 def test_repeated_and_nested_opaque_marks_change_nothing(lab: Lab) -> None:
     lower = tar(file("d/a", OLD), file("d/e/b", OLD), file("d/e/k", OLD))
-    upper = tar(opaque("d/e"), file("d/e/b", NEW), opaque("d/e"), file("d/c", NEW), opaque("d"), opaque("d"))
+    upper = tar(
+        directory("d/e"), opaque("d/e"), file("d/e/b", NEW), opaque("d/e"), file("d/c", NEW), opaque("d"), opaque("d")
+    )
     assert contents(lab.tree(lower, upper)) == {"d/e/b": NEW, "d/c": NEW}
     assert contents(lab.tree(lower, upper, tar(opaque("d"), file("d/z", OTHER)))) == {"d/z": OTHER}
 
@@ -257,6 +259,18 @@ def test_what_clients_do_not_keep_of_an_image_is_no_source(lab: Lab) -> None:
     assert contents(tree).keys() == {"sysroot/f", "runner/f", "usr/run/f", "usr/other"}
 
 
+@pytest.mark.parametrize("place", ["", "d"])
+def test_below_an_opaque_mark_only_named_directories_are_certain(lab: Lab, place: str) -> None:
+    # containers/storage and moby remove there whatever no entry of the layer has named, in some storage drivers
+    mark = file(f"{place}/.wh..wh..opq".lstrip("/"))
+    implicit, named = file("d/made/f", OLD), (directory("d/named"), file("d/named/f", OTHER))
+    layer = tar(directory("d"), implicit, *named, mark)
+    assert contents(lab.tree(layer)) == {"d/named/f": OTHER}
+    assert contents(lab.tree(tar(directory("d/made"), file("d/made/g", NEW)), layer)) == {"d/named/f": OTHER}
+    assert contents(lab.tree(layer, tar(directory("d/made"), implicit))) == {"d/made/f": OLD, "d/named/f": OTHER}
+    assert contents(lab.tree(tar(directory("d"), implicit), tar(directory("d"), mark))) == {}
+
+
 def test_a_path_through_ever_longer_symlinks_is_given_up(lab: Lab) -> None:
     # 40 symlinks with targets of a thousand names each would cost 40,000 steps for one header
     deep = "d/" * 1000
@@ -346,7 +360,8 @@ def test_opaque_marks_below_each_other_take_linear_time(lab: Lab) -> None:
     depth, width = 300, 2000
     above = ["/".join(["d"] * count) for count in range(1, depth)]
     lower = tar(*(file(f"{above[-1]}/{number}", b"x") for number in range(width)))
-    upper = tar(*(file(f"{above[-1]}/new{number}", b"y") for number in range(width)), *map(opaque, above))
+    named = map(directory, above)
+    upper = tar(*named, *(file(f"{above[-1]}/new{number}", b"y") for number in range(width)), *map(opaque, above))
     assert len(lab.tree(lower, upper).sources) == width
 
 
