@@ -25,7 +25,9 @@ def main() -> None:
     if code := subprocess.run(publish, check=False).returncode:
         raise SystemExit(code)
     image = f"127.0.0.1:8000/{PACKAGE}:{VERSIONS[-1]}"
-    print(f"\nServe it:  deltapress serve {work / 'public'} --port 8000")
+    command = Path(sys.executable).with_name("deltapress")
+    shown = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
+    print(f"\nServe it:  {shown} serve {work / 'public'} --port 8000")
     print(f"Pull it:   podman pull --tls-verify=false {image}")
     print(f"     or:   skopeo copy --src-tls-verify=false docker://{image} oci:pulled:{VERSIONS[-1]}")
 

@@ -19,6 +19,7 @@ from ..quantities import parse_size
 from ..scratch import scratch_folder
 from ..tardiff.decoder import DeltaError
 from ..tardiff.encoder import EncoderOptions, encode
+from ..tardiff.format import MAGIC
 from ..tardiff.layer.forms import summary
 from ..tardiff.layer.tar import TarError
 from ..tardiff.layer.tree import SourceTree, extract
@@ -36,6 +37,17 @@ class UnprovenDeltaError(DeltapressError):
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"the new delta is wrong ({problem}); nothing was written, please report it")
+
+
+class NotADeltaError(DeltapressError):
+    """OUT is a file that is no delta: likely a layer, where the name of the delta was forgotten."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path}: exists and is not a delta, so it is not overwritten; the last name is that of the delta to write"
+        )
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -66,6 +78,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     limits = Limits(layer=arguments.max_size, ratio=arguments.ratio)
+    _spare_other_files(arguments.out)
     give_back_freed_memory()
     with (
         scratch_folder() as folder,
@@ -89,6 +102,19 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
         console.say(summary(sources.doubts))
     console.say(f"{diff_id} in {encoded.size:,} bytes")
     return ExitCode.SUCCESS
+
+
+def _spare_other_files(path: str) -> None:
+    """Raises NotADeltaError; what cannot be read is refused when it is written."""
+    try:
+        if path == "-" or not Path(path).is_file():
+            return
+        with Path(path).open("rb") as file:
+            start = file.read(len(MAGIC))
+    except OSError:
+        return
+    if start not in {b"", MAGIC}:
+        raise NotADeltaError(path)
 
 
 def _extracted(layers: list[Path], directory: Path, limits: Limits) -> SourceTree:

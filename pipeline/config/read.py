@@ -6,6 +6,7 @@ Rule 3. Only the text is judged here. Whether a layout exists and what is in it 
         bad layout must not keep the other repositories from being published.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import fields
@@ -38,6 +39,9 @@ _ELSEWHERE: Final = {
 _RESERVED_PARTS: Final = frozenset({"blobs", "manifests", "referrers", "tags"})
 _RESERVED_ROOT: Final = "index.html"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+# containers-transports(5)
+_TRANSPORT: Final = re.compile(r"(containers-storage|dir|docker(-archive|-daemon)?|oci(-archive)?|ostree|sif):(//)?")
 # no user and no path: a password would end up in messages, and a bucket at the root is what clients need
 _ENDPOINT: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?/?")
 _OUR_CACHING: Final = frozenset({"public", "private", "no-store", "no-cache", "max-age", "immutable", "no-transform"})
@@ -119,6 +123,8 @@ def _read(root: Table, path: Path) -> Config:
     repositories = tuple(_read_repository(table, policy, path.parent) for table in tables)
     _check_names([(table, repository.name) for table, repository in zip(tables, repositories, strict=True)])
     _check_former_names(list(zip(tables, repositories, strict=True)))
+    if not root.mistakes:
+        _check_places(target, url, path.parent, repositories)
     root.close(_ELSEWHERE)
     return Config(
         path=path,
@@ -191,7 +197,7 @@ def _read_limits(table: Table) -> Limits:
 def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
     repository = Repository(
         name=table.parsed("name", "", check_repository, required=True),
-        layout=folder / table.parsed("layout", "", _text, required=True),
+        layout=folder / table.parsed("layout", "", _layout, required=True),
         tags=table.parsed_list("tags", ("*",), _text),
         rename=table.parsed_map("rename", _tag),
         pins=table.parsed_list("pins", (), _pin, empty=True),
@@ -241,6 +247,31 @@ def _check_former_names(found: Sequence[tuple[Table, Repository]]) -> None:
                 table.complain(
                     "formerly", f"holds {former!r}, which is a repository of this configuration; rename or leave it out"
                 )
+
+
+def _check_places(target: Table, url: str, folder: Path, repositories: Sequence[Repository]) -> None:
+    """Complain about a target among the layouts: what is published would be read again, or layouts be served."""
+    if not url or _SCHEME.match(url):
+        return
+    published = Path(os.path.normpath(folder / url))
+    for repository in repositories:
+        layout = Path(os.path.normpath(repository.layout))
+        if published.is_relative_to(layout) or layout.is_relative_to(published):
+            target.complain(
+                "url", f"is {url!r}, which is, holds or lies in the layout of {repository.name}; choose another folder"
+            )
+            return
+
+
+def _layout(text: str) -> str:
+    if match := _TRANSPORT.match(text):
+        raise UnfitError(
+            f"must be the path of a layout, without {match[0]!r} in front, which is skopeo's syntax; choose tags with "
+            "`tags`, and fetch an image with `skopeo copy docker://… oci:DIRECTORY:TAG`"
+        )
+    if text.startswith("~"):
+        raise UnfitError("must be a path; `~` is not expanded here")
+    return _text(text)
 
 
 def _text(text: str) -> str:

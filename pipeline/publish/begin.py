@@ -188,6 +188,8 @@ def _remembered(
                 notes.extend(f"{name}: {line}" for line in barred)
                 resolver.carry_over(name, repository.formerly)
                 known = repositories.get(name, RepositoryRecord())
+                if not known.images:
+                    notes.extend(_unknown_former_names(repository, ledger))
                 before = carry_over(known, repository.formerly, ledger.repositories)
                 repositories[name] = advance(before, observation, now=settings.now)
     unfinished, lost = forget_lost(repositories, resolver, ledger=ledger, damage=damage)
@@ -249,6 +251,12 @@ def _within(repository: str) -> Iterator[None]:
         raise _FaultError(repository, error) from error
     except Exception as error:
         raise _FaultError(repository, InternalError(error)) from error
+
+
+def _unknown_former_names(repository: Repository, ledger: Ledger) -> Iterator[str]:
+    for former in repository.formerly:
+        if former not in ledger.repositories:
+            yield f"{repository.name}: `formerly` names {former}, but nothing was published under that name"
 
 
 def _idle_pins(repository: Repository, record: RepositoryRecord) -> Iterator[str]:

@@ -14,6 +14,8 @@ from .s3.options import S3Options
 S3_SCHEME: Final = "s3://"
 # S3 user guide, "General purpose bucket naming rules"; some servers take upper-case letters and underscores too.
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+# `s3:/bucket` is no folder called "s3:", but a typing error
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _NO_CREDENTIALS: Final = "may hold no user and no password; credentials come from the AWS_… variables or a profile"
 
 
@@ -46,7 +48,7 @@ def open_target(url: str, base: Path, *, s3: S3Options | None = None) -> Target:
         raise TargetURLError(f"{scheme}://…", _NO_CREDENTIALS)  # not repeated
     if url.startswith("file:"):
         return DirectoryTarget(_path_of(url))
-    if "://" in url:
+    if _SCHEME.match(url):
         raise TargetURLError(url, "is of an unknown kind; give the path of a folder, file:///… or s3://bucket/prefix")
     if not url or "\0" in url:
         raise TargetURLError(url, "is not a path; give the path of a folder, file:///… or s3://bucket/prefix")

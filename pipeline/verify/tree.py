@@ -54,6 +54,8 @@ def verify(
         for repository in repositories.values():
             RepositoryCheck(target, repository, keys, findings, ledger=ledger).check()
             task.advance()
+    if not any(repository.manifests for repository in repositories.values()):
+        findings.complain(target.url, "nothing is published here")
     if repositories and PING_KEY not in keys:
         findings.complain(PING_KEY, "is missing; clients ask for /v2/ first")
     _check_flatpak_index(target, repositories, keys, findings)

@@ -13,9 +13,11 @@ import zstandard
 from pipeline.cli import main
 from pipeline.errors import ExitCode
 from pipeline.oci.digest import DiffID
+from pipeline.tardiff.format import MAGIC
 from tests.tars import Member, file, sparse, tar, whiteout
 
 Capture = pytest.CaptureFixture[bytes]
+TextCapture = pytest.CaptureFixture[str]
 
 OLD = tar(file("bin/app", bytes(range(256)) * 40), file("gone", b"x" * 999))
 MIDDLE = tar(file("etc/conf", b"a = 1\n" * 200), whiteout("gone"))
@@ -57,7 +59,7 @@ def test_layers_may_be_compressed(files: Path) -> None:
     assert (files / "delta").read_bytes() == (files / "plain").read_bytes()
 
 
-def test_what_costs_sources_is_said(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_costs_sources_is_said(files: Path, capsys: TextCapture) -> None:
     (files / "old").write_bytes(tar(file("bin/app", bytes(range(256)) * 40), sparse("gone", b"x" * 999)))
     assert diff(files, "old", "new", "delta") == ExitCode.SUCCESS
     assert (
@@ -199,10 +201,16 @@ def test_missing_files_are_named(missing: str, files: Path, capfdbinary: Capture
 
 
 def test_what_was_there_stays_when_nothing_comes(files: Path) -> None:
-    (files / "delta").write_bytes(b"precious")
+    (files / "delta").write_bytes(MAGIC + b"precious")
     (files / "new").write_bytes(gzip.compress(NEW)[:-9])
     assert diff(files, "old", "new", "delta") == ExitCode.BAD_INPUT
-    assert (files / "delta").read_bytes() == b"precious"
+    assert (files / "delta").read_bytes() == MAGIC + b"precious"
+
+
+def test_a_layer_is_not_overwritten_where_the_name_of_the_delta_was_forgotten(files: Path, capsys: TextCapture) -> None:
+    assert diff(files, "old", "middle", "new") == ExitCode.BAD_CONFIGURATION
+    assert "new: exists and is not a delta, so it is not overwritten" in capsys.readouterr().err
+    assert (files / "new").read_bytes() == NEW
 
 
 def test_a_new_layer_that_is_no_tar_is_carried_as_it_is(files: Path) -> None:
@@ -223,11 +231,11 @@ def test_devices_and_pipes_are_written_to_and_not_replaced(files: Path) -> None:
 
 
 def test_a_link_stays_and_its_file_is_replaced(files: Path) -> None:
-    (files / "real").write_bytes(b"before")
+    (files / "real").write_bytes(MAGIC + b"before")
     (files / "link").symlink_to("real")
     assert diff(files, "old", "middle", "new", "link") == ExitCode.SUCCESS
     assert (files / "link").is_symlink()
-    assert (files / "real").read_bytes() != b"before"
+    assert (files / "real").read_bytes() != MAGIC + b"before"
 
 
 @pytest.mark.parametrize(

@@ -505,3 +505,23 @@ def test_the_memory_of_a_run() -> None:
     assert Limits(memory=5).memory_of(100) == 5
     assert Limits().memory_of(100) == 50
     assert parse(ONE + '[limits]\nmemory = "25%"').limits.memory_of(100) == 25
+
+
+@pytest.mark.parametrize("layout", ["docker://registry/app:1", "oci:layouts/app:1.0", "oci-archive:app.tar", "dir:x"])
+def test_a_layout_in_skopeo_s_syntax_is_explained(layout: str) -> None:
+    with pytest.raises(ConfigError, match=r"repository\[0\].layout: must be the path .* skopeo's syntax"):
+        parse(f'target.url = "public"\n[[repository]]\nname = "a"\nlayout = "{layout}"')
+
+
+def test_a_home_is_not_expanded() -> None:
+    with pytest.raises(ConfigError, match="`~` is not expanded"):
+        parse('target.url = "public"\n[[repository]]\nname = "a"\nlayout = "~/app"')
+
+
+@pytest.mark.parametrize(
+    ("url", "layout"), [("app", "app"), ("app/public", "app"), (".", "layouts/app"), ("./app/../app/", "app")]
+)
+def test_a_target_among_the_layouts_is_refused(url: str, layout: str) -> None:
+    with pytest.raises(ConfigError, match=r"target.url: .* the layout of a; choose another folder"):
+        parse(f'target.url = "{url}"\n[[repository]]\nname = "a"\nlayout = "{layout}"')
+    parse(f'target.url = "s3://bucket"\n[[repository]]\nname = "a"\nlayout = "{layout}"')

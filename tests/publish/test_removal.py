@@ -173,6 +173,13 @@ def test_a_new_name_goes_on_from_the_old_one(tmp_path: Path) -> None:
     shop.check()
 
 
+def test_an_old_name_that_nobody_knows_is_mentioned_once(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, policy=POLICY, repositories={"new/app": 'formerly = ["old/apt"]'})
+    shop.images({"latest": app(0)}, "new/app")
+    assert shop.run().notes == ("new/app: `formerly` names old/apt, but nothing was published under that name",)
+    assert shop.run(1).notes == ()
+
+
 def test_what_was_removed_by_the_old_name_stays_out_by_the_new_one(tmp_path: Path) -> None:
     shop = Shop(tmp_path, policy=POLICY, repositories={"old/app": ""})
     shop.images({"1.0": app(0), "pr": other(0)}, "old/app")

@@ -41,6 +41,8 @@ def test_opening_touches_nothing(tmp_path: Path) -> None:
         "",
         "a\0b",
         "ftp://host/path",
+        "s3:/bucket/prefix",
+        "http:/host",
         "file:",
         "file:relative",
         "file://host/path",
