@@ -191,7 +191,9 @@ def _found(key: Key, file: BufferedReader, request: Request) -> Response:
     if headers.digest is not None:
         response.headers["Docker-Content-Digest"] = str(headers.digest)
     response.set_etag(str(headers.digest or _digest_of(file)))
-    return response.make_conditional(request.environ, accept_ranges=True, complete_length=size)
+    response.make_conditional(request.environ, accept_ranges=True, complete_length=size)
+    response.headers.pop("Date", None)  # the server adds it to every answer
+    return response
 
 
 def _headers(key: Key, file: BufferedReader) -> Headers:

@@ -155,6 +155,12 @@ def test_a_repository_may_be_called_like_a_part_of_the_tree(site: Site, name: st
     assert site.ask(f"/v2/{name}/blobs/{digest_of(BLOB)}").headers["Docker-Content-Digest"] == digest_of(BLOB)
 
 
+def test_no_header_stands_twice(site: Site) -> None:
+    for path in ("/v2/", "/v2/unknown/tags/list"):
+        names = [name.lower() for name in site.ask(path).headers]
+        assert sorted(names) == sorted(set(names))
+
+
 @pytest.mark.parametrize(
     ("asked", "part"),
     [("bytes=0-0", slice(0, 1)), ("bytes=1000-1999", slice(1000, 2000)), ("bytes=262000-", slice(262000, None)),
