@@ -72,7 +72,8 @@ MEMBERS = st.one_of(
     # one that may be a whiteout is refused with all of its layer
     st.builds(tars.sparse, PATHS.filter(lambda path: b".wh." not in path), contents()),
 )
-LAYERS = st.lists(MEMBERS, max_size=12).map(lambda members: tar(*members))
+# a first name that is no text may be the magic of a compressed file
+LAYERS = st.lists(MEMBERS, max_size=12).map(lambda members: tar(tars.directory("first"), *members))
 
 
 def tree_of(directory: Path, layers: list[bytes]) -> SourceTree:
