@@ -14,8 +14,9 @@ The two ends.
 
 The rooms, in the order of the work. Each imports only rooms above it in this list, as a test says.
 
-    layer/      tar reads tars. tree is old layers, extracted as clients do, by the rules of replay; new_tar is the new
-                one. regions are the bytes of their files. outline tells related layers without reading them again
+    layer/      tar reads tars, and forms says what of them readers take alike. tree is old layers, extracted as clients
+                do, by the rules of replay, as nodes; new_tar is the new one. regions are the bytes of their files.
+                outline tells related layers without reading them again
     pair/       an old file, or several, for each new one (pairing): by name, digest and likeness (sources), or section
                 by section (sections). Both ask for windows; what was found of files is kept (fingerprints)
     match/      the covers of each pair, found ahead in the pool (matching). Two files are divided (division) into what

@@ -113,8 +113,6 @@ def doubt_of(
 
     None for nearly all entries, and quickly.
     """
-    if len(extensions) == 1 and _is_harmless(extensions[0]) and usual(block):
-        return None
     flag = block[156:157]
     total = _total(block, flag, extensions, size, is_folder=path.endswith(b"/"))
     if total is None and (_DRIVE.match(path) or (flag == b"1" and _DRIVE.match(link))):
@@ -138,7 +136,8 @@ def doubt_of(
     return Doubt(reason, names, is_total)
 
 
-def _is_harmless(extension: Extension) -> bool:
+def is_harmless(extension: Extension) -> bool:
+    """Whether it is a pax header that says nothing about names, sizes or contents."""
     return (
         extension.flag == b"x"
         and extension.magic in (_POSIX, _GNU)

@@ -27,6 +27,7 @@ from ...compression import Writable
 from ...errors import DeltapressError
 from ..format import MAX_PATH, normalised
 from .forms import Doubt
+from .nodes import Content, Directory, File, Node, Symlink, Unknown, unclear
 from .tar import Entry, Kind, TarError, TarReader, names_of
 
 MAX_NODES = 1_000_000
@@ -67,84 +68,6 @@ class Source:
     offset: int
 
 
-@dataclass(slots=True)
-class _Content:
-    """What hard links share."""
-
-    size: int
-    offset: int
-    is_usable: bool = True
-    links: int = 1
-
-
-class _Node:
-    """Something that is no source: a device, a FIFO, what is unclear."""
-
-    __slots__ = ("layer",)
-
-    def __init__(self, layer: int) -> None:
-        self.layer = layer
-
-    @property
-    def is_made_late(self) -> bool:
-        """Whether some client makes it only when the layer has ended, in the place of whatever is there then."""
-        return False
-
-
-class _Unknown(_Node):
-    """What may be a symlink, and lead anywhere: a hard link to what is not here, a symlink that some do not have, what
-    came to the place of something that is made late."""
-
-    __slots__ = ()
-
-    @property
-    def is_made_late(self) -> bool:
-        return True
-
-
-class _Directory(_Node):
-    """`named_by` and `marked_by` are the last layers with an entry for it, and with an opaque mark in it."""
-
-    __slots__ = ("children", "emptied_by", "marked_by", "named_by")
-
-    def __init__(self, layer: int, *, named_by: int = -1) -> None:
-        self.layer = layer
-        self.named_by = named_by
-        self.marked_by = -1
-        self.children: dict[bytes, _Node] = {}
-        # the last layer that removed here what lower ones had brought: looking again each time would not be linear
-        self.emptied_by = 0
-
-
-class _Symlink(_Node):
-    __slots__ = ("is_hard_link", "target")
-
-    def __init__(self, layer: int, target: bytes, *, is_hard_link: bool = False) -> None:
-        self.layer = layer
-        self.target = target
-        self.is_hard_link = is_hard_link
-
-    @property
-    def is_made_late(self) -> bool:
-        return self.is_hard_link or self.target.startswith(b"/") or b".." in self.target.split(b"/")
-
-
-class _File(_Node):
-    """`is_there`: the content is kept, and a disk can hold the name."""
-
-    __slots__ = ("content", "is_hard_link", "is_there")
-
-    def __init__(self, layer: int, content: _Content, *, is_there: bool, is_hard_link: bool = False) -> None:
-        self.layer = layer
-        self.content = content
-        self.is_there = is_there
-        self.is_hard_link = is_hard_link
-
-    @property
-    def is_made_late(self) -> bool:
-        return self.is_hard_link
-
-
 class Replay:
     """The tree while entries come in. Contents are written to `out`, one after the other; those of files that later
     entries replace stay there.
@@ -159,7 +82,7 @@ class Replay:
         self._stored = 0
         self._nodes = 0
         self._steps = _MAX_ALL_STEPS
-        self._root = _Directory(0)
+        self._root = Directory(0)
         self._has_marks = False  # the layer at hand, opaque ones
         self.doubts: Counter[str] = Counter()
         """How many entries gave no source for their form, by construct."""
@@ -179,6 +102,8 @@ class Replay:
         if not parts:
             return  # the root itself
         if b".." in parts:
+            if _WHITEOUT in path:
+                raise TarError('a whiteout has ".." in its path, which clients clean, follow or refuse', entry.header)
             self._make_unclear_everywhere(parts, entry, layer)
             return
         if _WHITEOUT in path and self._is_mark(parts, entry, layer):
@@ -195,11 +120,11 @@ class Replay:
         while pending:
             directory, is_below_mark = pending.pop()
             for name, node in list(directory.children.items()):
-                if not isinstance(node, _Directory):
+                if not isinstance(node, Directory):
                     continue
                 if is_below_mark and node.named_by != layer:
                     self._remove(directory, name, layer)
-                    self._add(directory, name, _Node(layer))
+                    self._add(directory, name, Node(layer))
                 else:
                     pending.append((node, is_below_mark or node.marked_by == layer))
 
@@ -215,9 +140,9 @@ class Replay:
         while pending:
             above, directory = pending.pop()
             for name, node in directory.children.items():
-                if isinstance(node, _Directory):
+                if isinstance(node, Directory):
                     pending.append((above + name + b"/", node))
-                elif isinstance(node, _File) and node.is_there and node.content.is_usable:
+                elif isinstance(node, File) and node.is_there and node.content.is_usable:
                     path, content = above + name, node.content
                     if normalised(path):
                         sources.append(Source(path=path, size=content.size, offset=content.offset))
@@ -258,88 +183,88 @@ class Replay:
             return True
         return False
 
-    def _put(self, entry: Entry, reader: TarReader, parent: _Directory, parts: list[bytes], layer: int) -> None:
+    def _put(self, entry: Entry, reader: TarReader, parent: Directory, parts: list[bytes], layer: int) -> None:
         name, kind = parts[-1], entry.kind
         there = parent.children.get(name)
         if there is not None:
-            if kind is Kind.DIRECTORY and isinstance(there, _Directory):
+            if kind is Kind.DIRECTORY and isinstance(there, Directory):
                 there.layer = there.named_by = layer
                 return
             self._remove(parent, name, layer)
-        node: _Node
+        node: Node
         if there is not None and there.layer == layer and there.is_made_late:
-            node = _Unknown(layer)
+            node = Unknown(layer)
         elif kind is Kind.FILE and not entry.path.endswith((b"/", b"/.")):
             node = self._file(entry, reader, parts, layer)
         elif kind is Kind.HARD_LINK:
             node = self._hard_link(entry, parts, layer)
         elif kind is Kind.DIRECTORY:
-            node = _Directory(layer, named_by=layer)
+            node = Directory(layer, named_by=layer)
         elif kind is Kind.SYMLINK and len(entry.link) < MAX_PATH:
-            node = _Symlink(layer, entry.link)
+            node = Symlink(layer, entry.link)
         else:
-            node = _Node(layer)
+            node = Node(layer)
         self._add(parent, name, node)
 
-    def _file(self, entry: Entry, reader: TarReader, parts: list[bytes], layer: int) -> _File:
-        content = _Content(entry.size, self._stored)
+    def _file(self, entry: Entry, reader: TarReader, parts: list[bytes], layer: int) -> File:
+        content = Content(entry.size, self._stored)
         if not entry.size or entry.is_sparse or not _is_readable(entry):
             content.is_usable = False
-            return _File(layer, content, is_there=False)
+            return File(layer, content, is_there=False)
         if self._stored + entry.size > self._max_bytes:
             raise ExtractError(self._directory, f"its files have more than the allowed {self._max_bytes:,} bytes")
         if not _fits_disks(entry.path, parts) or _is_left_out(parts):
             content.is_usable = False
-            return _File(layer, content, is_there=False)
+            return File(layer, content, is_there=False)
         self._stored += entry.size
         for piece in reader.data():
             self._out.write(piece)
-        return _File(layer, content, is_there=True)
+        return File(layer, content, is_there=True)
 
-    def _hard_link(self, entry: Entry, parts: list[bytes], layer: int) -> _Node:
+    def _hard_link(self, entry: Entry, parts: list[bytes], layer: int) -> Node:
         target = None if entry.link.endswith((b"/", b"/.")) else self._find(names_of(entry.link))
-        if isinstance(target, _Symlink):
-            return _Symlink(layer, target.target, is_hard_link=True)
-        if not isinstance(target, _File):
-            return _Unknown(layer)
+        if isinstance(target, Symlink):
+            return Symlink(layer, target.target, is_hard_link=True)
+        if not isinstance(target, File):
+            return Unknown(layer)
         content = target.content
         content.links += 1
         # some clients give the shared file the mode of the link
         content.is_usable = content.is_usable and _is_readable(entry)
         is_there = target.is_there and _fits_disks(entry.path, parts) and not _is_left_out(parts)
-        return _File(layer, content, is_there=is_there, is_hard_link=True)
+        return File(layer, content, is_there=is_there, is_hard_link=True)
 
-    def _parent(self, parts: list[bytes], entry: Entry, layer: int) -> _Directory | None:
+    def _parent(self, parts: list[bytes], entry: Entry, layer: int) -> Directory | None:
         """The directory that `parts` lies in, made where it is missing; None where clients differ about it."""
         node = self._root
         for name in parts[:-1]:
             child = node.children.get(name)
             if child is None:
-                child = _Directory(layer)
+                child = Directory(layer)
                 self._add(node, name, child)
-            if not isinstance(child, _Directory):
+            if not isinstance(child, Directory):
                 self._make_unclear(parts, entry, layer, spare_directory=entry.kind is Kind.DIRECTORY)
                 return None
             node = child
         return node
 
-    def _directory_at(self, parts: list[bytes], name: bytes, entry: Entry, layer: int) -> _Directory | None:
+    def _directory_at(self, parts: list[bytes], name: bytes, entry: Entry, layer: int) -> Directory | None:
         """The directory at `parts`, None where it is missing or not one; then its `name` may have been elsewhere."""
         node = self._root
         for part in parts:
             child = node.children.get(part)
             if child is None:
                 return None
-            if not isinstance(child, _Directory):
+            if not isinstance(child, Directory):
                 self._make_unclear([*parts, name], entry, layer)
                 return None
             node = child
         return node
 
-    def _find(self, parts: list[bytes]) -> _Node | None:
-        node: _Node | None = self._root
+    def _find(self, parts: list[bytes]) -> Node | None:
+        node: Node | None = self._root
         for name in parts:
-            if not isinstance(node, _Directory):
+            if not isinstance(node, Directory):
                 return None
             node = node.children.get(name)
         return node
@@ -350,7 +275,7 @@ class Replay:
         `spare_directory`: the entry is a directory, which does nothing to one that is there.
         """
         pending = deque(parts)
-        way: list[_Directory] = []
+        way: list[Directory] = []
         symlinks, steps = 0, min(_MAX_STEPS, self._steps)
         while pending:
             name = pending.popleft()
@@ -359,9 +284,9 @@ class Replay:
                 continue
             parent = way[-1] if way else self._root
             child = parent.children.get(name)
-            if pending and isinstance(child, _Directory):
+            if pending and isinstance(child, Directory):
                 way.append(child)
-            elif pending and isinstance(child, _Symlink):
+            elif pending and isinstance(child, Symlink):
                 symlinks += 1
                 if symlinks > _MAX_SYMLINKS:
                     return
@@ -377,12 +302,12 @@ class Replay:
                 if child.target.startswith(b"/"):
                     way = []
                 pending.extendleft(reversed(target))
-            elif pending and isinstance(child, _Unknown):
+            elif pending and isinstance(child, Unknown):
                 raise TarError("an entry lies below what may be a symlink to anywhere", entry.header)
             else:
-                if not (spare_directory and isinstance(child, _Directory)):
+                if not (spare_directory and isinstance(child, Directory)):
                     self._remove(parent, name, layer)
-                    self._add(parent, name, _unclear(child, entry if not pending else None, layer))
+                    self._add(parent, name, unclear(child, entry if not pending else None, layer))
                 return
 
     def _white_out(self, parts: list[bytes], entry: Entry, layer: int) -> None:
@@ -396,15 +321,15 @@ class Replay:
         if (there := parent.children.get(name)) is not None:
             # brought and whited out by one layer: which wins depends on the client
             self._remove(parent, name, layer)
-            self._add(parent, name, _unclear(there, None, layer))
+            self._add(parent, name, unclear(there, None, layer))
 
     def _empty_lower(self, parts: list[bytes], entry: Entry, layer: int) -> None:
         node = self._root
         for part in parts:
             child = node.children.get(part)
-            if layer and isinstance(child, _Symlink | _Unknown):
+            if layer and isinstance(child, Symlink | Unknown):
                 raise TarError("an opaque mark lies below a symlink", entry.header)
-            if not isinstance(child, _Directory):
+            if not isinstance(child, Directory):
                 return
             node = child
         node.marked_by = layer
@@ -415,14 +340,14 @@ class Replay:
         for name in list(node.children):
             self._remove_lower(node, name, layer)
 
-    def _remove_lower(self, parent: _Directory, name: bytes, layer: int) -> None:
+    def _remove_lower(self, parent: Directory, name: bytes, layer: int) -> None:
         """Remove what lower layers brought at `name` and below; a directory stays while something is left in it."""
         pending = [(parent, name)]
         directories = []
         while pending:
             above, name = pending.pop()
             node = above.children[name]
-            if isinstance(node, _Directory):
+            if isinstance(node, Directory):
                 directories.append((above, name, node))
                 if node.emptied_by == layer:
                     continue
@@ -434,35 +359,26 @@ class Replay:
             if node.layer < layer and not node.children:
                 self._remove(above, name, layer)
 
-    def _remove(self, parent: _Directory, name: bytes, layer: int) -> None:
+    def _remove(self, parent: Directory, name: bytes, layer: int) -> None:
         """Remove the node at `name`, if there is one, with all below it."""
         removed = parent.children.pop(name, None)
         pending = [] if removed is None else [removed]
         while pending:
             node = pending.pop()
             self._nodes -= 1
-            if isinstance(node, _Directory):
+            if isinstance(node, Directory):
                 pending.extend(node.children.values())
-            elif isinstance(node, _File):
+            elif isinstance(node, File):
                 node.content.links -= 1
                 if node.content.links and node.layer == layer:
                     # a client that resolves hard links late gives the others what now comes here
                     node.content.is_usable = False
 
-    def _add(self, parent: _Directory, name: bytes, node: _Node) -> None:
+    def _add(self, parent: Directory, name: bytes, node: Node) -> None:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise ExtractError(self._directory, f"there are more than the allowed {MAX_NODES:,} names")
         parent.children[name] = node
-
-
-def _unclear(there: _Node | None, entry: Entry | None, layer: int) -> _Node:
-    """What may be where `there` is and `entry` may have landed, or something below it where that is None."""
-    if isinstance(there, _Symlink) or (there is not None and there.is_made_late):
-        return _Unknown(layer)
-    if entry is not None and entry.kind is Kind.SYMLINK:
-        return _Symlink(layer, entry.link)
-    return (_Unknown if entry is not None and entry.kind is Kind.HARD_LINK else _Node)(layer)
 
 
 def _cleaned(parts: list[bytes]) -> list[bytes]:

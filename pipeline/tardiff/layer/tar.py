@@ -19,7 +19,7 @@ from enum import Enum
 from typing import BinaryIO, NamedTuple
 
 from ...errors import DeltapressError
-from .forms import Doubt, Extension, PaxRecords, doubt_of, doubt_of_start, usual
+from .forms import Doubt, Extension, PaxRecords, doubt_of, doubt_of_start, is_harmless, usual
 
 BLOCK = 512
 MAX_EXTENSION = 1 << 20
@@ -138,7 +138,11 @@ class TarReader:
         while (block := self._header()) is not None:
             if not start and not extensions:
                 doubt = doubt_of_start(block)
-            if not extensions and (header := usual(block)) is not None and not (header[3] and header[1][-1:] == b"/"):
+            if (
+                (not extensions or (len(extensions) == 1 and is_harmless(extensions[0])))
+                and (header := usual(block)) is not None
+                and not (header[3] and header[1][-1:] == b"/")
+            ):
                 return self._usual(header, start, doubt)
             flag = block[156:157]
             size = _number(block[124:136], "size", self.offset)

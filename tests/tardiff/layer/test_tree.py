@@ -158,6 +158,12 @@ def test_whiteouts_are_no_files(lab: Lab) -> None:
     assert contents(lab.tree(tar(whiteout("d/f"), file("d/g", OLD)))) == {"d/g": OLD}
 
 
+@pytest.mark.parametrize("mark", ["d/../.wh.f", "../.wh.f", "d/../.wh..wh..opq"])
+def test_a_whiteout_that_may_be_elsewhere_is_refused(lab: Lab, mark: str) -> None:
+    with pytest.raises(TarError, match="a whiteout has"):
+        lab.tree(tar(file("f", OLD), file(mark, b"")))
+
+
 @pytest.mark.parametrize("mark", [".wh.", ".wh..", ".wh...", "d/.wh.", "d/.wh..", "d/.wh..."])
 def test_a_whiteout_of_the_folder_that_it_lies_in_is_refused(lab: Lab, mark: str) -> None:
     with pytest.raises(TarError, match="a whiteout names a folder that it lies in"):
