@@ -39,6 +39,8 @@ PAGE_KEY: Final = Key("index.html")
 # Empty. GitHub Pages leaves out all names that begin with "_" unless it is there, and so every `_deltaindex`.
 NOJEKYLL_KEY: Final = Key(".nojekyll")
 FLATPAK_INDEX_KEY: Final = Key("index/static")
+# The names of all repositories. No repository can be called so: a name begins with a letter or a digit.
+CATALOG_KEY: Final = Key("v2/_catalog")
 # The types of the whole tree for an Apache that only reads .htaccess.
 ROOT_ACCESS_FILE_KEY: Final = Key(".htaccess")
 LEDGER_KEY: Final = Key(f"{PRIVATE}/ledger.json")
@@ -77,6 +79,7 @@ class Kind(Enum):
     REFERRERS_TAG = "referrers tag"  # `sha256-<hex>`, for clients that know no referrers
     DELTA_INDEX = "delta index"
     TAGS_LIST = "tags list"
+    CATALOG = "catalog"
     TYPED_COPY = "typed copy"
     SIDECAR = "sidecar"
     ACCESS_FILE = "access file"
@@ -103,6 +106,7 @@ PHASES: Final[Mapping[Kind, Phase]] = {
     Kind.DELTA_INDEX: Phase.DELTA_INDEX,
     Kind.TAG: Phase.TAGS,
     Kind.TAGS_LIST: Phase.LISTINGS,
+    Kind.CATALOG: Phase.LISTINGS,
     Kind.FLATPAK_INDEX: Phase.LISTINGS,
     Kind.PAGE: Phase.LISTINGS,
 }
@@ -111,6 +115,7 @@ _COMMON: Final[Mapping[str, Kind]] = {
     PING_FOLDER_KEY: Kind.PING,
     PAGE_KEY: Kind.PAGE,
     FLATPAK_INDEX_KEY: Kind.FLATPAK_INDEX,
+    CATALOG_KEY: Kind.CATALOG,
     ROOT_ACCESS_FILE_KEY: Kind.SERVER_FILE,
     NOJEKYLL_KEY: Kind.SERVER_FILE,
     LEDGER_KEY: Kind.LEDGER,

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlencode
 
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -46,8 +47,10 @@ from .keys import (
     is_page,
 )
 from .oci.digest import Digest
+from .oci.fields import Fields, parse_json_object
 from .oci.manifest import MAX_MANIFEST_SIZE, parse_document
 from .oci.media_types import OCI_INDEX
+from .oci.writing import write_index, write_json
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -60,7 +63,9 @@ _UNKNOWN: Final = {
     "tags": ("NAME_UNKNOWN", "repository name not known to registry"),
 }
 
-_PUBLIC: Final = MANIFESTS | {Kind.BLOB, Kind.REFERRERS, Kind.TAGS_LIST, Kind.FLATPAK_INDEX, Kind.PAGE}
+_PUBLIC: Final = MANIFESTS | {Kind.BLOB, Kind.REFERRERS, Kind.TAGS_LIST, Kind.CATALOG, Kind.FLATPAK_INDEX, Kind.PAGE}
+
+_MAX_DIGITS: Final = 10  # of a number of tags
 
 
 class ServeError(DeltapressError):
@@ -139,9 +144,15 @@ def _answer(root: Path, request: Request) -> Response:
         refused.headers["Allow"] = "GET, HEAD"
         return refused
     file = None if key is None else _open(root, key)
+    if file is None and _is_referrers(key):
+        # of what nothing is known, nothing is attached to (distribution-spec, "Listing Referrers")
+        return Response(write_index([]), content_type=OCI_INDEX, headers={"Cache-Control": MUTABLE})
     if key is None or file is None:
         return _error(404, *_UNKNOWN[endpoint_of(request.path.lstrip("/")) or "manifests"])
     try:
+        if _is_tags_list(key) and request.args.keys() & {"n", "last"}:
+            with file:
+                return _some_tags(key, file.read(), request)
         return _found(key, file, request)
     except DeltapressError as error:
         file.close()
@@ -162,6 +173,34 @@ def _public_key(path: str) -> Key | None:
     parsed = classify(key)
     is_public = is_page(key) if parsed is None else parsed.kind in _PUBLIC
     return key if is_public and "\0" not in key else None
+
+
+def _is_referrers(key: Key | None) -> bool:
+    parsed = None if key is None else classify(key)
+    return parsed is not None and parsed.kind is Kind.REFERRERS
+
+
+def _is_tags_list(key: Key) -> bool:
+    parsed = classify(key)
+    return parsed is not None and parsed.kind is Kind.TAGS_LIST
+
+
+def _some_tags(key: Key, raw: bytes, request: Request) -> Response:
+    """At most `n` tags, those after `last` (distribution-spec, "Listing Tags"); an `n` that is no number is no bound.
+
+    Raises:
+        FieldError: the stored list is none.
+    """
+    fields = Fields(parse_json_object(raw, max_objects=None))
+    last, asked = request.args.get("last"), request.args.get("n", "")
+    tags = [tag for tag in sorted(fields.list_of_texts("tags")) if last is None or tag > last]
+    count = min(int(asked), len(tags)) if asked.isdecimal() and len(asked) < _MAX_DIGITS else len(tags)
+    shown = tags[:count]
+    response = Response(write_json({"name": fields.text("name"), "tags": shown}), content_type=JSON)
+    response.headers["Cache-Control"] = MUTABLE
+    if shown and count < len(tags):
+        response.headers["Link"] = f'</{key}?{urlencode({"n": count, "last": shown[-1]})}>; rel="next"'
+    return response
 
 
 def _open(root: Path, key: Key) -> BufferedReader | None:

@@ -73,6 +73,7 @@ def test_every_key_is_read_back(
         (keys.server_key("nginx.conf"), K.SERVER_FILE, P.SERVERS),
         (keys.server_key("README"), K.SERVER_FILE, P.SERVERS),
         ("index.html", K.PAGE, P.LISTINGS),
+        ("v2/_catalog", K.CATALOG, P.LISTINGS),
         ("index/static", K.FLATPAK_INDEX, P.LISTINGS),
         ("_deltapress/ledger.json", K.LEDGER, None),
         (LOCK_KEY, K.LOCK, None),

@@ -92,7 +92,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
         site.put(f"v2/a/app/blobs/{digest_of(BLOB)}", BLOB)
         site.put("v2/a/app/manifests/v1", MANIFEST)
         site.put(f"v2/a/app/manifests/{digest_of(MANIFEST)}", MANIFEST)
-        site.put("v2/a/app/tags/list", b"{}")
+        site.put("v2/a/app/tags/list", b'{"name":"a/app","tags":["v1","v10","v2"]}')
+        site.put("v2/_catalog", b'{"repositories":["a/app"]}')
         site.put(f"v2/a/app/referrers/{digest_of(MANIFEST)}", index(OCI_INDEX))
         yield site
         server.stop()
@@ -109,6 +110,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
         ("/index/static", JSON, MUTABLE),
         ("/index/static?label=x&os=linux", JSON, MUTABLE),
         ("/v2/a/app/tags/list?n=100", JSON, MUTABLE),
+        ("/v2/_catalog", JSON, MUTABLE),
+        ("/v2/_catalog?n=100", JSON, MUTABLE),
+        (f"/v2/a/app/referrers/{digest_of(b'')}", OCI_INDEX, MUTABLE),
         ("/v2/a/app/manifests/v1", OCI_MANIFEST, MUTABLE),
         (f"/v2/a/app/manifests/{digest_of(MANIFEST)}", OCI_MANIFEST, IMMUTABLE),
         (f"/v2/a/app/referrers/{digest_of(MANIFEST)}", OCI_INDEX, MUTABLE),
@@ -207,7 +211,7 @@ def test_validators_follow_the_content_and_not_the_clock(site: Site, key: str) -
         (f"/v2/a/app/blobs/{digest_of(b'')}", "BLOB_UNKNOWN"),
         ("/v2/a/app/manifests/none", "MANIFEST_UNKNOWN"),
         (f"/v2/a/app/manifests/{digest_of(b'')}", "MANIFEST_UNKNOWN"),
-        (f"/v2/a/app/referrers/{digest_of(b'')}", "MANIFEST_UNKNOWN"),
+        ("/v2/a/app/referrers/sha256:0", "MANIFEST_UNKNOWN"),
         ("/v2/none/tags/list", "NAME_UNKNOWN"),
     ],
 )
@@ -273,6 +277,31 @@ def test_a_damaged_manifest_is_an_error_and_never_sent(site: Site) -> None:
         site.put("v2/a/app/manifests/v1", damaged)
         answer = site.ask("/v2/a/app/manifests/v1")
         assert (answer.status, answer.code) == (500, "MANIFEST_INVALID")
+
+
+@pytest.mark.parametrize(
+    ("query", "tags", "following"),
+    [
+        ("n=2", ["v1", "v10"], "n=2&last=v10"),
+        ("n=2&last=v10", ["v2"], None),
+        ("n=3", ["v1", "v10", "v2"], None),
+        ("n=0", [], None),
+        ("last=v1", ["v10", "v2"], None),
+        ("n=1&last=u", ["v1"], "n=1&last=v1"),
+        ("last=v2", [], None),
+        ("n=many", ["v1", "v10", "v2"], None),
+    ],
+)
+def test_tags_are_listed_in_pages(site: Site, query: str, tags: list[str], following: str | None) -> None:
+    answer = site.ask(f"/v2/a/app/tags/list?{query}")
+    assert json.loads(answer.body) == {"name": "a/app", "tags": tags}
+    expected = None if following is None else f'</v2/a/app/tags/list?{following}>; rel="next"'
+    assert answer.headers["Link"] == expected
+
+
+def test_nothing_is_attached_to_what_is_unknown(site: Site) -> None:
+    answer = site.ask(f"/v2/a/app/referrers/{digest_of(b'')}")
+    assert json.loads(answer.body) == {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE"])

@@ -8,12 +8,13 @@ Rule 3. A store of headers gets each thing once. A web server cannot know them, 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from ..deltas.plan import Wanted
 from ..history.ledger import Ledger
 from ..keys import (
+    CATALOG_KEY,
     FLATPAK_INDEX_KEY,
     HTML,
     IMMUTABLE,
@@ -99,6 +100,7 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
         chain.from_iterable(_repository(contents, stores_headers) for contents in published_contents(ledger, wanted)),
         _emptied(ledger),
         [_made(FLATPAK_INDEX_KEY, Kind.FLATPAK_INDEX, flatpak_index(ledger.repositories), JSON)],
+        [_catalog(ledger)],
         (_extra(key, data) for key, data in sorted(extras.items())),
     ):
         other = entries.get(entry.key)
@@ -144,6 +146,12 @@ def still_there(ledger: Ledger) -> list[str]:
     removed = ledger.removals.keys() - ledger.repositories.keys()
     keys = ledger.keys if removed else ()
     return sorted(removed.intersection(name for key in keys if (name := repository_of(key)) and key != tags_key(name)))
+
+
+def _catalog(ledger: Ledger) -> Entry:
+    """The repositories that list tags; what was removed is no longer named. Written after the lists it leads to."""
+    names = write_json({"repositories": sorted(ledger.repositories)})
+    return replace(_made(CATALOG_KEY, Kind.CATALOG, names, JSON), rank=1)
 
 
 def _tags_list(name: str, tags: Sequence[str]) -> Entry:

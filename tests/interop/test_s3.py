@@ -133,7 +133,7 @@ def test_the_edge_says_the_digest_of_a_manifest(
     ("path", "code"),
     [
         (f"/v2/{REPOSITORY}/manifests/none", "MANIFEST_UNKNOWN"),
-        (f"/v2/{REPOSITORY}/referrers/sha256:{'0' * 64}", "MANIFEST_UNKNOWN"),
+        (f"/v2/{REPOSITORY}/referrers/sha256:0", "MANIFEST_UNKNOWN"),
         (f"/v2/{REPOSITORY}/blobs/sha256:{'0' * 64}", "BLOB_UNKNOWN"),
         ("/v2/none/tags/list", "NAME_UNKNOWN"),
     ],

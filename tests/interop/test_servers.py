@@ -107,6 +107,7 @@ def known() -> Iterator[tuple[str, str, str, str | None, bytes | None]]:
     yield "/index.html", HTML, MUTABLE, None, None
     yield "/r/app.html", HTML, MUTABLE, None, None
     yield "/index/static", JSON, MUTABLE, None, None
+    yield "/v2/_catalog", JSON, MUTABLE, None, None
     for name in NAMES:
         yield f"/v2/{name}/tags/list", JSON, MUTABLE, None, None
         yield f"/v2/{name}/blobs/{DIGEST}", OCTET_STREAM, IMMUTABLE, DIGEST, BLOB
@@ -161,7 +162,7 @@ def test_an_unchanged_manifest_is_not_sent_again(site: servers.Site) -> None:
         (f"/v2/team/app/manifests/{MISSING}", "MANIFEST_UNKNOWN"),
         ("/v2/team/app/manifests/none", "MANIFEST_UNKNOWN"),
         ("/v2/none/manifests/v1", "MANIFEST_UNKNOWN"),
-        (f"/v2/team/app/referrers/{MISSING}", "MANIFEST_UNKNOWN"),
+        ("/v2/team/app/referrers/sha256:0", "MANIFEST_UNKNOWN"),
         ("/v2/none/tags/list", "NAME_UNKNOWN"),
     ],
 )
@@ -172,6 +173,23 @@ def test_what_is_missing_is_a_clean_404(site: servers.Site, path: str, code: str
     assert answer.headers.get_all("Cache-Control") == [MUTABLE]
     assert answer.headers["Content-Type"] == JSON
     assert json.loads(answer.body)["errors"][0]["code"] == code
+
+
+def test_nothing_is_attached_to_what_is_unknown(server: str, site: servers.Site) -> None:
+    path = f"/v2/team/app/referrers/{MISSING}"
+    if server in {"apache", "apache-htaccess"}:
+        assert ask(site, path).status == 404  # Apache cannot answer 200 without a file; README says so
+        return
+    answer, head = ask(site, path), ask(site, path, "HEAD")
+    assert (answer.status, head.status) == (200, 200)
+    for headers in (answer.headers, head.headers):
+        assert headers.get_all("Content-Type") == [OCI_INDEX]
+        assert headers.get_all("Cache-Control") == [MUTABLE]
+    assert json.loads(answer.body) == {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+
+
+def test_the_catalog_names_every_repository(site: servers.Site) -> None:
+    assert json.loads(ask(site, "/v2/_catalog").body) == {"repositories": sorted(NAMES)}
 
 
 DIRECTORIES = {"v2/team/app/manifests", "v2/team", "index", "r"}

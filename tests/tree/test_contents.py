@@ -418,6 +418,7 @@ def test_the_phases_are_the_commit_protocol(tmp_path: Path) -> None:
     assert phases[Key("v2/app/manifests/latest")] is Phase.TAGS
     assert phases[Key("v2/app/tags/list")] is Phase.LISTINGS
     assert phases[Key("index/static")] is Phase.LISTINGS
+    assert phases[Key("v2/_catalog")] is Phase.LISTINGS
     assert phases[Key("index.html")] is Phase.LISTINGS
     assert list(Phase) == sorted(Phase)
     assert [phase.name for phase in Phase] == [

@@ -53,7 +53,15 @@ _MAX_PARTS: Final = 10_000
 _COPIED_PART: Final = 1 << 30
 _PARTS_AT_ONCE: Final = 4  # of one object
 _MAY_BE_LARGE: Final = frozenset(
-    {Kind.BLOB, Kind.MANIFEST, Kind.REFERRERS, Kind.TAGS_LIST, Kind.FLATPAK_INDEX, Kind.LEDGER}
+    {
+        Kind.BLOB,
+        Kind.MANIFEST,
+        Kind.REFERRERS,
+        Kind.TAGS_LIST,
+        Kind.CATALOG,
+        Kind.FLATPAK_INDEX,
+        Kind.LEDGER,
+    }
 )
 _TRIES: Final = 3  # against rivals that write the same key at the same time
 
