@@ -126,7 +126,9 @@ def _index_entries(storage: Storage) -> tuple[Fields, ...]:
     if content is None:
         advice = ""
         if storage.find(_SAVED) is not None:
-            advice = "`skopeo copy docker-archive:FILE oci:DIRECTORY:TAG` makes one of what `docker save` wrote."
+            # skopeo's dir: keeps the manifest itself under that name, beside a file that docker does not write
+            transport = "dir:DIRECTORY" if storage.find("version") is not None else "docker-archive:FILE"
+            advice = f"`skopeo copy {transport} oci:LAYOUT:TAG` makes one of it."
         raise LayoutError(storage.path, f"has no file {_INDEX}, so it is not an OCI image layout.", advice=advice)
     fields = Fields(parse_json_object(read_small(storage, _INDEX, content, limit=MAX_INDEX_SIZE)))
     version = fields.integer("schemaVersion")

@@ -152,6 +152,14 @@ def test_the_marker_may_be_missing(tmp_path: Path) -> None:
     assert tags_of(read_layout(path)) == ["1.0"]
 
 
+@pytest.mark.parametrize(("files", "transport"), [((), "docker-archive:FILE"), (("version",), "dir:DIRECTORY")])
+def test_what_skopeo_makes_a_layout_of_is_named(files: tuple[str, ...], transport: str, tmp_path: Path) -> None:
+    for name in ("manifest.json", *files):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(LayoutError, match=f"`skopeo copy {transport} oci:LAYOUT:TAG` makes one of it"):
+        read_layout(tmp_path)
+
+
 def test_only_what_docker_save_wrote_is_called_that(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(b"[]")
     with pytest.raises(LayoutError, match="skopeo copy docker-archive:"):
