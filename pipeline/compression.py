@@ -93,7 +93,20 @@ class Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-def decompressed(stream: BinaryIO, *, max_bytes: int, padding: bool = True) -> BinaryIO:
+class Decompressed(io.BufferedReader):
+    """What `decompressed` gives: a stream that knows, once it was read to its end, how its input was put together."""
+
+    def __init__(self, pieces: "_Pieces", source: "_Input") -> None:
+        super().__init__(pieces, _PIECE)
+        self._source = source
+
+    @property
+    def is_one_gzip_member(self) -> bool:
+        """True for one gzip member with nothing behind it: some readers take the first alone, some refuse the rest."""
+        return self._source.gzip_parts == 1
+
+
+def decompressed(stream: BinaryIO, *, max_bytes: int, padding: bool = True) -> Decompressed:
     """The content of `stream`, decompressed by what its first bytes are: gzip, zstd, bzip2, xz, or none of these.
 
     Legal as in the tools of the formats: several gzip members, zstd frames, bzip2 or xz streams after each other,
@@ -116,7 +129,7 @@ def decompressed(stream: BinaryIO, *, max_bytes: int, padding: bool = True) -> B
         name, pieces = "xz", _xz_pieces(source)
     else:
         name, pieces = "plain", source.pieces()
-    return io.BufferedReader(_Pieces(name, _productive(name, pieces), stream, max_bytes), _PIECE)
+    return Decompressed(_Pieces(name, _productive(name, pieces), stream, max_bytes), source)
 
 
 def decoder_memory(format: str) -> int:  # noqa: A002 - as above
@@ -260,6 +273,8 @@ class _Input:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._pushed = b""
+        self.gzip_parts = 0
+        """Members that were begun, and pieces of padding behind them."""
 
     def peek(self, size: int) -> bytes:
         data = self.read(size)
@@ -354,6 +369,7 @@ def _gzip_pieces(source: _Input, padding: bool) -> Iterator[bytes]:
         if int.from_bytes(source.peek(4)[3:]) & _GZIP_RESERVED_FLAGS:
             raise CompressionError("gzip", "is damaged (reserved flags are set)")
         member = isal_zlib.decompressobj(wbits=16 + isal_zlib.MAX_WBITS)
+        source.gzip_parts += 1
         while not member.eof:
             data = member.unconsumed_tail or source.piece()
             if not data:
@@ -369,6 +385,7 @@ def _gzip_pieces(source: _Input, padding: bool) -> Iterator[bytes]:
             continue
         # gzip pads to a tape's block with zeros, and its own reader takes them; Go's does not
         for rest in source.pieces():
+            source.gzip_parts += 1
             if rest.strip(b"\0"):
                 raise CompressionError("gzip", "is followed by something other than a gzip member")
             if not padding:

@@ -59,7 +59,7 @@ TARDIFF_MAY_IMPORT: Final[dict[str, set[str]]] = {
 # No I/O: functions from values to values.
 PURE: Final = {
     *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
-    *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index"),
+    *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index", "deltas.formats.oci_delta"),
     *("history.attached", "history.order", "history.removal", "history.renaming", "history.retention"),
     "history.versions",
     *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak"),

@@ -278,3 +278,20 @@ def test_zeros_behind_gzip_are_refused_where_no_client_takes_them() -> None:
     ):
         data.read()
     assert caught.value.advice.startswith("Compress the layer again")
+
+
+@pytest.mark.parametrize(
+    ("stored", "is_one"),
+    [
+        (gzip.compress(b"all"), True),
+        (gzip.compress(b"one") + gzip.compress(b"two"), False),
+        (gzip.compress(b"all") + gzip.compress(b""), False),
+        (gzip.compress(b"all") + bytes(512), False),
+        (zstandard.compress(b"all"), False),
+        (b"plain", False),
+    ],
+)
+def test_one_gzip_member_is_told_from_all_else(stored: bytes, is_one: bool) -> None:
+    with decompressed(io.BytesIO(stored), max_bytes=1000) as stream:
+        stream.read()
+        assert stream.is_one_gzip_member == is_one

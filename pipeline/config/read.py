@@ -23,9 +23,9 @@ from ..oci.reference import TAG_RULE, check_repository, is_reserved_tag, is_tag
 from ..quantities import QuantityError, parse_duration, parse_size
 from ..targets.s3.options import ACL, MAX_PART, MIN_PART, Addressing, Encryption, S3Options
 from .toml import Mistake, Table, UnfitError
-from .values import Config, Order, Policy, Repository, SeriesRule, Site
+from .values import Config, FormatName, Order, Policy, Repository, SeriesRule, Site
 
-_POLICY: Final = ("versions", "max_ratio", "grace", "keep", "keep_tags", "keep_for", "order")
+_POLICY: Final = ("versions", "max_ratio", "grace", "keep", "keep_tags", "keep_for", "order", "formats")
 _ELSEWHERE: Final = {
     "url": "[target]",
     **dict.fromkeys((field.name for field in fields(S3Options)), "[target.s3]"),
@@ -174,6 +174,7 @@ def _read_policy(table: Table, base: Policy) -> Policy:
         keep_tags=table.parsed_list("keep_tags", base.keep_tags, _text, empty=True),
         keep_for=table.parsed("keep_for", base.keep_for, parse_duration),
         order=table.parsed("order", base.order, _order),
+        formats=_in_order(table.parsed_list("formats", base.formats, _format)),
     )
     # what is wrong in [policy] itself has been reported there, and is not repeated for every repository
     if len(table.mistakes) == before and policy.keep <= policy.versions and base.keep > base.versions:
@@ -299,6 +300,15 @@ def _pin(text: str) -> str:
 
 def _order(text: str) -> Order:
     return cast(Order, _choice(text, Order))
+
+
+def _format(text: str) -> FormatName:
+    return cast(FormatName, _choice(text, FormatName))
+
+
+def _in_order(formats: Sequence[FormatName]) -> tuple[FormatName, ...]:
+    """Each once, in the one order: it decides nothing, and the same formats are the same rules."""
+    return tuple(known for known in get_args(FormatName) if known in formats)
 
 
 def _choice(text: str, literal: Any) -> Any:

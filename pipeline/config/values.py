@@ -4,18 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from ..efforts import DEFAULT_EFFORT, Effort
 from ..limits import Limits
 from ..targets.s3.options import S3Options
 
+FormatName = Literal["deltaindex", "oci-delta"]
 Order = Literal["images-first", "deltas-first"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What is made and kept. `max_ratio` is the largest share of the compressed layer that a listed delta may have.
+    """What is made and kept. `max_ratio` is the largest share of the compressed layer that a listed delta may have;
+    `formats` are the ways in which clients learn of deltas.
 
     `keep` is a number of versions, `keep_tags` are globs of tags, `keep_for` is the time since an image was replaced.
     """
@@ -27,6 +29,7 @@ class Policy:
     keep_tags: tuple[str, ...] = ()
     keep_for: timedelta = timedelta(0)
     order: Order = "images-first"
+    formats: tuple[FormatName, ...] = get_args(FormatName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,14 @@ class Pairs:
                 best = sources.best(self._outlines.get(layer.diff_id), len(new.layers) - position)
                 yield DeltaKey(from_diff_id=best.diff_id, to_diff_id=layer.diff_id), layer
 
+    def of_whole_images(self, old: PlatformRecord, new: PlatformRecord) -> Iterator[tuple[DeltaKey, LayerRecord]]:
+        """The same where the client has all of the old image for certain, and takes from it what did not change."""
+        if not old.layers:
+            return
+        *below, last = (layer.diff_id for layer in old.layers)
+        for layer in changed_layers(old, new):
+            yield DeltaKey(from_diff_id=last, to_diff_id=layer.diff_id, below=tuple(below)), layer
+
     @cached_property
     def _ambiguous(self) -> frozenset[DiffID]:
         """The last layers that lie on other layers in another image of the repository."""
@@ -44,6 +52,12 @@ class Pairs:
                 chain = tuple(layer.diff_id for layer in image.layers)
                 chains.setdefault(chain[-1], set()).add(chain)
         return frozenset(last for last, found in chains.items() if len(found) > 1)
+
+
+def changed_layers(old: PlatformRecord, new: PlatformRecord) -> list[LayerRecord]:
+    """The layers of `new` that `old` does not have, each once, in their order."""
+    there = {layer.diff_id for layer in old.layers}
+    return list({layer.diff_id: layer for layer in new.layers if layer.diff_id not in there}.values())
 
 
 class _Sources:

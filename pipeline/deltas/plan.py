@@ -11,8 +11,12 @@ Rule 4. flatpak looks for a delta from the *last* layer of what is installed, do
         old last layer, a delta to each target layer, made from the whole old image; if another known image has the same
         last layer on other layers, from the last layer alone. A layer that did not change gets one too, in a flatpak of
         one layer as well: without it, it would be downloaded for a new label.
-Rule 5. A result of the same encoder with the same options is not made again.
-Rule 6. For a repository that another configuration publishes nothing is made, and what it lists is not made again with
+Rule 5. A client of the oci-delta format has all of the old image: its deltas are made from all layers of that, into
+        each layer that changed. Where the old image has one layer they are those of `_deltaindex`; others are made
+        beside them. Its images count as a whole: where the deltas that are known already leave too little to save, no
+        more is made for them.
+Rule 6. A result of the same encoder with the same options is not made again.
+Rule 7. For a repository that another configuration publishes nothing is made, and what it lists is not made again with
         other options because a repository of this one wants the same: two configurations for one target would undo each
         other's work every night. Only another encoder makes it again.
 """
@@ -20,19 +24,23 @@ Rule 6. For a repository that another configuration publishes nothing is made, a
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..config.values import Policy
+from ..config.values import FormatName, Policy
 from ..history.ledger import Ledger
-from ..history.records import DeltaKey, DeltaRecord, LayerRecord, RepositoryRecord
+from ..history.records import DeltaKey, DeltaRecord, LayerRecord, PlatformRecord, RepositoryRecord
 from ..history.versions import Series, series_of
 from ..oci.descriptor import Platform
 from ..oci.digest import DiffID, Digest
 from .ancestry import Ancestry
-from .pairs import Pairs
+from .pairs import Pairs, changed_layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One delta as one image wants it: in `repository`, for `target`, from the old image `source`."""
+    """One delta as one image wants it: in `repository`, for `target`, from the old image `source`, for one format.
+
+    `most` is what the deltas into all changed layers of the image may have together, in bytes, where the format counts
+    so.
+    """
 
     key: DeltaKey
     repository: str
@@ -42,10 +50,15 @@ class Wanted:
     target: Digest
     layer: LayerRecord
     max_ratio: float
+    format: FormatName = "deltaindex"
+    most: int = 0
 
     @property
     def max_size(self) -> int:
-        """The largest delta in bytes that is worth listing; always less than the layer itself."""
+        """The largest delta in bytes that is worth listing; less than the layer itself, unless a client of the format
+        has no other way to it."""
+        if self.format == "oci-delta":
+            return min(self.most, self.layer.size - 1) if self.layer.is_one_member else self.most
         return min(int(self.layer.size * self.max_ratio), self.layer.size - 1)
 
     def accepts(self, record: DeltaRecord) -> bool:
@@ -152,17 +165,22 @@ def _wants(
     for target in latest.platforms:
         sources = before.images(target, most=policy.versions)
         for old in sources.found:
-            for key, layer in pairs.between(old, target):
-                yield Wanted(
-                    key=key,
-                    repository=repository,
-                    series=series.name,
-                    platform=target.platform,
-                    source=old.manifest,
-                    target=target.manifest,
-                    layer=layer,
-                    max_ratio=policy.max_ratio,
-                )
+            for delta_format in policy.formats:
+                found = pairs.between(old, target) if delta_format == "deltaindex" else _of_whole(pairs, old, target)
+                most = int(policy.max_ratio * sum(layer.size for layer in changed_layers(old, target)))
+                for key, layer in found:
+                    yield Wanted(
+                        key=key,
+                        repository=repository,
+                        series=series.name,
+                        platform=target.platform,
+                        source=old.manifest,
+                        target=target.manifest,
+                        layer=layer,
+                        max_ratio=policy.max_ratio,
+                        format=delta_format,
+                        most=most if delta_format == "oci-delta" else 0,
+                    )
         if sources.unclear:
             yield skip(
                 target.platform,
@@ -171,6 +189,11 @@ def _wants(
             )
         elif not sources.found:
             yield skip(target.platform, "no version before the latest has another image for this platform")
+
+
+def _of_whole(pairs: Pairs, old: PlatformRecord, new: PlatformRecord) -> Iterator[tuple[DeltaKey, LayerRecord]]:
+    """Nothing where it is not known by what an artifact must name the images."""
+    return pairs.of_whole_images(old, new) if old.config is not None and new.config is not None else iter(())
 
 
 def _jobs(
@@ -182,8 +205,11 @@ def _jobs(
     options: str,
 ) -> tuple[PlannedDelta, ...]:
     jobs: dict[DeltaKey, PlannedDelta] = {}
+    hopeless = _hopeless(wanted, known, generator=generator, options=options)
     for want in wanted:
-        if not _must_make(want, known.get(want.key), generator=generator, options=options):
+        if (want.repository, want.source, want.target, want.format) in hopeless or not _must_make(
+            want, known.get(want.key), generator=generator, options=options
+        ):
             continue
         earlier = jobs.get(want.key)
         jobs[want.key] = PlannedDelta(
@@ -193,6 +219,29 @@ def _jobs(
             max_size=max(want.max_size, earlier.max_size if earlier else 0),
         )
     return tuple(sorted(jobs.values(), key=lambda job: (-job.weight, job.key)))
+
+
+def _hopeless(
+    wanted: Sequence[Wanted], known: Mapping[DeltaKey, DeltaRecord], *, generator: str, options: str
+) -> set[tuple[str, Digest, Digest, FormatName]]:
+    """The pairs of images whose deltas are more than all of them may have, whatever those that are missing will have.
+
+    Nobody lists those: were they made again after they were pruned, they would be in turn for ever.
+    """
+    found: set[tuple[str, Digest, Digest, FormatName]] = set()
+    least: dict[tuple[str, Digest, Digest, FormatName], dict[DiffID, int]] = {}
+    for want in wanted:
+        record = known.get(want.key)
+        if want.format == "oci-delta" and record and (record.generator, record.options) == (generator, options):
+            pair = want.repository, want.source, want.target, want.format
+            costs = least.setdefault(pair, {})
+            if 0 < record.size <= want.max_size:
+                costs[want.key.to_diff_id] = record.size
+            else:
+                costs[want.key.to_diff_id] = want.layer.size if want.layer.is_one_member else want.most + 1
+            if sum(costs.values()) > want.most:
+                found.add(pair)
+    return found
 
 
 def _must_make(want: Wanted, record: DeltaRecord | None, *, generator: str, options: str) -> bool:

@@ -35,13 +35,17 @@ class Saving:
 
 
 def savings(ledger: Ledger, wanted: Sequence[Wanted]) -> Iterator[Saving]:
-    """One for each pair of images that wants deltas, in the order of the plan."""
+    """One for each pair of images that wants deltas, in the order of the plan; by the first format of those that its
+    repository is published in."""
     names = {name: _names(record) for name, record in ledger.repositories.items()}
     for (repository, series, platform, source, target), group in groupby(
         wanted, key=lambda want: (want.repository, want.series, want.platform, want.source, want.target)
     ):
         wants = list(group)
+        wants = [want for want in wants if want.format == wants[0].format]
         sizes = [(want.layer.size, _delta_size(want, ledger)) for want in wants]
+        if wants[0].format == "oci-delta" and _sum(sizes) > wants[0].most:
+            sizes = [(layer, None) for layer, _ in sizes]
         yield Saving(
             repository=repository,
             series=series,
@@ -53,7 +57,7 @@ def savings(ledger: Ledger, wanted: Sequence[Wanted]) -> Iterator[Saving]:
             layers=len(wants),
             deltas=sum(delta is not None for _, delta in sizes),
             whole=sum(layer for layer, _ in sizes),
-            with_deltas=sum(layer if delta is None else delta for layer, delta in sizes),
+            with_deltas=_sum(sizes),
         )
 
 
@@ -62,6 +66,10 @@ def distinct(found: Iterable[Saving]) -> tuple[Saving, ...]:
     return tuple(
         {(saving.repository, saving.platform, saving.source, saving.target): saving for saving in found}.values()
     )
+
+
+def _sum(sizes: Iterable[tuple[int, int | None]]) -> int:
+    return sum(layer if delta is None else delta for layer, delta in sizes)
 
 
 def _delta_size(want: Wanted, ledger: Ledger) -> int | None:

@@ -15,12 +15,16 @@ FLATPAK_LABELS: Final = ("org.flatpak.ref", "org.flatpak.metadata")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRecord:
-    """One layer of an image; `size` is that of the stored (compressed) blob in bytes."""
+    """One layer of an image; `size` is that of the stored (compressed) blob in bytes.
+
+    It `is_one_member` where its reader found exactly one gzip member; of what nobody looked at so, that is not known.
+    """
 
     diff_id: DiffID
     digest: Digest
     size: int
     media_type: str
+    is_one_member: bool = False
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
@@ -29,27 +33,33 @@ class LayerRecord:
             digest=fields.digest("digest"),
             size=fields.size("size"),
             media_type=fields.text("mediaType"),
+            is_one_member=fields.has("oneMember"),
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        found: dict[str, Any] = {
             "diffId": str(self.diff_id),
             "digest": str(self.digest),
             "size": self.size,
             "mediaType": self.media_type,
         }
+        if self.is_one_member:
+            found["oneMember"] = True
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformRecord:
     """An image manifest for one platform, all layers of it readable tars: it may take part in deltas.
 
-    `labels` are kept for flatpak images only, whose index repeats them.
+    `config` is the digest of its configuration; None where a ledger is older than the need for it, until the layout has
+    the image again. `labels` are kept for flatpak images only, whose index repeats them.
     """
 
     platform: Platform
     manifest: Digest
     layers: tuple[LayerRecord, ...]
+    config: Digest | None = None
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -68,6 +78,7 @@ class PlatformRecord:
             platform=Platform.read(fields.object("platform")),
             manifest=fields.digest("manifest"),
             layers=tuple(LayerRecord.read(entry) for entry in fields.objects("layers")),
+            config=fields.digest("config") if fields.has("config") else None,
             labels=fields.texts("labels"),
         )
 
@@ -77,6 +88,8 @@ class PlatformRecord:
             "manifest": str(self.manifest),
             "layers": [layer.to_json() for layer in self.layers],
         }
+        if self.config is not None:
+            found["config"] = str(self.config)
         if self.labels:
             found["labels"] = dict(sorted(self.labels.items()))
         return found
@@ -195,6 +208,7 @@ class RulesRecord:
     max_ratio: float
     grace: timedelta
     scopes: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ("deltaindex",)
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
@@ -210,6 +224,7 @@ class RulesRecord:
             max_ratio=float(ratio),
             grace=grace,
             scopes=fields.list_of_texts("scopes"),
+            formats=fields.list_of_texts("formats") or ("deltaindex",),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -220,6 +235,8 @@ class RulesRecord:
         }
         if self.scopes:
             found["scopes"] = list(self.scopes)
+        if self.formats != ("deltaindex",):
+            found["formats"] = list(self.formats)
         return found
 
 
@@ -286,8 +303,8 @@ class RemovalRecord:
 class DeltaKey:
     """What a delta is made from and to.
 
-    `below` are the layers under the `from` layer whose files serve as sources too, lowest first. It is empty but for
-    multi-layer flatpaks, because only the files of the `from` layer itself are certain to be on every client.
+    `below` are the layers under the `from` layer whose files serve as sources too, lowest first: where the client has
+    the whole image for certain. It is empty where only the files of the `from` layer itself are certain to be there.
     """
 
     from_diff_id: DiffID

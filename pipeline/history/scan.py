@@ -5,7 +5,7 @@ Rule 1. Of a tag, nothing is published unless all of it could be read and checke
 Rule 2. What an earlier run has published is not read again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
 from ..config import Repository
@@ -68,7 +68,7 @@ def scan_repository(repository: Repository, *, known: Known, limits: Limits, job
     return Seen(
         observation=Observation(
             tags={ref.tag: ref.image.digest for ref in layout.refs},
-            images={digest: record_of(image) for digest, image in images.items()},
+            images={digest: record_of(image, one_member=checked.one_member) for digest, image in images.items()},
             broken=frozenset(found.tag for found in layout.broken if found.tag is not None),
             is_whole=not any(found.is_nameless for found in layout.broken),
         ),
@@ -97,8 +97,8 @@ def _without_broken(layout: Layout, faults: Mapping[Digest, LayoutError]) -> Lay
     return replace(layout, refs=refs, artifacts=artifacts, broken=tuple(broken))
 
 
-def record_of(image: Image) -> ImageRecord:
-    """What the ledger remembers of an image."""
+def record_of(image: Image, *, one_member: Container[Digest] = frozenset()) -> ImageRecord:
+    """What the ledger remembers of an image. `one_member` are the layers that were found to be one gzip member."""
     layers: dict[Digest, tuple[LayerRecord, ...]] = {}
     platforms = []
     for platform in image.platforms:
@@ -112,6 +112,7 @@ def record_of(image: Image) -> ImageRecord:
                     digest=layer.descriptor.digest,
                     size=layer.descriptor.size,
                     media_type=layer.descriptor.media_type,
+                    is_one_member=layer.descriptor.digest in one_member,
                 )
                 for layer in platform.layers
             )
@@ -119,6 +120,7 @@ def record_of(image: Image) -> ImageRecord:
             PlatformRecord(
                 platform=platform.platform,
                 manifest=digest,
+                config=platform.manifest.config.digest,
                 layers=layers[digest],
                 labels=labels if all(name in labels for name in FLATPAK_LABELS) else {},
             )

@@ -25,7 +25,7 @@ from ..oci.digest import Digest
 from ..oci.media_types import INDEXES
 from ..oci.reference import is_reserved_tag
 from .order import line_of
-from .records import ImageRecord, Move, RepositoryRecord, TagRecord
+from .records import ImageRecord, LayerRecord, Move, PlatformRecord, RepositoryRecord, TagRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +85,42 @@ def advance(record: RepositoryRecord, seen: Observation, *, now: datetime) -> Re
 def _joined(old: ImageRecord, new: ImageRecord) -> ImageRecord:
     """What two layouts have of the same image: of an index, each may lack other manifests."""
     if not old.absent and not new.absent:
-        return new
+        return replace(new, platforms=_with_members(new.platforms, old.platforms))
     longer, shorter = sorted((old, new), key=lambda image: len(image.documents), reverse=True)
     have = {document.digest for document in longer.documents}
     more = [document for document in shorter.documents if document.digest not in have]
     blobs = {blob.digest: blob for blob in (*shorter.blobs, *longer.blobs)}
-    platforms = {(image.manifest, image.platform): image for image in (*shorter.platforms, *longer.platforms)}
+    either = (*shorter.platforms, *longer.platforms)
+    platforms = {(image.manifest, image.platform): image for image in _with_members(either, either)}
     dates = [image.created for image in (old, new) if image.created is not None]
     # manifests before the indexes that may hold them, and the root last
     return replace(
         longer,
         documents=(*sorted(more, key=lambda document: document.media_type in INDEXES), *longer.documents),
         blobs=tuple(blobs.values()) if more else longer.blobs,
-        platforms=tuple(platforms.values()) if more else longer.platforms,
+        platforms=tuple(platforms.values()) if more else _with_members(longer.platforms, either),
         subjects={**shorter.subjects, **longer.subjects},
         created=max(dates, default=None),
         absent=(old.absent | new.absent) - have - {document.digest for document in more},
+    )
+
+
+def _with_members(platforms: Iterable[PlatformRecord], others: Iterable[PlatformRecord]) -> tuple[PlatformRecord, ...]:
+    """What was found out about their layers when those were read, which is not done again; and their configs."""
+    others = tuple(others)
+    known = {layer.digest for image in others for layer in image.layers if layer.is_one_member}
+    configs = {image.manifest: image.config for image in others if image.config is not None}
+
+    def told(layer: LayerRecord) -> LayerRecord:
+        return replace(layer, is_one_member=True) if layer.digest in known else layer
+
+    return tuple(
+        replace(
+            image,
+            layers=tuple(map(told, image.layers)),
+            config=image.config or configs.get(image.manifest),
+        )
+        for image in platforms
     )
 
 

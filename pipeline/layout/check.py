@@ -36,9 +36,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """`outlines` of the layers that were read; `faults` says for the digest of each bad image what is wrong with it."""
+    """`outlines` of the layers that were read; `one_member` are those of them that are stored as exactly one gzip
+    member; `faults` says for the digest of each bad image what is wrong with it."""
 
     outlines: Mapping[DiffID, Outline]
+    one_member: frozenset[Digest]
     faults: Mapping[Digest, LayoutError]
 
 
@@ -74,6 +76,7 @@ def check_images(
             for task, read in reads.items()
             if task.diff_id is not None and read.outline is not None
         },
+        one_member=frozenset(task.digest for task, read in reads.items() if read.is_one_member),
         faults=faults,
     )
 
@@ -99,6 +102,7 @@ class _Read:
     """What came of a task. `damage` concerns the stored bytes, whatever they are taken for; `lie` the layer alone."""
 
     outline: Outline | None = None
+    is_one_member: bool = False
     damage: _Fault | None = None
     lie: _Fault | None = None
 
@@ -182,6 +186,7 @@ def _read(layout: Layout, task: _Task, limits: Limits) -> _Read:
     stored = task.digest.new_hasher()
     tar: Hasher | None = None
     taken: Outline | None = None
+    is_one_member = False
     failure: CompressionError | None = None
     try:
         content = layout.content(task.digest)
@@ -193,6 +198,7 @@ def _read(layout: Layout, task: _Task, limits: Limits) -> _Read:
                 plain = decompressed(blob, max_bytes=limits.layer_of(content.size), padding=False)
                 try:
                     taken = outline(hashed(plain, tar))
+                    is_one_member = plain.is_one_gzip_member
                 except CompressionError as error:
                     failure = error
             for _ in chunks(blob):  # what stands behind the compressed content belongs to the digest all the same
@@ -214,7 +220,7 @@ def _read(layout: Layout, task: _Task, limits: Limits) -> _Read:
         actual = DiffID.of_hasher(task.diff_id.algorithm, tar)
         says = f" has the DiffID {actual.short}, the config says {task.diff_id.short}."
         return _Read(lie=_Fault(says=says, advice=REBUILD))
-    return _Read(outline=taken)
+    return _Read(outline=taken, is_one_member=is_one_member)
 
 
 def _quoted(text: str) -> str:

@@ -23,14 +23,23 @@ def write_index(manifests: Iterable[Descriptor]) -> bytes:
     )
 
 
-def write_manifest(*, config: Descriptor, layers: Iterable[Descriptor], annotations: Mapping[str, str]) -> bytes:
+def write_manifest(
+    *,
+    config: Descriptor,
+    layers: Iterable[Descriptor],
+    annotations: Mapping[str, str],
+    artifact_type: str | None = None,
+    subject: Descriptor | None = None,
+) -> bytes:
     """An image manifest, with its `mediaType` inside."""
     return write_json(
         {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
+            **({"artifactType": artifact_type} if artifact_type is not None else {}),
             "config": config.to_json(),
             "layers": [layer.to_json() for layer in layers],
+            **({"subject": subject.to_json()} if subject is not None else {}),
             "annotations": dict(annotations),
         }
     )

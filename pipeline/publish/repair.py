@@ -24,7 +24,7 @@ from ..history.versions import forget
 from ..keys import MANIFESTS, TYPED, Key, Kind, ParsedKey, blob_key, classify, manifest_key, sidecar_key, typed_key
 from ..oci.digest import Digest
 from ..oci.fields import FieldError
-from ..oci.manifest import MAX_MANIFEST_SIZE, Index, parse_document, successors
+from ..oci.manifest import MAX_MANIFEST_SIZE, Index, is_document, parse_document, successors
 from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
 from ..parallel import threads
@@ -232,7 +232,11 @@ def _lost_successor(
     if isinstance(document, Index) and parsed.kind is Kind.MANIFEST:
         for entry in document.manifests:
             places = manifest_key(repository, entry.digest), blob_key(repository, entry.digest)
-            if any(place in known for place in places) and not any(map(is_stored, places)):
+            if not any(place in known for place in places):
+                continue
+            # a manifest may be a blob of an artifact, too, in which nobody looks for it
+            as_manifest = is_document(entry) or places[0] in known
+            if not (is_stored(places[0]) if as_manifest else is_stored(places[1])):
                 return f"{entry.digest}, which is missing"
         return None
     for child in children:

@@ -7,8 +7,9 @@ policy for all.
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import get_args
 
-from ..config.values import Config, Policy, Repository
+from ..config.values import Config, FormatName, Policy, Repository
 from ..deltas.plan import Rules
 from ..history.ledger import Ledger
 from ..history.records import RulesRecord
@@ -28,7 +29,11 @@ def rules_record(repository: Repository) -> RulesRecord:
     """What the ledger is to remember of a repository that is published now."""
     policy = repository.policy
     return RulesRecord(
-        versions=policy.versions, max_ratio=policy.max_ratio, grace=policy.grace, scopes=scopes_of(repository)
+        versions=policy.versions,
+        max_ratio=policy.max_ratio,
+        grace=policy.grace,
+        scopes=scopes_of(repository),
+        formats=policy.formats,
     )
 
 
@@ -46,5 +51,6 @@ def scopes_of(repository: Repository) -> tuple[str, ...]:
 
 
 def _remembered(record: RulesRecord) -> Rules:
-    policy = Policy(versions=record.versions, max_ratio=record.max_ratio, grace=record.grace)
+    formats = tuple(known for known in get_args(FormatName) if known in record.formats)
+    policy = Policy(versions=record.versions, max_ratio=record.max_ratio, grace=record.grace, formats=formats)
     return Rules(policy=policy, scopes=record.scopes, is_foreign=True)

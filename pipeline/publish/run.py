@@ -112,5 +112,5 @@ class Run:
             prune_problem=self.prune_problem,
             repairs=self.done.repairs,
             lost=self.history.lost,
-            notes=(*self.notes, *(lock.caveats if lock is not None else ())),
+            notes=(*self.notes, *self.tree.notes, *(lock.caveats if lock is not None else ())),
         )

@@ -7,12 +7,13 @@ Rule 1. The graph is all that should be there; what the ledger knows beside it i
         is assembling.
 Rule 2. A delta is listed only when it is stored, proven, and smaller than the policy demands. How it is listed is the
         formats' own.
-Rule 3. Referrers are made of the subjects of all documents, whoever made those.
+Rule 3. Referrers are made of the subjects of all documents, whoever made those. Clients read 4 MiB of a listing: what
+        is made here and has no room is left out, the oldest first, and is not published when nothing lists it.
 Rule 4. Nothing here depends on the time of the run: the same ledger gives the same bytes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..deltas.formats import FORMATS, DeltaDocument, DeltaFormat, Offer
@@ -20,13 +21,13 @@ from ..deltas.plan import Wanted
 from ..errors import DeltapressError
 from ..history.ledger import Ledger
 from ..history.records import RepositoryRecord
-from ..keys import referrers_tag
+from ..keys import Key, manifest_key, referrers_tag
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
-from ..oci.manifest import successors
+from ..oci.manifest import MAX_MANIFEST_SIZE, successors
 from ..oci.media_types import INDEXES, OCI_INDEX
 from ..oci.reference import is_reserved_tag
-from ..oci.writing import EMPTY_JSON, write_index
+from ..oci.writing import EMPTY_JSON, write_index, write_json
 
 EMPTY_INDEX: Final = write_index(())
 
@@ -61,7 +62,7 @@ class RepositoryContents:
     """What is published of one repository.
 
     `tags` are all of them, those that carry listings included; `referrers` has the listing of each document and of each
-    subject.
+    subject. `notes` are lines for the user.
     """
 
     name: str
@@ -69,6 +70,7 @@ class RepositoryContents:
     documents: Mapping[Digest, Stored]
     tags: Mapping[str, Stored]
     referrers: Mapping[Digest, bytes]
+    notes: tuple[str, ...] = ()
 
     @property
     def listed_tags(self) -> list[str]:
@@ -93,7 +95,17 @@ def published_contents(
             offer = Offer(want=want, digest=record.digest, size=record.size)
             offers.setdefault(want.repository, []).append(offer)
     for name, repository in sorted(ledger.repositories.items()):
-        yield _contents(name, repository, offers.get(name, ()), formats)
+        contents = _contents(name, repository, offers.get(name, ()), formats)
+        yield _emptied(contents, formats, ledger.keys)
+
+
+def _emptied(contents: RepositoryContents, formats: Sequence[DeltaFormat], known: Container[Key]) -> RepositoryContents:
+    """With an empty listing under each tag that had one, is in the target still, and has none any more: what is stale
+    is un-listed at once, though the tag itself would stay for the grace period."""
+    tags = [delta_format.tag for delta_format in formats if delta_format.tag is not None]
+    tags += [referrers_tag(subject) for subject in contents.documents]
+    empty = {tag: _listing(EMPTY_INDEX) for tag in tags if manifest_key(contents.name, tag) in known}
+    return replace(contents, tags={**empty, **contents.tags})
 
 
 def _contents(
@@ -108,8 +120,17 @@ def _contents(
     blobs[Digest.of(EMPTY_JSON)] = Blob(size=len(EMPTY_JSON), content=EMPTY_JSON)  # the config of delta documents
     documents = _image_documents(record)
     listings: dict[str, bytes] = {}
+    attached = _attached(documents)
+    notes: list[str] = []
     for delta_format in formats:
-        made = list(delta_format.documents(record, offers))
+        if record.rules is not None and delta_format.name not in record.rules.formats:
+            continue
+        made = list(
+            delta_format.documents(record, [offer for offer in offers if offer.want.format == delta_format.name])
+        )
+        if delta_format.tag is None:
+            made, left_out = _with_room(made, attached)
+            notes += [f"{name}: {line}" for line in left_out]
         for entry in made:
             edges = successors(entry.document).blobs
             blobs |= {blob.digest: Blob(size=blob.size) for blob in edges if blob.digest not in blobs}
@@ -120,7 +141,7 @@ def _contents(
             )
         if delta_format.tag is not None:
             listings[delta_format.tag] = write_index(entry.descriptor for entry in made)
-    referrers = _referrers(documents)
+    referrers = {subject: write_index(found[digest] for digest in sorted(found)) for subject, found in attached.items()}
     listings |= {referrers_tag(subject): raw for subject, raw in referrers.items()}
     tags = {tag: _listing(raw) for tag, raw in listings.items()}
     return RepositoryContents(
@@ -129,6 +150,7 @@ def _contents(
         documents=documents,
         tags=tags | images,
         referrers=dict.fromkeys(documents, EMPTY_INDEX) | referrers,
+        notes=tuple(notes),
     )
 
 
@@ -146,12 +168,12 @@ def _image_documents(record: RepositoryRecord) -> dict[Digest, Stored]:
 
 
 def _delta_document(made: DeltaDocument) -> Stored:
+    return Stored(descriptor=made.descriptor, content=made.document.raw, subjects=_subjects(made))
+
+
+def _subjects(made: DeltaDocument) -> tuple[Digest, ...]:
     subject = made.document.subject
-    return Stored(
-        descriptor=made.descriptor,
-        content=made.document.raw,
-        subjects=(*(() if subject is None else (subject.digest,)), *made.listed_for),
-    )
+    return (*(() if subject is None else (subject.digest,)), *made.listed_for)
 
 
 def _ranks(record: RepositoryRecord) -> dict[Digest, int]:
@@ -170,13 +192,42 @@ def _ranks(record: RepositoryRecord) -> dict[Digest, int]:
     return ranks
 
 
-def _referrers(documents: Mapping[Digest, Stored]) -> dict[Digest, bytes]:
-    """For each subject the index of what is attached to it (distribution-spec, "Listing Referrers")."""
-    attached: dict[Digest, list[Descriptor]] = {}
-    for _, document in sorted(documents.items()):
-        for subject in dict.fromkeys(document.subjects):
-            attached.setdefault(subject, []).append(document.descriptor)
-    return {subject: write_index(found) for subject, found in attached.items()}
+def _attached(documents: Mapping[Digest, Stored]) -> dict[Digest, dict[Digest, Descriptor]]:
+    """For each subject what is attached to it (distribution-spec, "Listing Referrers")."""
+    attached: dict[Digest, dict[Digest, Descriptor]] = {}
+    for digest, document in documents.items():
+        for subject in document.subjects:
+            attached.setdefault(subject, {})[digest] = document.descriptor
+    return attached
+
+
+def _with_room(
+    made: Sequence[DeltaDocument], attached: dict[Digest, dict[Digest, Descriptor]]
+) -> tuple[list[DeltaDocument], list[str]]:
+    """Enter documents into the listings as far as these have room; the ones that stand in any, and a line for each
+    listing that lacks some."""
+    left = {subject: MAX_MANIFEST_SIZE - len(write_index(found.values())) for subject, found in attached.items()}
+    listed: list[DeltaDocument] = []
+    full: dict[Digest, int] = {}
+    for entry in made:
+        size = len(write_json(entry.descriptor.to_json())) + 1  # with its comma
+        is_listed = False
+        for subject in dict.fromkeys(_subjects(entry)):
+            left.setdefault(subject, MAX_MANIFEST_SIZE - len(EMPTY_INDEX))
+            if subject in full or size > left[subject]:
+                full[subject] = full.get(subject, 0) + 1
+                continue
+            left[subject] -= size
+            attached.setdefault(subject, {})[entry.document.digest] = entry.descriptor
+            is_listed = True
+        if is_listed:
+            listed.append(entry)
+    lines = [
+        f"the referrers of {subject.short} leave out the {count:,} oldest artifacts with deltas, since clients read "
+        f"{MAX_MANIFEST_SIZE:,} bytes of a listing; choose fewer `versions`"
+        for subject, count in sorted(full.items())
+    ]
+    return listed, lines
 
 
 def _listing(raw: bytes) -> Stored:

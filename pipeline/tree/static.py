@@ -75,9 +75,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """All that should be in the target, ledger and lock aside."""
+    """All that should be in the target, ledger and lock aside; `notes` are lines for the user."""
 
     entries: Mapping[Key, Entry] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def in_order(self) -> list[Entry]:
         return sorted(self.entries.values(), key=lambda entry: entry.order)
@@ -95,9 +96,16 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
         CollisionError: two names cannot stand beside each other in one tree.
     """
     entries: dict[Key, Entry] = {}
+    notes: list[str] = []
+
+    def repositories() -> Iterator[Entry]:
+        for contents in published_contents(ledger, wanted):
+            notes.extend(contents.notes)
+            yield from _repository(contents, stores_headers)
+
     for entry in chain(
         _pings(stores_headers),
-        chain.from_iterable(_repository(contents, stores_headers) for contents in published_contents(ledger, wanted)),
+        repositories(),
         _emptied(ledger),
         [_made(FLATPAK_INDEX_KEY, Kind.FLATPAK_INDEX, flatpak_index(ledger.repositories), JSON)],
         [_catalog(ledger)],
@@ -111,7 +119,7 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
         if other is None or other.rank < entry.rank:
             entries[entry.key] = entry
     _check_folders(entries)
-    return Tree(entries=entries)
+    return Tree(entries=entries, notes=tuple(notes))
 
 
 def _pings(stores_headers: bool) -> Iterator[Entry]:

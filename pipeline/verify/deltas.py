@@ -33,12 +33,18 @@ def check_deltas(
     The source of a delta need not be published any more: those who have it do not need it from here.
     """
     layers = findings.layers
-    made = {(key.from_diff_id, key.to_diff_id): key for key in ledger.deltas}
+    # where one delta was made twice, from more sources and from fewer, the fewer must do
+    made = {
+        (key.from_diff_id, key.to_diff_id, record.digest): key
+        for key, record in sorted(ledger.deltas.items(), key=lambda item: -len(item[0].below))
+    }
     groups: dict[tuple[DiffID, ...], dict[str, FoundDelta]] = {}
     for delta in findings.deltas:
-        key = made.get((delta.pair.from_diff_id, delta.pair.to_diff_id), delta.pair)
+        key = delta.pair
+        if not delta.is_exact:
+            key = made.get((key.from_diff_id, key.to_diff_id, delta.digest), key)
         groups.setdefault((*key.below, key.from_diff_id), {})[f"{delta.key} {delta.pair}"] = delta
-    unproven: list[str] = []
+    unproven = [*findings.unproven]
     with progress.task("deltas", len(findings.deltas)) as task, ThreadPoolExecutor(jobs) as pool:
 
         def check(sources: tuple[DiffID, ...]) -> list[Problem]:

@@ -6,7 +6,7 @@ from typing import Final
 from ..history.records import DeltaKey
 from ..history.resolver import LayerLocator
 from ..keys import Key
-from ..oci.digest import DiffID
+from ..oci.digest import DiffID, Digest
 from ..text import one_line
 
 _MAX_PROBLEM: Final = 1000  # characters
@@ -25,20 +25,25 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundDelta:
-    """A delta as a client finds it; `key` is its blob, `size` in bytes."""
+    """A delta as a client finds it; `key` is its blob, `size` in bytes. The `pair` `is_exact` where what lists it says
+    from which layers it was made, and not from which one alone."""
 
     key: Key
     size: int
+    digest: Digest
     pair: DeltaKey
+    is_exact: bool = False
 
 
 @dataclass(slots=True)
 class Findings:
-    """Problems, and what later checks need: where each layer lies, which deltas are listed."""
+    """Problems, and what later checks need: where each layer lies, which deltas are listed, and for which of what is
+    listed there is nothing to compare it with."""
 
     problems: list[Problem] = field(default_factory=list)
     layers: dict[DiffID, LayerLocator] = field(default_factory=dict)
     deltas: list[FoundDelta] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
 
     def complain(self, key: str, problem: str) -> None:
         # what a tree holds may be anybody's text

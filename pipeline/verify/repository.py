@@ -207,12 +207,16 @@ class RepositoryCheck:
             keys = [manifest_key(self._repository.name, delta_format.tag)]
         else:
             keys = list(self._repository.referrers.values())
+        checked: set[Digest] = set()
         for key in keys:
             listing = self._index(key) if key in self._keys else None
             if listing is not None:
-                self._check_delta_listing(key, delta_format, delta_format.parse_listing(listing))
+                self._check_delta_listing(key, delta_format, delta_format.parse_listing(listing), checked)
 
-    def _check_delta_listing(self, key: Key, delta_format: DeltaFormat, listing: DeltaListing) -> None:
+    def _check_delta_listing(
+        self, key: Key, delta_format: DeltaFormat, listing: DeltaListing, checked: set[Digest]
+    ) -> None:
+        """`checked` are the documents that another listing of the format has, too."""
         for problem in listing.problems:
             self._complain(key, problem)
         for entry in listing.documents:
@@ -225,11 +229,24 @@ class RepositoryCheck:
             if parsed.target != entry.target:
                 self._complain(key, f"says that {digest} is for {entry.target}, the manifest says otherwise")
                 continue
+            if digest in checked:
+                continue
+            checked.add(digest)
             for problem in parsed.problems:
                 self._complain(manifest_key(self._repository.name, digest), problem)
             for delta in parsed.deltas:
                 place = blob_key(self._repository.name, delta.blob.digest)
-                self._findings.deltas.append(FoundDelta(key=place, size=delta.blob.size, pair=delta.key))
+                self._findings.deltas.append(
+                    FoundDelta(
+                        key=place,
+                        size=delta.blob.size,
+                        digest=delta.blob.digest,
+                        pair=delta.key,
+                        is_exact=delta.is_exact,
+                    )
+                )
+            if parsed.unknown is not None:
+                self._findings.unproven.append(f"{manifest_key(self._repository.name, digest)}: {parsed.unknown}")
 
     def _index(self, key: Key) -> Index | None:
         raw = self._read(key, MAX_LISTING)

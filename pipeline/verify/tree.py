@@ -24,7 +24,8 @@ from .repository import MAX_LISTING, RepositoryCheck
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What was found. `unproven` says which deltas could not be tried, because their source is no longer published."""
+    """What was found. A delta that several formats list counts once. `unproven` says which deltas could not be tried,
+    because their source is no longer published."""
 
     problems: tuple[Problem, ...]
     keys: int
@@ -77,7 +78,7 @@ def verify(
         keys=len(keys),
         blobs=sum(len(repository.blobs) for repository in repositories.values()),
         manifests=sum(len(repository.manifests) + len(repository.tags) for repository in repositories.values()),
-        deltas=len(findings.deltas),
+        deltas=len({(delta.key, delta.pair.from_diff_id, delta.pair.to_diff_id) for delta in findings.deltas}),
         unproven=unproven,
     )
 

@@ -5,10 +5,12 @@ import io
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from pipeline.config import Policy
+from pipeline.config.values import FormatName
 from pipeline.deltas.plan import DeltaPlan, Rules, Wanted, plan_deltas
 from pipeline.history.ledger import Ledger
 from pipeline.history.records import DeltaKey, DeltaRecord, ImageRecord, LayerRecord, PlatformRecord, RepositoryRecord
@@ -407,3 +409,75 @@ def test_scopes_have_their_own_latest() -> None:
         pair("1.0", "1.1"),
         pair("2.0", "2.1"),
     ]
+
+
+# artifacts of oci-delta
+
+
+def known(name: str, *layers: str, **more: Any) -> ImageRecord:
+    """An image of which an artifact can be made."""
+    return image(replace(platform_image(*layers, **more), config=Digest.of(name.encode())))
+
+
+def whole(found: DeltaPlan) -> tuple[Wanted, ...]:
+    return tuple(want for want in found.wanted if want.format == "oci-delta")
+
+
+def test_an_artifact_wants_the_same_delta_where_the_old_image_has_one_layer() -> None:
+    found = plan(moved(known("1", "A"), known("2", "B")))
+    assert [want.format for want in found.wanted] == ["deltaindex", "oci-delta"]
+    assert [job.key for job in found.jobs] == [found.wanted[0].key] == [found.wanted[1].key]
+    assert found.jobs[0].max_size == 900
+
+
+def test_an_artifact_wants_deltas_from_the_whole_old_image_into_what_changed() -> None:
+    found = plan(moved(known("1", "base", "lib", "app1"), known("2", "base", "new", "app2")))
+    below = (diff_id("base"), diff_id("lib"))
+    assert _keys(whole(found)) == [(*pair("app1", "new"), below), (*pair("app1", "app2"), below)]
+    assert len(found.jobs) == len(found.wanted) == 4
+
+
+def test_a_multi_layer_flatpak_has_one_delta_for_both_formats() -> None:
+    found = plan(moved(known("1", "base", "a", labels=FLATPAK), known("2", "base", "b", labels=FLATPAK)))
+    assert _keys(whole(found)) == [(*pair("a", "b"), (diff_id("base"),))]
+    assert {want.key for want in whole(found)} < {want.key for want in found.wanted if want.format == "deltaindex"}
+    assert len(found.jobs) == 2
+
+
+@pytest.mark.parametrize("formats", [("deltaindex",), ("oci-delta",)])
+def test_only_what_the_formats_want_is_made(formats: tuple[FormatName, ...]) -> None:
+    found = plan(moved(known("1", "a", "b"), known("2", "a", "c")), policy=Policy(formats=formats))
+    assert [want.format for want in found.wanted] == list(formats)
+    assert len(found.jobs) == 1
+
+
+def test_an_image_without_a_known_config_has_no_artifact() -> None:
+    for old, new in ((simple("A"), known("2", "B")), (known("1", "A"), simple("B"))):
+        assert [want.format for want in plan(moved(old, new)).wanted] == ["deltaindex"]
+
+
+def test_an_artifact_counts_as_a_whole() -> None:
+    """A delta may be as large as what all of them may have, unless the layer itself is smaller and can go whole."""
+    one_member = replace(layer("c", 100), is_one_member=True)
+    new = replace(platform_image("b", "d", size=1000), config=Digest.of(b"2"))
+    new = replace(new, layers=(*new.layers, one_member))
+    found = plan(moved(known("1", "a"), image(new)), policy=Policy(max_ratio=0.5, formats=("oci-delta",)))
+    assert [want.max_size for want in found.wanted] == [1050, 1050, 99]
+
+
+def test_an_artifact_that_cannot_save_enough_gets_no_more_deltas() -> None:
+    record = moved(known("1", "a"), known("2", "b", "c"))
+    policy = Policy(max_ratio=0.5, formats=("oci-delta",))
+    assert len(plan(record, policy=policy).jobs) == 2
+    assert len(plan(record, made("a", "b", size=1000), policy=policy).jobs) == 1
+    # the other would have to have nothing
+    for large in (made("a", "b", size=1001), made("a", "b", size=1001, stored=False), refused("a", "b")):
+        found = plan(record, large, policy=policy)
+        assert found.jobs == ()
+        assert len(found.wanted) == 2
+    assert len(plan(record, made("a", "b", size=1001, generator="g0"), policy=policy).jobs) == 2
+
+
+def refused(old: str, new: str) -> DeltaRecord:
+    """The old layer was no readable tar."""
+    return replace(made(old, new, size=0, stored=False), refused="no tar")

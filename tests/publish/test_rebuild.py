@@ -1,6 +1,7 @@
 """What a lost ledger's tree still tells."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from pipeline.errors import ExitCode
 from pipeline.history.ledger import Ledger
+from pipeline.history.records import ImageRecord
 from pipeline.keys import LEDGER_KEY, Key
 from pipeline.oci.digest import Digest
 from pipeline.publish.rebuild import rebuild
@@ -37,6 +39,17 @@ def _dated(shop: Shop, number: int, *, tag: str = "latest") -> str:
     return str(index["digest"])
 
 
+def _as_if_unread(image: ImageRecord) -> ImageRecord:
+    """How its layers are compressed, a rebuild does not look."""
+    return replace(
+        image,
+        platforms=tuple(
+            replace(platform, layers=tuple(replace(layer, is_one_member=False) for layer in platform.layers))
+            for platform in image.platforms
+        ),
+    )
+
+
 def test_the_history_of_the_only_tag_is_guessed_from_the_dates(shop: Shop) -> None:
     digests = []
     for number in (0, 1, 2):
@@ -45,7 +58,7 @@ def test_the_history_of_the_only_tag_is_guessed_from_the_dates(shop: Shop) -> No
     known = shop.run(0.5).ledger.repositories["app"]
     record = rebuilt(shop).repositories["app"]
     assert [str(move.image) for move in record.tags["latest"].moves] == digests
-    assert record.images == known.images
+    assert record.images == {digest: _as_if_unread(image) for digest, image in known.images.items()}
 
 
 def test_with_several_tags_each_is_where_it_is(shop: Shop) -> None:

@@ -12,6 +12,7 @@ from pipeline.errors import ExitCode
 from pipeline.history.store import LedgerStore
 from pipeline.keys import LEDGER_KEY, Headers, Key
 from pipeline.limits import Limits
+from pipeline.oci.digest import Digest
 from pipeline.progress import Silent
 from pipeline.publish import Outcome
 from pipeline.publish.repair import TooMuchLostError
@@ -244,7 +245,8 @@ def test_a_lost_delta_is_not_listed_while_it_is_made_again(shop: Shop) -> None:
 
     target = WatchedTarget(shop.target, look)
     outcome = shop.run(3, target=target, repair=True)
-    assert len(outcome.made) == 1
+    # several formats may have asked for the same bytes
+    assert {record.digest for record in outcome.made} == {Digest.parse(deltas[0].digest)}
     # broken as it was found; from the moment of un-listing on, no more
     assert sorted(looks) == looks
     assert looks[-1]

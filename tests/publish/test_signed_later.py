@@ -25,7 +25,7 @@ def _first_night(shop: Shop) -> Json:
 
 
 def test_a_signature_of_yesterdays_image_is_attached(tmp_path: Path) -> None:
-    shop = Shop(tmp_path, policy="versions = 2\nkeep = 3")
+    shop = Shop(tmp_path, policy='versions = 2\nkeep = 3\nformats = ["deltaindex"]')
     first = _first_night(shop)
     build = LayoutBuilder()
     second = build.image(app(1))

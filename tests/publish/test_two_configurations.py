@@ -92,7 +92,9 @@ def test_what_was_published_before_rules_were_remembered_goes_by_the_policy_for_
         teams.one.images({"latest": app(number)})
         teams.one.run(number)
     document = json.loads(teams.target.contents[LEDGER_KEY])
-    assert document["repositories"]["app"].pop("rules") == {"versions": 3, "maxRatio": 0.9, "grace": 7 * 86_400}
+    rules = document["repositories"]["app"].pop("rules")
+    assert rules.pop("formats") == ["deltaindex", "oci-delta"]
+    assert rules == {"versions": 3, "maxRatio": 0.9, "grace": 7 * 86_400}
     teams.target.contents[LEDGER_KEY] = json.dumps({**document, "schema": 1}).encode()
     teams.two.images({"latest": other(0)}, "tool")
     teams.two.run(4)
@@ -100,7 +102,7 @@ def test_what_was_published_before_rules_were_remembered_goes_by_the_policy_for_
     outcome = teams.one.run(5)
     assert len(deltas_of(teams.target.contents, "app")) == 2
     assert outcome.ledger.repositories["app"].rules == RulesRecord(
-        versions=3, max_ratio=0.9, grace=timedelta(days=7), scopes=()
+        versions=3, max_ratio=0.9, grace=timedelta(days=7), scopes=(), formats=("deltaindex", "oci-delta")
     )
 
 

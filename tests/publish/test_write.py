@@ -216,7 +216,7 @@ def test_repositories_share_blobs_and_deltas_as_hard_links(tmp_path: Path) -> No
     [delta] = deltas_of(contents, "team/mirror")
     assert [found.digest for found in deltas_of(contents, "app")] == [delta.digest]
     blobs = list((tmp_path / "public/v2/app/blobs").iterdir())
-    assert len(blobs) == 6
+    assert len(blobs) == 7  # the manifest into which a delta leads is one, too
     for blob in blobs:
         twin = tmp_path / "public/v2/team/mirror/blobs" / blob.name
         assert blob.samefile(twin)
@@ -234,7 +234,7 @@ def test_a_repository_that_comes_later_links_to_what_is_there(tmp_path: Path) ->
     assert outcome.made == ()
     assert problems(contents_of(shop.target), at_rest=True) == []
     for blob in (tmp_path / "public/v2/later/blobs").iterdir():
-        assert blob.stat().st_nlink == 2
+        assert blob.stat().st_nlink >= 2
 
 
 def test_a_blob_of_two_repositories_is_read_once(tmp_path: Path) -> None:

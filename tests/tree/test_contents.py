@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import Policy, Repository
+from pipeline.config.values import FormatName
 from pipeline.deltas.formats import FORMATS, DeltaDocument, DeltaListing, Offer
 from pipeline.deltas.formats.contract import ParsedDeltas
 from pipeline.deltas.plan import Rules, Wanted, plan_deltas
@@ -60,7 +61,7 @@ def tree_of(
 
 
 def wanted_of(record: RepositoryRecord) -> tuple[Wanted, ...]:
-    rules = {"app": Rules(policy=Policy(versions=2))}
+    rules = {"app": Rules(policy=Policy(versions=2, formats=("deltaindex",)))}
     return plan_deltas(Ledger(repositories={"app": record}), rules, generator="", options="").wanted
 
 
@@ -172,7 +173,7 @@ def test_the_wants_are_gone_through_once_however_many_repositories_there_are(tmp
     record = record_of(tmp_path, {"latest": build.image(app(1))}, {"latest": build.image(app(2))}, build=build)
     delta = made(app(1), app(2))
     ledger = Ledger(repositories={f"app{number}": record for number in range(20)}, deltas={delta.key: delta})
-    rules = {name: Rules(policy=Policy(versions=2)) for name in ledger.repositories}
+    rules = {name: Rules(policy=Policy(versions=2, formats=("deltaindex",))) for name in ledger.repositories}
     wanted = _Counted(plan_deltas(ledger, rules, generator="", options="").wanted)
     _Counted.times = 0
     tree = assemble(ledger, wanted, extras={}, stores_headers=True)
@@ -215,6 +216,7 @@ def test_referrers_for_every_manifest_and_the_fallback_tag(tmp_path: Path) -> No
 class _Attached:
     """A format that is no `_deltaindex`: an artifact a pair of images, found by the referrers of the target."""
 
+    name: FormatName = "deltaindex"  # takes the same offers
     tag = None
 
     def documents(self, record: RepositoryRecord, offers: Sequence[Offer]) -> Iterator[DeltaDocument]:

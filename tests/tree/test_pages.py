@@ -128,7 +128,7 @@ def test_the_savings_are_gone_through_once_however_many_repositories_there_are(t
     ledger = shop.run(2).ledger
     [record] = ledger.repositories.values()
     many = Ledger(repositories={f"app{number}": record for number in range(20)}, deltas=ledger.deltas)
-    rules = {name: Rules(policy=Policy()) for name in many.repositories}
+    rules = {name: Rules(policy=Policy(formats=("deltaindex",))) for name in many.repositories}
     wanted = plan_deltas(many, rules, generator="", options="").wanted
     found = _Counted(savings(many, wanted))
     _Counted.times = 0

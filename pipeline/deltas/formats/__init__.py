@@ -2,6 +2,7 @@
 
 contract      what a format is
 delta_index   `_deltaindex`: flatpak, containers/image
+oci_delta     artifacts among the referrers: bootc, composefs, flightctl
 
 Pure. A further format is a file beside these, and a line in `FORMATS`.
 """
@@ -11,8 +12,9 @@ from typing import Final
 from ...oci.manifest import Document, Manifest
 from .contract import DeltaDocument, DeltaFormat, DeltaListing, Offer
 from .delta_index import DeltaIndex
+from .oci_delta import OciDelta
 
-FORMATS: Final[tuple[DeltaFormat, ...]] = (DeltaIndex(),)
+FORMATS: Final[tuple[DeltaFormat, ...]] = (DeltaIndex(), OciDelta())
 
 
 def is_delta_document(document: Document) -> bool:

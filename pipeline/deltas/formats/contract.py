@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ...config.values import FormatName
 from ...history.records import DeltaKey, PlatformRecord, RepositoryRecord
 from ...oci.descriptor import Descriptor
 from ...oci.digest import Digest
@@ -58,23 +59,33 @@ class DeltaListing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedDelta:
-    """A delta as a document leads to it."""
+    """A delta as a document leads to it. The `key` `is_exact` where the format says from which layers it was made."""
 
     blob: Descriptor
     key: DeltaKey
+    is_exact: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedDeltas:
-    """What a document says. `target` is None where it does not; `problems` are as in `DeltaListing`."""
+    """What a document says. `target` is None where it does not; `problems` are as in `DeltaListing`.
+
+    `unknown` says why the deltas of a sound document cannot be told: it is about images that the caller does not know.
+    """
 
     target: Digest | None
     deltas: tuple[ListedDelta, ...]
     problems: tuple[str, ...] = ()
+    unknown: str | None = None
 
 
 class DeltaFormat(Protocol):
     """One way in which clients learn of deltas."""
+
+    @property
+    def name(self) -> FormatName:
+        """By which the configuration chooses it."""
+        ...
 
     @property
     def tag(self) -> str | None:
@@ -82,10 +93,12 @@ class DeltaFormat(Protocol):
         ...
 
     def documents(self, record: RepositoryRecord, offers: Sequence[Offer]) -> Iterator[DeltaDocument]:
-        """What to publish in a repository, in the order of its listing; the same offers give the same bytes.
+        """What to publish in a repository; the same offers give the same bytes.
 
-        The offers are grouped as the format needs it, by target or by pair of images; the record tells the rest of
-        those: their other layers, the indexes that hold them.
+        In the order of its listing, or, where there is no such index, with what may be left out at the end: a listing
+        has room for 4 MiB. The offers are those of this format, in the order of the plan. They are grouped as the
+        format needs it, by target or by pair of images; the record tells the rest of those: their other layers, the
+        indexes that hold them.
         """
         ...
 

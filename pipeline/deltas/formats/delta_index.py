@@ -10,6 +10,7 @@ Rule 2. One delta manifest a target, one layer a pair of `from` and `to`: client
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from ...config.values import FormatName
 from ...history.records import DeltaKey, PlatformRecord, RepositoryRecord
 from ...oci.descriptor import Descriptor
 from ...oci.digest import DiffID, Digest, DigestError
@@ -29,6 +30,7 @@ TARGET: Final = "io.github.containers.delta.target"
 class DeltaIndex:
     """See `DeltaFormat`."""
 
+    name: FormatName = "deltaindex"
     tag = DELTA_INDEX
 
     def documents(self, record: RepositoryRecord, offers: Sequence[Offer]) -> Iterator[DeltaDocument]:
