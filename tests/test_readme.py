@@ -168,6 +168,7 @@ def test_a_repository_has_the_policy_of_all() -> None:
         "keep_tags": '["v*"]',
         "keep_for": '"2d"',
         "order": '"deltas-first"',
+        "formats": '["oci-delta"]',
     }
     (keys,) = [keys for _, keys, cell in config_rows() if quoted(cell) == ["[policy]"]]
     assert set(keys) == set(other)
