@@ -214,10 +214,11 @@ def _writes(outcome: Outcome) -> Iterator[str]:
 def _deltas(outcome: Outcome) -> Iterator[str]:
     planned = {job.key for job in outcome.plan.jobs}
     wanted = _distinct(outcome.plan.wanted)
+    formats = _formats(outcome.plan.wanted)
     if not outcome.plan.wanted:
         yield "No deltas are wanted."
     else:
-        yield f"Would make {_count(len(planned), 'delta')}; {len(wanted)} are wanted:"
+        yield f"Would make {_count(len(planned), 'delta')}; {len(wanted)} {'is' if len(wanted) == 1 else 'are'} wanted:"
     tags = _tags(outcome.savings)
     yield from _table(
         [
@@ -225,12 +226,13 @@ def _deltas(outcome: Outcome) -> Iterator[str]:
                 want.repository,
                 str(want.platform),
                 _update(want, tags),
+                ", ".join(formats[want.repository, want.source, want.target, want.key]),
                 format_size(want.layer.size),
                 _state(want, outcome, planned),
             ]
             for want in wanted
         ],
-        right={3},
+        right={4},
     )
     for skipped in outcome.plan.skipped:
         where = f" {skipped.platform}" if skipped.platform else ""
@@ -292,6 +294,16 @@ def _distinct(wanted: Iterable[Wanted]) -> tuple[Wanted, ...]:
     """Each delta once for the images that want it, though they may belong to several series."""
     found = {(want.repository, want.platform, want.source, want.target, want.key): want for want in wanted}
     return tuple(found.values())
+
+
+def _formats(wanted: Iterable[Wanted]) -> dict[tuple[str, Digest, Digest, DeltaKey], list[str]]:
+    """The formats that list each delta, for each update of a repository."""
+    found: dict[tuple[str, Digest, Digest, DeltaKey], list[str]] = {}
+    for want in wanted:
+        names = found.setdefault((want.repository, want.source, want.target, want.key), [])
+        if want.format not in names:
+            names.append(want.format)
+    return found
 
 
 def _tags(savings: Sequence[Saving]) -> dict[tuple[str, Digest], tuple[str, ...]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.keys import PAGE_KEY
 from pipeline.report import outcome_json, plan_text, publish_text
 
-from .runs import Shop, app
+from .runs import Shop, app, other
 
 
 def rows(text: str) -> list[list[str]]:
@@ -29,7 +29,22 @@ def test_an_update_of_two_series_is_one_row(tmp_path: Path) -> None:
         planned = shop.dry_run(number)
         outcome = shop.run(number)
     assert len(rows(plan_text(planned))) == 1
-    assert "1 are wanted" in plan_text(planned)
+    assert "1 is wanted" in plan_text(planned)
     assert len(rows(publish_text(outcome))) == 1
     assert shop.folder.contents[PAGE_KEY].decode().count("saved") == 1 + 1, "one row, and the style"
     assert {saving["series"] for saving in outcome_json(outcome)["savings"]} == {"stable", "edge"}
+
+
+def test_a_plan_says_for_which_clients_a_delta_is(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, policy="versions = 1", repositories={"one": "", "two": ""})
+    for number in range(2):
+        shop.images({"latest": app(number)}, "one")
+        shop.images({"latest": (other(0), app(number))}, "two")
+        planned = shop.dry_run(number)
+        shop.run(number)
+    found = [row for row in rows(plan_text(planned)) if row[0] in {"one", "two"}]
+    assert sorted((row[0], *(word.rstrip(",") for word in row if word[:5] in {"delta", "oci-d"})) for row in found) == [
+        ("one", "deltaindex", "oci-delta"),
+        ("two", "deltaindex"),
+        ("two", "oci-delta"),
+    ]
