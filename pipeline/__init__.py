@@ -17,7 +17,8 @@ The rooms, the way of the data upside down: each imports only what stands below 
     keys        the grammar of the tree's keys, and the headers that each is served with
     content     bytes that are somewhere, and how they are read
     scratch     temporary folders that the next run clears away if this one is killed
-    compression, quantities, parallel, limits, efforts, progress, text, errors     what everybody needs
+    compression/ streams in and out of compression
+    quantities, parallel, limits, efforts, progress, text, errors     what everybody needs
     oci/        digests, descriptors, manifests, references
 """
 

@@ -1,12 +1,10 @@
-"""Streams in and out of compression: the one door of zstandard and isal, and of the standard library's bzip2 and xz.
+"""Compressed streams, read: gzip, zstd, bzip2 and xz, told by their first bytes.
 
 Rule 1. What comes out is bounded by the caller, and no call holds more than a small piece, whatever the input claims.
 Rule 2. Truncated is not the end: input that stops inside a frame, a member or a block is an error, never a short
         answer.
 Rule 3. Work is paid for by output: frames, members and blocks that hold nothing cost time and no input to speak of, so
         only `_FREE_STEPS` of them may come beyond one for each `_STEP` bytes that come out.
-Rule 4. What we compress depends on the data and the parameters alone: the same two threads on every machine (libzstd
-        gives the same bytes for any number of them but none), no checksum, no dates.
 
 zstandard is driven block by block. A block decodes to at most 128 KiB (RFC 8878, 3.1.1.2.4), which bounds the memory
 of one step, and whoever walks the blocks knows where a frame ends, which the library's streaming reader does not
@@ -15,35 +13,20 @@ tell.
 
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 import zstandard
 
-from .errors import DeltapressError
+from ..errors import DeltapressError
+from .writing import MAX_WINDOW_LOG
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-MAX_WINDOW_LOG = 27
-"""The largest zstd window that libzstd accepts by default (128 MiB); more is neither written nor read."""
-
 _FREE_STEPS = 10_000
 _STEP = 64  # bytes; the smallest part of a layer that a tool makes is a header of 512, before it is divided
 _PIECE = 1 << 18
-_WORTH_THREADS = 4 << 20
-_LARGEST_JOB = 64 << 20  # zstd holds the input of its jobs
 _INPUT = 1 << 15  # what is left of it is copied at the end of each member, and members can be tiny
-_LARGEST_CHAIN_LOG, _LARGEST_HASH_LOG = 23, 20  # as good as the levels' own, which have up to 640 MiB
-_ONE_PASS = {
-    "strategy": zstandard.STRATEGY_BTOPT,
-    "target_length": 999,  # the longest that a level uses
-    # smaller than those of level 19, which take more memory and time than the bytes that they save are worth
-    "chain_log": 21,
-    "hash_log": 18,
-    "search_log": 6,
-}
-_FAR_MATCH = 32  # bytes, of what tables are too small for; the library's choice loses more
-_DENSEST, _LARGEST_FAR_LOG = 3, 20  # one place in eight is looked up, or fewer in a larger window
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_RESERVED_FLAGS = 0xE0  # RFC 1952, 2.3.1.2: to be refused, which the library does not
 _BZIP2_MAGIC = b"BZh"
@@ -85,12 +68,6 @@ class WindowTooLargeError(CompressionError):
             advice=f"Compress it with `zstd --long={MAX_WINDOW_LOG}` or less, or without --long.",
         )
         self.window = window
-
-
-class Writable(Protocol):
-    """What this package writes to."""
-
-    def write(self, data: bytes, /) -> object: ...
 
 
 class Decompressed(io.BufferedReader):
@@ -167,104 +144,6 @@ def zstd_frame(stream: BinaryIO) -> Iterator[bytes]:
         raise CompressionError("zstd", f"is damaged (it {error.reason})") from error
     if source.read(1):
         raise CompressionError("zstd", "goes on after the end of its frame")
-
-
-class Strength(NamedTuple):
-    """How hard zstd tries: one of its levels, and whether it prices its choices in one pass instead of two, with small
-    tables.
-
-    With one pass a match is taken as long as it comes, not cut to be priced again. Long matches abound in operations of
-    deltas: there level 19 takes 0.35 to 0.5 of its time so, for 1 to 2 % more of binaries and 4 % less of many small
-    files.
-    """
-
-    level: int
-    one_pass: bool = False
-
-
-class ZstdFrameWriter:
-    """Writes one zstd frame to `out`.
-
-    `size_bound` is an upper bound of what will be written: it makes the window (and the memory of the reader) no larger
-    than needed. Strong levels look for far repetitions in a table of their own, too.
-    """
-
-    def __init__(self, out: Writable, *, strength: Strength, size_bound: int) -> None:
-        self._compressor = zstandard.ZstdCompressor(compression_params=_parameters(strength, size_bound)).compressobj()
-        self._out = out
-        self._held = bytearray()
-        self.size = 0
-        """Bytes written to `out` so far."""
-
-    def write(self, data: bytes) -> None:
-        """Compress `data`; small pieces are gathered."""
-        self._held += data
-        if len(self._held) >= _PIECE:
-            self._put(self._compressor.compress(bytes(self._held)))
-            self._held.clear()
-
-    def finish(self) -> None:
-        """End the frame; nothing may be written after it."""
-        self._put(self._compressor.compress(bytes(self._held)))
-        self._put(self._compressor.flush())
-
-    def _put(self, data: bytes) -> None:
-        if data:
-            self._out.write(data)
-            self.size += len(data)
-
-
-def zstd_memory(strength: Strength, size_bound: int) -> int:
-    """What a `ZstdFrameWriter` with these parameters allocates, bytes."""
-    # libzstd cannot estimate long-distance matching: its table has at most as many entries of eight bytes as we say
-    parameters = _parameters(strength, size_bound, estimating=True)
-    window = 1 << parameters.window_log
-    far = 8 << parameters.window_log - _far_rate_log(parameters.window_log) if _prices(parameters) else 0
-    one = parameters.estimated_compression_context_size() + far + 4 * _PIECE
-    return 2 * one + 2 * window + size_bound if size_bound >= _WORTH_THREADS else one + window
-
-
-def _parameters(
-    strength: Strength, size_bound: int, *, estimating: bool = False
-) -> zstandard.ZstdCompressionParameters:
-    has_threads = size_bound >= _WORTH_THREADS and not estimating
-    window_log = min(MAX_WINDOW_LOG, max(17, size_bound.bit_length()))
-    level = zstandard.ZstdCompressionParameters.from_level(strength.level, source_size=max(1, size_bound))
-    search = {
-        "chain_log": min(level.chain_log, _LARGEST_CHAIN_LOG),
-        "hash_log": min(level.hash_log, _LARGEST_HASH_LOG),
-        **(_ONE_PASS if strength.one_pass else {}),
-    }
-    # a tree that is deeper than the window only takes memory
-    search["chain_log"] = min(search["chain_log"], window_log + 1)
-    # others take every far match, whatever its offset costs: layers of small files get up to half as large again
-    is_looking_far = _prices(level) and not estimating
-    rate_log = _far_rate_log(window_log)
-    far = {"ldm_min_match": _FAR_MATCH, "ldm_hash_rate_log": rate_log, "ldm_hash_log": window_log - rate_log}
-    return zstandard.ZstdCompressionParameters.from_level(
-        strength.level,
-        source_size=max(1, size_bound),
-        window_log=window_log,
-        enable_ldm=is_looking_far,
-        write_checksum=False,
-        write_content_size=False,
-        # two halves, the second of which sees a quarter of a window of the first; a job is never smaller than that
-        threads=2 if has_threads else 0,
-        job_size=min(_LARGEST_JOB, -(-size_bound // 2)) if has_threads else 0,
-        overlap_log=7 if has_threads else 0,
-        **search,
-        **(far if is_looking_far else {}),
-    )
-
-
-def _prices(parameters: zstandard.ZstdCompressionParameters) -> bool:
-    """Whether the strategy weighs what its choices cost."""
-    return bool(parameters.strategy >= zstandard.STRATEGY_BTOPT)
-
-
-def _far_rate_log(window_log: int) -> int:
-    """Of how many places the far ones are looked up, one in two to the power of this: the table has room for those."""
-    return max(_DENSEST, window_log - _LARGEST_FAR_LOG)
 
 
 class _Input:
