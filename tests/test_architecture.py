@@ -61,7 +61,7 @@ PURE: Final = {
     *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
     *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index", "deltas.formats.oci_delta"),
     *("history.attached", "history.order", "history.removal", "history.renaming", "history.retention"),
-    "history.versions",
+    *("history.retraction", "history.versions"),
     *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {

@@ -22,7 +22,7 @@ from ..errors import DeltapressError, ExitCode
 from .console import Console
 from .options import DEFAULT_CONFIG, add_config, add_verbose
 
-_COMMANDS: Final = ("init", "publish", "plan", "prune", "remove", "verify", "diff", "patch", "serve")
+_COMMANDS: Final = ("init", "publish", "plan", "prune", "remove", "retract", "verify", "diff", "patch", "serve")
 
 _EXIT_CODES: Final = """\
 exit codes:
