@@ -72,7 +72,7 @@ def prune_text(outcome: Outcome) -> str:
 
 
 def removal_text(outcome: Outcome) -> str:
-    """What `remove` un-listed or put back, or would; when it goes."""
+    """What `remove` or `retract` un-listed or put back, or would; when it goes."""
     wrote = _writes(outcome) if outcome.is_dry else [_written(outcome)]
     return _text([*outcome.notes, *wrote, *_deletions(outcome)])
 
@@ -109,6 +109,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
                 }
                 for record in (*outcome.made, *outcome.refused)
             ],
+            "retracted": outcome.plan.retracted_counts(),
             "failed": [_key_json(failure.job.key) | {"problem": failure.problem} for failure in outcome.delta_failures],
         },
         "savings": [_saving_json(saving) for saving in outcome.savings],

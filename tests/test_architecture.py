@@ -36,7 +36,7 @@ FLOORS: Final[tuple[set[str], ...]] = (
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "oci": {"errors", "text"},
     "tardiff": {"errors", "compression", "efforts"},
-    "targets": {"errors", "keys", "content", "oci"},
+    "targets": {"errors", "keys", "content", "oci", "text"},
     "config": {"efforts", "errors", "limits", "oci", "quantities", "targets.s3.options"},
     "layout": {"errors", "content", "compression", "limits", "oci", "tardiff.layer.outline", "text"},
     "serve": {"errors", "keys", "oci"},
@@ -61,7 +61,7 @@ PURE: Final = {
     *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
     *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index", "deltas.formats.oci_delta"),
     *("history.attached", "history.order", "history.removal", "history.renaming", "history.retention"),
-    "history.versions",
+    *("history.retraction", "history.versions"),
     *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
@@ -78,7 +78,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "boto3": {"pipeline.targets.s3.bucket"},
     # the two that boto3 is made of: its exceptions and its options are theirs
     "botocore": {"pipeline.targets.s3.bucket"},
-    "urllib3": {"pipeline.targets.s3.bucket"},
+    "urllib3": {"pipeline.targets.s3.bucket", "pipeline.targets.http.connections"},
     # to find what two files share, and to add: two functions that have nothing to do with each other, or with errors
     "bsdiff4": {"pipeline.tardiff.match.matchers.bsdiff", "pipeline.tardiff.sums"},
     "hdiffpatch": {"pipeline.tardiff.match.matchers.hdiff"},
@@ -102,7 +102,8 @@ DOORS: Final[dict[str, set[str]]] = {
     "time": {"pipeline.cli", "pipeline.targets.flock", "pipeline.targets.objects.lease"},
     "logging": set(),
     "pickle": set(),
-    "subprocess": set(),
+    # credential helpers, which have no other interface
+    "subprocess": {"pipeline.targets.http.programs"},
 }
 TYPES_ONLY: Final = {"_typeshed"}  # there for type checkers alone
 
