@@ -71,12 +71,15 @@ class ParsedDeltas:
     """What a document says. `target` is None where it does not; `problems` are as in `DeltaListing`.
 
     `unknown` says why the deltas of a sound document cannot be told: it is about images that the caller does not know.
+    `carried` are those of its layers that are manifests of what travels with it: what one of them leads to must be
+    among the layers, too.
     """
 
     target: Digest | None
     deltas: tuple[ListedDelta, ...]
     problems: tuple[str, ...] = ()
     unknown: str | None = None
+    carried: tuple[Descriptor, ...] = ()
 
 
 class DeltaFormat(Protocol):

@@ -11,6 +11,8 @@ Rule 3. The manifest and the config of the new image are part of it, so they mus
 Rule 4. Clients take the first artifact that leads from what they run, and then download all of it: what saves too
         little is not published.
 Rule 5. A client that resolved a tag of many platforms asks for the referrers of the index.
+Rule 6. The signatures of the new image come along: the manifest of each, as a blob, and its blobs. Clients that check
+        none pass over them.
 """
 
 import json
@@ -26,6 +28,7 @@ from ...oci.manifest import Index, Manifest, parse_document
 from ...oci.media_types import IMAGE_CONFIGS, INDEXES, MANIFESTS, OCI_EMPTY, OCI_GZIP_LAYER, OCI_MANIFEST
 from ...oci.writing import EMPTY_JSON, write_manifest
 from .contract import DeltaDocument, DeltaListing, ListedDelta, ListedDocument, Offer, ParsedDeltas
+from .signatures import signatures_by_image
 
 ARTIFACT_TYPE: Final = "application/vnd.io.github.containers.oci-delta.v1"
 TAR_DIFF: Final = "application/vnd.tar-diff"  # the older application/vnd.redhat.tar-diff is refused
@@ -40,6 +43,8 @@ TO: Final = f"{_PREFIX}to"
 MANIFEST_CONTENT: Final = "image-manifest"
 CONFIG_CONTENT: Final = "image-config"
 LAYER_CONTENT: Final = "image-layer"
+SIGNATURE_CONTENT: Final = "cosign-signature"
+SIGNATURE_PART_CONTENT: Final = "cosign-signature-content"
 
 
 class OciDelta:
@@ -106,8 +111,9 @@ class OciDelta:
             return ParsedDeltas(target=target, deltas=(), problems=tuple(problems), unknown=unknown)
         if old.config != named[SOURCE_CONFIG]:
             problems.append(f"annotations.{SOURCE_CONFIG} is not the config of the source, which is {old.config}")
-        deltas = _Layers(manifest, old, new, problems).deltas()
-        return ParsedDeltas(target=target, deltas=tuple(deltas), problems=tuple(problems))
+        deltas = tuple(_Layers(manifest, old, new, problems).deltas())
+        carried = tuple(part for part in manifest.layers if part.annotations.get(CONTENT) == SIGNATURE_CONTENT)
+        return ParsedDeltas(target=target, deltas=deltas, problems=tuple(problems), carried=carried)
 
 
 class _Images:
@@ -115,6 +121,7 @@ class _Images:
 
     def __init__(self, record: RepositoryRecord) -> None:
         self.platforms = {image.manifest: image for image in record.platform_images()}
+        self._signatures = signatures_by_image(record)
         self._holders: dict[Digest, dict[Digest, ImageRecord]] = {}
         for image in record.images.values():
             for platform in image.platforms:
@@ -145,6 +152,15 @@ class _Images:
         blobs = (blob for holder in self._holders[image.manifest].values() for blob in holder.blobs)
         return next((blob for blob in blobs if blob.digest == image.config), None)
 
+    def signatures(self, image: PlatformRecord) -> Iterator[Descriptor]:
+        """The parts that its signatures need; a blob that several have is one."""
+        parts: dict[Digest, Descriptor] = {}
+        for signature in self._signatures.get(image.manifest, ()):
+            parts[signature.digest] = _part(signature.root, SIGNATURE_CONTENT)
+            for blob in signature.blobs:
+                parts.setdefault(blob.digest, _part(blob, SIGNATURE_PART_CONTENT))
+        return iter(parts.values())
+
 
 def _document(
     images: _Images, old: PlatformRecord, new: PlatformRecord, offers: Mapping[DiffID, Offer]
@@ -174,6 +190,7 @@ def _document(
             _part(manifest, MANIFEST_CONTENT),
             _part(config, CONFIG_CONTENT),
             *(layer for layer in layers if layer is not None),
+            *images.signatures(new),
         ],
         subject=manifest,
         annotations=annotations,
@@ -232,7 +249,7 @@ class _Layers:
         for position, part in enumerate(self._manifest.layers):
             content = part.annotations.get(CONTENT, "")
             contents.setdefault(content, []).append(part.digest)
-            if content == MANIFEST_CONTENT and part.media_type not in MANIFESTS:
+            if content in {MANIFEST_CONTENT, SIGNATURE_CONTENT} and part.media_type not in MANIFESTS:
                 self._complain(position, f"has the type {part.media_type!r}, which is none of a manifest")
             elif content == CONFIG_CONTENT and part.media_type not in IMAGE_CONFIGS:
                 self._complain(position, f"has the type {part.media_type!r}, which is none of a config")
