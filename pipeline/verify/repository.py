@@ -245,6 +245,8 @@ class RepositoryCheck:
                         is_exact=delta.is_exact,
                     )
                 )
+            for layer in parsed.whole:
+                self._findings.whole.add((blob_key(self._repository.name, layer.digest), layer))
             for part in parsed.carried:
                 self._check_carried(document, part)
             if parsed.unknown is not None:

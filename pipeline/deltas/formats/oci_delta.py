@@ -111,9 +111,15 @@ class OciDelta:
             return ParsedDeltas(target=target, deltas=(), problems=tuple(problems), unknown=unknown)
         if old.config != named[SOURCE_CONFIG]:
             problems.append(f"annotations.{SOURCE_CONFIG} is not the config of the source, which is {old.config}")
-        deltas = tuple(_Layers(manifest, old, new, problems).deltas())
-        carried = tuple(part for part in manifest.layers if part.annotations.get(CONTENT) == SIGNATURE_CONTENT)
-        return ParsedDeltas(target=target, deltas=deltas, problems=tuple(problems), carried=carried)
+        layers = _Layers(manifest, old, new, problems)
+        deltas = tuple(layers.deltas())
+        return ParsedDeltas(
+            target=target,
+            deltas=deltas,
+            problems=tuple(problems),
+            whole=tuple(layers.whole),
+            carried=tuple(part for part in manifest.layers if part.annotations.get(CONTENT) == SIGNATURE_CONTENT),
+        )
 
 
 class _Images:
@@ -235,10 +241,14 @@ def _texts(values: Iterable[object]) -> str:
 
 
 class _Layers:
-    """The layers of an artifact, read for images that are known; what is wrong with them goes to `problems`."""
+    """The layers of an artifact, read for images that are known; what is wrong with them goes to `problems`.
+
+    `whole` are those of the target that are there as they are, once the deltas were read.
+    """
 
     def __init__(self, manifest: Manifest, old: PlatformRecord, new: PlatformRecord, problems: list[str]) -> None:
         self._manifest, self._old, self._new, self._problems = manifest, old, new, problems
+        self.whole: list[LayerRecord] = []
         self._targets: dict[Digest, LayerRecord] = {layer.digest: layer for layer in new.layers}
         self._there = {layer.diff_id for layer in old.layers}
 
@@ -261,6 +271,8 @@ class _Layers:
                     yield ListedDelta(blob=part, key=self._key(layer), is_exact=True)
                 elif part.media_type != OCI_GZIP_LAYER or part.digest != layer.digest:
                     self._complain(position, f"is neither a {TAR_DIFF} nor the gzip layer {layer.digest} itself")
+                else:
+                    self.whole.append(layer)
         for content, wanted in ((MANIFEST_CONTENT, self._new.manifest), (CONFIG_CONTENT, self._new.config)):
             if contents.get(content) != [wanted]:
                 self._problems.append(f"layers must have one with {CONTENT} {content!r}, which is {wanted}")
