@@ -60,6 +60,7 @@ TARDIFF_MAY_IMPORT: Final[dict[str, set[str]]] = {
 PURE: Final = {
     *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
     *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index", "deltas.formats.oci_delta"),
+    "deltas.formats.signatures",
     *("history.attached", "history.order", "history.removal", "history.renaming", "history.retention"),
     *("history.retraction", "history.versions"),
     *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak"),
