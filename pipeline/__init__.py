@@ -3,7 +3,7 @@
 The rooms, the way of the data upside down: each imports only what stands below it, as a test says.
 
     cli/        the only user of argv, environ, stdout, the clock and exit codes; one file a command
-    report      result values -> text and JSON
+    report/     result values -> text and JSON
     serve       a tree over HTTP, for trying things
     verify/     read a published tree as its clients do
     publish/    the run, under the target's lock: its ordered steps, writing, pruning, repairing
