@@ -38,7 +38,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "tardiff": {"errors", "compression", "efforts"},
     "targets": {"errors", "keys", "content", "oci", "text"},
     "config": {"efforts", "errors", "limits", "oci", "quantities", "targets.s3.options"},
-    "layout": {"errors", "content", "compression", "limits", "oci", "tardiff.layer.outline", "text"},
+    "layout": {"errors", "content", "compression", "limits", "oci", "quantities", "tardiff.layer.outline", "text"},
     "serve": {"errors", "keys", "oci"},
 }
 
