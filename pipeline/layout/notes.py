@@ -71,8 +71,8 @@ def _uncompressed(layout: Layout, published: Container[Digest]) -> Iterator[str]
     if layers:
         are, size = "is" if len(layers) == 1 else "are", format_size(sum(layers.values()))
         yield (
-            f"{len(layers):,} of the new layers {are} not compressed, {size}, and clients without a delta download them as "
-            "they are; `skopeo copy oci:LAYOUT:TAG oci:OTHER:TAG` compresses."
+            f"{len(layers):,} of the new layers {are} not compressed, {size}, and clients without a delta download "
+            "them as they are; `skopeo copy oci:LAYOUT:TAG oci:OTHER:TAG` compresses."
         )
 
 
