@@ -328,6 +328,21 @@ def test_verify_of_nothing(site: Path, capsys: Capture) -> None:
     assert captured.err.startswith("deltapress: public: nothing is published there; ")
 
 
+def test_a_directory_is_verified_without_a_configuration(
+    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    main(["publish"])
+    (site / "empty").mkdir()
+    monkeypatch.chdir(site / "empty")
+    capsys.readouterr()
+    assert main(["verify", "../public"]) == ExitCode.SUCCESS
+    assert "Nothing is wrong." in capsys.readouterr().out
+    assert main(["verify", "."]) == ExitCode.VERIFICATION_FAILED
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "deltapress: .: nothing is published there; name another directory or URL"
+    )
+
+
 def test_repair_says_line_by_line_what_it_did(site: Path, capsys: Capture) -> None:
     assert main(["publish"]) == ExitCode.SUCCESS
     (site / "public/v2/team/app/tags/list").unlink()
