@@ -194,6 +194,7 @@ class Shop:
         target: Target | None = None,
         is_undo: bool = False,
         is_dry: bool = False,
+        is_now: bool = False,
         **settings: Any,
     ) -> publish.Outcome:
         return publish.remove(
@@ -202,6 +203,26 @@ class Shop:
             target or self.target,
             _settings(number, settings),
             is_undo=is_undo,
+            is_dry=is_dry,
+            is_now=is_now,
+            progress=Silent(),
+        )
+
+    def tag(
+        self,
+        what: str,
+        image: Digest | str,
+        number: float = 0,
+        *,
+        target: Target | None = None,
+        is_dry: bool = False,
+    ) -> publish.Outcome:
+        return publish.tag(
+            Removable.parse(what),
+            image,
+            self.config,
+            target or self.target,
+            _settings(number, {"prune": False}),
             is_dry=is_dry,
             progress=Silent(),
         )

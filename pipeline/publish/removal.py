@@ -1,4 +1,5 @@
-"""The ledger, after something was removed, retracted or put back: what the run that says so to the target begins with.
+"""The ledger, after somebody has removed, retracted, put back or pointed something: what the run that says so to the
+target begins with.
 
 No layout is looked at.
 """
@@ -9,6 +10,7 @@ from dataclasses import replace
 from ..config import Config
 from ..deltas.plan import plan_deltas
 from ..history.ledger import Ledger, LedgerError
+from ..history.pointing import point
 from ..history.removal import Removable, changes, put_back, remove
 from ..history.resolver import ContentResolver, find_stored
 from ..history.retraction import Retractable, RetractionError, retract, settled, take_back
@@ -56,6 +58,20 @@ def history_of_retraction(
             return after, [f"{meant}: was retracted already"]
         _check_reach(after, meant, config)
         return after, []
+
+    return _changed(store, settings, change)
+
+
+def history_of_pointing(store: LedgerStore, what: Removable, image: Digest | str, settings: Settings) -> History:
+    """What is remembered, after the tag `what` was pointed to another image.
+
+    Raises what `load_history` raises, LedgerError when there is no ledger, and PointingError when one of them is not
+    published.
+    """
+
+    def change(before: Ledger, _: Set[Digest]) -> tuple[Ledger, list[str]]:
+        after = point(before, what.repository, what.tag or "", image, now=settings.now)
+        return after, [f"{what} points there already"] if after is before else []
 
     return _changed(store, settings, change)
 

@@ -210,6 +210,26 @@ def mark_unreferenced(run: Run) -> None:
     run.ledger = mark(run.ledger, run.tree, now=run.order.settings.now)
 
 
+def delete_at_once(run: Run) -> None:
+    """Delete what was removed, now or before, by the name that must not wait, and what was made of it: what other names
+    lead to stays."""
+    what = run.order.at_once
+    removal = run.ledger.removals.get(str(what))
+    if what is None or removal is None:
+        return
+    moments = {run.order.settings.now, removal.since}
+    keys = [
+        key
+        for key, record in run.ledger.keys.items()
+        if record.unreferenced in moments and repository_of(key) == what.repository
+    ]
+    gone = plan_removal(run.ledger, keys, now=run.order.settings.now)
+    is_dry = run.order.lock is None
+    if not is_dry:
+        run.ledger = execute(run.order.store, gone, run.ledger, progress=run.order.progress)
+    run.notes.append(f"{what}: {'would delete' if is_dry else 'deleted'} {len(keys):,} files, without a grace period")
+
+
 def settle_clock(run: Run) -> None:
     """Let marks count anew that a jump of the clock would make old."""
     lock = run.order.lock or LockInfo()

@@ -379,3 +379,36 @@ def test_reconcile_names_what_is_unknown_and_deletes_it_with_force(site: Path, c
     (site / "public/index.html").unlink()
     assert main(["prune", "--reconcile"]) == ExitCode.VERIFICATION_FAILED
     assert "index.html: is missing" in capsys.readouterr().err
+
+
+def test_what_is_published_is_listed(site: Path, capsys: Capture) -> None:
+    assert main(["list"]) == ExitCode.SUCCESS
+    assert capsys.readouterr().out == "Nothing is published.\n"
+    main(["publish"])
+    capsys.readouterr()
+    assert main(["list"]) == ExitCode.SUCCESS
+    assert capsys.readouterr().out.split()[:5] == ["team/app", "3", "tags", "3", "images"]
+    assert main(["list", "team/app"]) == ExitCode.SUCCESS
+    shown = capsys.readouterr().out
+    assert "team/app: 3 tags, 3 images" in shown
+    assert "deltas from 2 of 2 images" in shown
+    code, document = as_json(capsys, "list", "team/app")
+    assert code == ExitCode.SUCCESS
+    [repository] = document["repositories"].values()
+    assert repository["tags"].keys() == {"1.0", "1.1", "1.2"}
+    assert {image["digest"] for image in repository["images"]} == {tag["image"] for tag in repository["tags"].values()}
+    assert [update["deltas"] for update in repository["updates"]] == [1, 1]
+    assert main(["list", "team"]) == ExitCode.BAD_CONFIGURATION
+    assert capsys.readouterr().err == "deltapress: repository 'team' is not published; published: team/app\n"
+
+
+def test_a_tag_is_pointed_back_from_the_command_line(site: Path, capsys: Capture) -> None:
+    main(["publish"])
+    capsys.readouterr()
+    assert main(["tag", "team/app:1.2", "1.1"]) == ExitCode.SUCCESS
+    assert capsys.readouterr().out.startswith("team/app:1.2  ")
+    manifests = site / "public" / "v2" / "team" / "app" / "manifests"
+    assert (manifests / "1.2").read_bytes() == (manifests / "1.1").read_bytes()
+    with pytest.raises(SystemExit):
+        main(["tag", "team/app", "1.1"])
+    assert "'team/app' is no REPOSITORY:TAG" in capsys.readouterr().err

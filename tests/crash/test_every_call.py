@@ -100,11 +100,18 @@ def _reconcile(path: Path) -> Scene:
     return Scene(shop=shop, run=lambda target: shop.reconcile(8, target=target, force=True))
 
 
-def _remove(path: Path) -> Scene:
+def _remove(path: Path, *, is_now: bool = False) -> Scene:
     """An image goes that a tag points to, with its signature and its deltas."""
     shop = _four_nights(path)
     image = shop.run(8).ledger.repositories["app"].tags["latest"].image
-    return Scene(shop=shop, run=lambda target: shop.remove(f"app@{image}", 8, target=target))
+    return Scene(shop=shop, run=lambda target: shop.remove(f"app@{image}", 8, target=target, is_now=is_now))
+
+
+def _tag(path: Path) -> Scene:
+    """A tag goes back, and so do the lists of deltas."""
+    shop = _four_nights(path)
+    moves = shop.run(8).ledger.repositories["app"].tags["latest"].moves
+    return Scene(shop=shop, run=lambda target: shop.tag("app:latest", moves[-2].image, 8, target=target))
 
 
 def _retract(path: Path) -> Scene:
@@ -121,6 +128,8 @@ SCENES: Final[Mapping[str, Callable[[Path], Scene]]] = {
     "prune": _prune,
     "prune --reconcile --force": _reconcile,
     "remove": _remove,
+    "remove --now": partial(_remove, is_now=True),
+    "tag": _tag,
     "retract": _retract,
 }
 
