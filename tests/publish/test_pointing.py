@@ -21,9 +21,13 @@ def shop(tmp_path: Path) -> Shop:
     """Three releases; `latest` is the last of them."""
     shop = Shop(tmp_path, policy=POLICY)
     for number in range(3):
-        shop.images({f"1.{release}": app(release) for release in range(number + 1)} | {"latest": app(number)})
+        shop.images(_releases(number + 1, latest=number))
         shop.run(number)
     return shop
+
+
+def _releases(count: int, *, latest: int) -> dict[str, bytes | tuple[bytes, ...]]:
+    return {"latest": app(latest), **{f"1.{release}": app(release) for release in range(count)}}
 
 
 def points_to(shop: Shop, tag: str) -> bool:
@@ -40,7 +44,7 @@ def test_a_tag_that_was_pointed_back_stays_until_its_layout_has_something_new(sh
         assert points_to(shop, "1.1")
         shop.check()
     assert set(pairs((app(2), app(1)), (app(0), app(1)))) <= set(shop.listed()), "clients go back by a delta"
-    shop.images({f"1.{release}": app(release) for release in range(4)} | {"latest": app(3)})
+    shop.images(_releases(4, latest=3))
     [move, *_] = [move for move in shop.run(6).moves if move.tag == "latest"]
     assert move.new_names == ("1.3",)
     assert points_to(shop, "1.3")
@@ -48,9 +52,9 @@ def test_a_tag_that_was_pointed_back_stays_until_its_layout_has_something_new(sh
 
 def test_a_layout_that_went_back_too_makes_it_an_ordinary_tag(shop: Shop) -> None:
     shop.tag("app:latest", "1.1", 3)
-    shop.images({f"1.{release}": app(release) for release in range(3)} | {"latest": app(1)})
+    shop.images(_releases(3, latest=1))
     shop.run(4)
-    shop.images({f"1.{release}": app(release) for release in range(3)} | {"latest": app(2)})
+    shop.images(_releases(3, latest=2))
     shop.run(5)
     assert points_to(shop, "1.2")
 
