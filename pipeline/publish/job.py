@@ -228,10 +228,12 @@ def reconcile(target: Target, settings: Settings, *, is_dry: bool, progress: Pro
     """
     store = LedgerStore(target)
     with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait):
-        ledger = store.load()
-        if ledger is None:
+        stored = store.load()
+        if stored is None:
             raise LedgerError("is missing, so nothing can be compared with it; `deltapress publish` makes a new one")
-        found = compare_keys(target.keys(), ledger)
+        for name, problem in sorted(stored.bad.items()):
+            raise LedgerError(f"does not tell what {name} has ({problem}); `deltapress publish` finds that out again")
+        found = compare_keys(target.keys(), stored.ledger, own=store.keys)
         if is_dry or not settings.force or not found.stray:
             return found
         delete_stray(store, found, progress=progress)

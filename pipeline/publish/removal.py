@@ -81,6 +81,8 @@ def _changed(store: LedgerStore, settings: Settings, change: _Change) -> History
     before = loaded.ledger
     if loaded.is_rebuilt:
         raise LedgerError("is missing or damaged, and says what was published; run `deltapress publish` first")
+    for name, problem in sorted(loaded.bad.items()):
+        raise LedgerError(f"does not tell what {name} has ({problem}); run `deltapress publish` first")
     found = find_stored(before, store.target)
     resolver = ContentResolver.of(store.target, before, found=found)
     after, notes = change(before, found.keys())

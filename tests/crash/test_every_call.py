@@ -17,7 +17,7 @@ from pipeline.keys import Key
 
 from ..client import deltas_of, problems, sha256, unproven
 from ..layouts.builder import LayoutBuilder, on
-from ..runs import MemoryFolder, Shop, app, other
+from ..runs import MemoryFolder, Shop, app, is_of_ledger, other, stored_ledger
 from ..targets.processes import ROOT
 from ..targets.wrappers import FAILURE_MODES
 from .points import Run, count_points, deaths
@@ -169,14 +169,21 @@ def test_a_run_that_dies_at_any_call(name: str, tmp_path: Path) -> None:
         found = death.folder.published()
         assert {key: found.get(key) for key in wanted} == wanted, death
         assert found.keys() - wanted.keys() <= _unreferenced(death.folder), death
+        assert _ledger_files(death.folder) == _ledger_files(undisturbed), death
     assert count == count_points(scene.before, scene.run)
+
+
+def _ledger_files(folder: MemoryFolder) -> int:
+    """How many files the ledger has: no document and no entry of the journal is left over."""
+    store = LedgerStore(folder)
+    assert store.load() is not None
+    assert store.keys == {key for key in folder.contents if is_of_ledger(key)}
+    return len(store.keys)
 
 
 def _unreferenced(folder: MemoryFolder) -> set[Key]:
     """A delta manifest that lists what the dead run had made, and no more: it goes like any that was replaced."""
-    ledger = LedgerStore(folder).load()
-    assert ledger is not None
-    return {key for key, record in ledger.keys.items() if record.unreferenced is not None}
+    return {key for key, record in stored_ledger(folder).keys.items() if record.unreferenced is not None}
 
 
 @pytest.fixture(params=["images-first", "deltas-first"])
