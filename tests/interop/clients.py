@@ -155,8 +155,8 @@ class Flatpak:
     def install(self, remote: str, ref: str) -> Output:
         return self.run("install", "--noninteractive", remote, ref)
 
-    def update(self, ref: str) -> Output:
-        return self.run("update", "--noninteractive", ref)
+    def update(self, ref: str, *options: str) -> Output:
+        return self.run("update", "--noninteractive", *options, ref)
 
     def files(self, ref: str) -> Path:
         """The folder of the deployed files."""

@@ -30,10 +30,11 @@ class Channel:
         return flatpaks.ref(flatpaks.arch(self.build))
 
     @property
-    def config_digest(self) -> str:
+    def blobs(self) -> list[str]:
+        """The digests of its config and of its layer."""
         [entry] = json.loads((self.layout / "index.json").read_bytes())["manifests"]
-        manifest = (self.layout / "blobs" / entry["digest"].replace(":", "/")).read_bytes()
-        return str(json.loads(manifest)["config"]["digest"])
+        manifest = json.loads((self.layout / "blobs" / entry["digest"].replace(":", "/")).read_bytes())
+        return [descriptor["digest"] for descriptor in (manifest["config"], *manifest["layers"])]
 
     def publish(self, version: int) -> None:
         shutil.rmtree(self.layout, ignore_errors=True)
@@ -72,7 +73,7 @@ def update_through_one_delta(flatpak: Flatpak, site: servers.Site, channel: Chan
     [delta] = re.findall(r"Using OCI delta (\S+) for layer", output.stdout + output.stderr)
     blobs = re.findall(rf"/v2/{REPOSITORY}/blobs/(sha256:[0-9a-f]+)", "\n".join(site.requests()[before:]))
     # nothing but these: the delta took the place of the layer
-    assert blobs == [channel.config_digest, delta]
+    assert blobs == [channel.blobs[0], delta]
 
 
 def installed(flatpak: Flatpak, channel: Channel) -> dict[str, bytes]:
@@ -109,6 +110,18 @@ def test_flatpak_takes_the_layer_when_it_missed_too_many_versions(channel: Chann
         output = flatpak.update(channel.ref)
         assert "Using OCI delta" not in output.stdout + output.stderr
         assert installed(flatpak, channel) == flatpaks.content(5)
+
+
+def test_flatpak_takes_the_layer_when_it_is_told_to_use_no_deltas(channel: Channel, flatpak: Flatpak) -> None:
+    with servers.nginx(channel.root) as site:
+        install(flatpak, site, channel)
+        channel.publish(2)
+        before = len(site.requests())
+        flatpak.update(channel.ref, "--no-static-deltas")
+        asked = "\n".join(site.requests()[before:])
+        assert re.findall(rf"/v2/{REPOSITORY}/blobs/(sha256:[0-9a-f]+)", asked) == channel.blobs
+        assert "_deltaindex" not in asked
+        assert installed(flatpak, channel) == flatpaks.content(2)
 
 
 def test_flatpak_downloads_no_layer_for_a_new_label(channel: Channel, flatpak: Flatpak) -> None:
