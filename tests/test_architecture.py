@@ -69,7 +69,7 @@ PURE_MAY_IMPORT: Final = PURE | {
     *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.layer.outline")
 }
 PURE_STANDARD: Final = {
-    *("bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "heapq"),
+    *("base64", "bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "heapq"),
     *("itertools", "json", "math", "operator", "re", "types", "typing"),
 }
 

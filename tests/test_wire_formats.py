@@ -13,6 +13,7 @@ from pipeline.deltas.formats import Offer
 from pipeline.deltas.formats.delta_index import DeltaIndex
 from pipeline.deltas.formats.oci_delta import OciDelta
 from pipeline.deltas.plan import Wanted
+from pipeline.history.ledger import Ledger
 from pipeline.history.records import (
     DeltaKey,
     ImageRecord,
@@ -22,13 +23,14 @@ from pipeline.history.records import (
     RepositoryRecord,
     TagRecord,
 )
+from pipeline.keys import FLATPAK_INDEX_KEY
 from pipeline.oci.descriptor import Descriptor, Platform
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.oci.manifest import Manifest
 from pipeline.oci.media_types import OCI_CONFIG, OCI_GZIP_LAYER, OCI_MANIFEST
 from pipeline.oci.writing import write_index
 from pipeline.tardiff.format import MAGIC, MAX_ADD_DATA, MAX_PATH, Op
-from pipeline.tree.flatpak import flatpak_index
+from pipeline.tree.flatpak import flatpak_files
 
 PAGE: Final = (Path(__file__).parents[1] / "docs" / "wire-formats.md").read_text("utf-8")
 EXAMPLES: Final = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)]
@@ -123,7 +125,8 @@ def test_the_artifact_of_the_page_is_what_is_written() -> None:
 
 
 def test_the_flatpak_index_of_the_page_is_what_is_written() -> None:
-    assert shown(flatpak_index({"app/hello": RECORD})) == compact(FLATPAK)
+    files = flatpak_files(Ledger(repositories={"app/hello": RECORD}), ())
+    assert shown(files[FLATPAK_INDEX_KEY]) == compact(FLATPAK)
 
 
 def test_the_operations_of_the_page_are_the_code_s() -> None:

@@ -15,8 +15,7 @@ from ..deltas.plan import Wanted
 from ..history.ledger import Ledger
 from ..keys import (
     CATALOG_KEY,
-    FLATPAK_INDEX_KEY,
-    HTML,
+    COMMON_TYPES,
     IMMUTABLE,
     JSON,
     MUTABLE,
@@ -47,7 +46,7 @@ from ..oci.digest import Digest
 from ..oci.media_types import OCI_INDEX
 from ..oci.writing import EMPTY_JSON, write_json
 from .contents import CollisionError, RepositoryContents, Stored, published_contents
-from .flatpak import flatpak_index
+from .flatpak import flatpak_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,21 +94,14 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
     Raises:
         CollisionError: two names cannot stand beside each other in one tree.
     """
+    published = list(published_contents(ledger, wanted))
     entries: dict[Key, Entry] = {}
-    notes: list[str] = []
-
-    def repositories() -> Iterator[Entry]:
-        for contents in published_contents(ledger, wanted):
-            notes.extend(contents.notes)
-            yield from _repository(contents, stores_headers)
-
     for entry in chain(
         _pings(stores_headers),
-        repositories(),
+        chain.from_iterable(_repository(contents, stores_headers) for contents in published),
         _emptied(ledger),
-        [_made(FLATPAK_INDEX_KEY, Kind.FLATPAK_INDEX, flatpak_index(ledger.repositories), JSON)],
         [_catalog(ledger)],
-        (_extra(key, data) for key, data in sorted(extras.items())),
+        (_common(key, data) for key, data in sorted({**flatpak_files(ledger, published), **extras}.items())),
     ):
         other = entries.get(entry.key)
         if other is not None and (other.digest, other.headers) != (entry.digest, entry.headers):
@@ -119,7 +111,7 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
         if other is None or other.rank < entry.rank:
             entries[entry.key] = entry
     _check_folders(entries)
-    return Tree(entries=entries, notes=tuple(notes))
+    return Tree(entries=entries, notes=tuple(line for contents in published for line in contents.notes))
 
 
 def _pings(stores_headers: bool) -> Iterator[Entry]:
@@ -223,10 +215,13 @@ def _access_file(types: Mapping[str, str]) -> bytes:
     return "".join(lines).encode()
 
 
-def _extra(key: Key, data: bytes) -> Entry:
+def _common(key: Key, data: bytes) -> Entry:
+    """What belongs to no repository. What leads to other listings is written after them."""
     parsed = classify(key)
-    is_page = parsed is not None and parsed.kind is Kind.PAGE
-    return _made(key, Kind.PAGE if is_page else Kind.SERVER_FILE, data, HTML if is_page else TEXT)
+    kind = parsed.kind if parsed is not None and parsed.kind in COMMON_TYPES else Kind.SERVER_FILE
+    cache_control = IMMUTABLE if kind is Kind.FLATPAK_ICON else MUTABLE
+    entry = _made(key, kind, data, COMMON_TYPES[kind], cache_control=cache_control)
+    return replace(entry, rank=1) if kind in {Kind.FLATPAK_REPO, Kind.FLATPAK_REF} else entry
 
 
 def _made(
