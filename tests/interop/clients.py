@@ -158,6 +158,10 @@ class Flatpak:
     def update(self, ref: str, *options: str) -> Output:
         return self.run("update", "--noninteractive", *options, ref)
 
+    def list(self) -> set[str]:
+        """The refs that are installed."""
+        return set(self.run("list", "--columns=ref").stdout.split()) - {"Ref"}
+
     def files(self, ref: str) -> Path:
         """The folder of the deployed files."""
         return Path(self.run("info", "--show-location", ref).stdout.strip()) / "files"

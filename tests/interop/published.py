@@ -17,10 +17,11 @@ def publish(
     *,
     rename: Mapping[str, str] | None = None,
     s3: Mapping[str, str] | None = None,
+    tables: str = "",
 ) -> None:
     """Publish each repository's layout into a directory, or into a bucket that is reached with `s3`.
 
-    `rename` leads from refs to tags, for all repositories.
+    `rename` leads from refs to tags, for all repositories; `tables` are more tables of the configuration.
 
     Raises:
         AssertionError: with all that the command printed, when it did not succeed.
@@ -33,6 +34,7 @@ def publish(
         if rename:
             lines.append("[repository.rename]")
             lines += [f"{json.dumps(ref)} = {json.dumps(tag)}" for ref, tag in rename.items()]
+    lines.append(tables)
     with tempfile.TemporaryDirectory(prefix="deltapress-config-") as name:
         config = Path(name) / "deltapress.toml"
         config.write_text("\n".join(lines) + "\n", "utf-8")
