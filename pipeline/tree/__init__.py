@@ -2,7 +2,7 @@
 
 contents    pure: ledger + deltas -> the graph that is published: blobs, documents, tags, referrers
 static      pure: the graph as files and buckets show it: the Tree of keys, digests, headers, phases
-flatpak     pure: the index that flatpak reads
+flatpak     pure: what flatpak reads beside the registry: its index, icons, files to click on
 pages       pages for people, configurations for web servers
 templates   the files of `templates/`, rendered
 published   a tree that is there: its keys, and its repositories as if they were layouts

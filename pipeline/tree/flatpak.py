@@ -102,6 +102,8 @@ def flatpak_files(ledger: Ledger, published: Iterable[RepositoryContents]) -> di
 
 def offered_remotes(ledger: Ledger) -> tuple[OfferedRemote, ...]:
     """The remotes to which repositories belong, by name, each with its apps: an app of several architectures once."""
+    if not ledger.remotes:
+        return ()
     apps: dict[str, dict[tuple[str, str], FlatpakRef]] = {}
     for record in ledger.repositories.values():
         if (remote := remote_of(record, ledger)) is not None:
