@@ -123,7 +123,7 @@ PHASES: Final[Mapping[Kind, Phase]] = {
     Kind.PAGE: Phase.LISTINGS,
 }
 # The media types of what belongs to no repository.
-COMMON_TYPES: Final[Mapping[Kind, str]] = {
+_COMMON_TYPES: Final[Mapping[Kind, str]] = {
     Kind.PING: JSON,
     Kind.CATALOG: JSON,
     Kind.PAGE: HTML,
@@ -166,6 +166,14 @@ class Headers:
     def is_immutable(self) -> bool:
         """True for what has no other form: its name is the digest of its bytes, so it never changes."""
         return self.cache_control == IMMUTABLE
+
+
+def common_headers(kind: Kind) -> Headers | None:
+    """With what is served that belongs to no repository; None for other kinds."""
+    if kind not in _COMMON_TYPES:
+        return None
+    cache_control = {Kind.PING: PING, Kind.FLATPAK_ICON: IMMUTABLE}.get(kind, MUTABLE)
+    return Headers(content_type=_COMMON_TYPES[kind], cache_control=cache_control)
 
 
 def blob_key(repository: str, digest: Digest) -> Key:

@@ -31,7 +31,6 @@ from werkzeug.wsgi import wrap_file
 
 from .errors import DeltapressError
 from .keys import (
-    COMMON_TYPES,
     HTML,
     IMMUTABLE,
     JSON,
@@ -39,12 +38,12 @@ from .keys import (
     MUTABLE,
     OCTET_STREAM,
     PAGE_KEY,
-    PING,
     PING_KEY,
     Headers,
     Key,
     Kind,
     classify,
+    common_headers,
     endpoint_of,
     is_page,
 )
@@ -240,14 +239,11 @@ def _found(key: Key, file: BufferedReader, request: Request) -> Response:
 
 def _headers(key: Key, file: BufferedReader) -> Headers:
     """What `key` is served with; a manifest's type, and the digest behind a tag, are taken from the bytes in hand."""
-    if key == PING_KEY:
-        return Headers(content_type=JSON, cache_control=PING)
     parsed = classify(key)
     if parsed is None:
         return Headers(content_type=HTML, cache_control=MUTABLE)
-    if parsed.kind in COMMON_TYPES:
-        is_icon = parsed.kind is Kind.FLATPAK_ICON
-        return Headers(content_type=COMMON_TYPES[parsed.kind], cache_control=IMMUTABLE if is_icon else MUTABLE)
+    if (common := common_headers(parsed.kind)) is not None:
+        return common
     if parsed.kind in MANIFESTS:
         document = parse_document(file.read(MAX_MANIFEST_SIZE + 1))
         file.seek(0)

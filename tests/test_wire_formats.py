@@ -30,7 +30,7 @@ from pipeline.oci.manifest import Manifest
 from pipeline.oci.media_types import OCI_CONFIG, OCI_GZIP_LAYER, OCI_MANIFEST
 from pipeline.oci.writing import write_index
 from pipeline.tardiff.format import MAGIC, MAX_ADD_DATA, MAX_PATH, Op
-from pipeline.tree.flatpak import flatpak_files
+from pipeline.tree.flatpak import flatpak_index
 
 PAGE: Final = (Path(__file__).parents[1] / "docs" / "wire-formats.md").read_text("utf-8")
 EXAMPLES: Final = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)]
@@ -125,7 +125,7 @@ def test_the_artifact_of_the_page_is_what_is_written() -> None:
 
 
 def test_the_flatpak_index_of_the_page_is_what_is_written() -> None:
-    files = flatpak_files(Ledger(repositories={"app/hello": RECORD}), ())
+    files = flatpak_index(Ledger(repositories={"app/hello": RECORD}), ())
     assert shown(files[FLATPAK_INDEX_KEY]) == compact(FLATPAK)
 
 

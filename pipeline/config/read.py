@@ -47,9 +47,7 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _TRANSPORT: Final = re.compile(r"(containers-storage|dir|docker(-archive|-daemon)?|oci(-archive)?|ostree|sif):(//)?")
 # no user and no path: a password would end up in messages, and a bucket at the root is what clients need
 _ENDPOINT: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?/?")
-_LINK: Final = re.compile(
-    r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?"
-)
+_LINK: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[A-Za-z0-9._~+,=:@%/-]*)?")
 _OUR_CACHING: Final = frozenset({"public", "private", "no-store", "no-cache", "max-age", "immutable", "no-transform"})
 _PERCENT: Final = re.compile(r"(\d{1,3})%", re.ASCII)
 
@@ -187,6 +185,8 @@ def _read_policy(table: Table, base: Policy) -> Policy:
         formats=_in_order(table.parsed_list("formats", base.formats, _format)),
         delta_url=table.boolean("delta_url", base.delta_url),
     )
+    if policy.delta_url and "deltaindex" not in policy.formats and (table.has("delta_url") or table.has("formats")):
+        table.complain("delta_url", 'says where `_deltaindex` leads; add "deltaindex" to `formats`, or leave it out')
     # what is wrong in [policy] itself has been reported there, and is not repeated for every repository
     if len(table.mistakes) == before and policy.keep <= policy.versions and base.keep > base.versions:
         table.complain(

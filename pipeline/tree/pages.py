@@ -17,7 +17,7 @@ from ..oci.digest import Digest
 from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
 from ..quantities import format_share, format_size
-from .flatpak import offered_remotes, remote_of
+from .remotes import offered_remotes, remote_of
 from .templates import render
 
 _SERVER_FILES: Final = {

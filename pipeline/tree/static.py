@@ -10,18 +10,17 @@ Rule 3. A store of headers gets each thing once. A web server cannot know them, 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Final
 
 from ..deltas.plan import Wanted
 from ..history.ledger import Ledger
 from ..keys import (
     CATALOG_KEY,
-    COMMON_TYPES,
     IMMUTABLE,
     JSON,
     MUTABLE,
     OCTET_STREAM,
     PHASES,
-    PING,
     PING_FOLDER_KEY,
     PING_KEY,
     TEXT,
@@ -33,6 +32,7 @@ from ..keys import (
     access_file_key,
     blob_key,
     classify,
+    common_headers,
     folders_of,
     kind_of,
     manifest_key,
@@ -46,7 +46,11 @@ from ..oci.digest import Digest
 from ..oci.media_types import OCI_INDEX
 from ..oci.writing import EMPTY_JSON, write_json
 from .contents import CollisionError, RepositoryContents, Stored, published_contents
-from .flatpak import flatpak_files
+from .flatpak import flatpak_index
+from .remotes import remote_files
+
+# Written after those that they lead to.
+_LEADS_TO_LISTINGS: Final = frozenset({Kind.CATALOG, Kind.FLATPAK_REPO, Kind.FLATPAK_REF})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +104,7 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
         _pings(stores_headers),
         chain.from_iterable(_repository(contents, stores_headers) for contents in published),
         _emptied(ledger),
-        [_catalog(ledger)],
-        (_common(key, data) for key, data in sorted({**flatpak_files(ledger, published), **extras}.items())),
+        (_common(key, data) for key, data in {**_listings(ledger, published), **extras}.items()),
     ):
         other = entries.get(entry.key)
         if other is not None and (other.digest, other.headers) != (entry.digest, entry.headers):
@@ -116,9 +119,9 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
 
 def _pings(stores_headers: bool) -> Iterator[Entry]:
     """What clients ask for first: 200 is the whole answer (distribution-spec, end-1)."""
-    yield _made(PING_KEY, Kind.PING, EMPTY_JSON, JSON, cache_control=PING)
+    yield _common(PING_KEY, EMPTY_JSON)
     if stores_headers:
-        yield _made(PING_FOLDER_KEY, Kind.PING, b"", JSON, cache_control=PING)
+        yield _common(PING_FOLDER_KEY, b"")
 
 
 def _repository(contents: RepositoryContents, stores_headers: bool) -> Iterator[Entry]:
@@ -146,12 +149,6 @@ def still_there(ledger: Ledger) -> list[str]:
     removed = ledger.removals.keys() - ledger.repositories.keys()
     keys = ledger.keys if removed else ()
     return sorted(removed.intersection(name for key in keys if (name := repository_of(key)) and key != tags_key(name)))
-
-
-def _catalog(ledger: Ledger) -> Entry:
-    """The repositories that list tags; what was removed is no longer named. Written after the lists it leads to."""
-    names = write_json({"repositories": sorted(ledger.repositories)})
-    return replace(_made(CATALOG_KEY, Kind.CATALOG, names, JSON), rank=1)
 
 
 def _tags_list(name: str, tags: Sequence[str]) -> Entry:
@@ -215,13 +212,19 @@ def _access_file(types: Mapping[str, str]) -> bytes:
     return "".join(lines).encode()
 
 
+def _listings(ledger: Ledger, published: Sequence[RepositoryContents]) -> dict[Key, bytes]:
+    """What leads to all repositories. A repository that was removed is no longer named."""
+    names = write_json({"repositories": sorted(ledger.repositories)})
+    return {CATALOG_KEY: names, **flatpak_index(ledger, published), **remote_files(ledger)}
+
+
 def _common(key: Key, data: bytes) -> Entry:
-    """What belongs to no repository. What leads to other listings is written after them."""
+    """What belongs to no repository."""
     parsed = classify(key)
-    kind = parsed.kind if parsed is not None and parsed.kind in COMMON_TYPES else Kind.SERVER_FILE
-    cache_control = IMMUTABLE if kind is Kind.FLATPAK_ICON else MUTABLE
-    entry = _made(key, kind, data, COMMON_TYPES[kind], cache_control=cache_control)
-    return replace(entry, rank=1) if kind in {Kind.FLATPAK_REPO, Kind.FLATPAK_REF} else entry
+    kind = parsed.kind if parsed is not None else Kind.SERVER_FILE
+    headers = common_headers(kind) or Headers(content_type=TEXT, cache_control=MUTABLE)
+    entry = _made(key, kind, data, headers.content_type, cache_control=headers.cache_control)
+    return replace(entry, rank=1) if kind in _LEADS_TO_LISTINGS else entry
 
 
 def _made(

@@ -148,6 +148,11 @@ def test_everything_set() -> None:
         pytest.param(ONE + "[site]\npages = 'no'", ["site.pages: must be true or false, not a string"], id="pages"),
         pytest.param(ONE + "[site]\npages = 0", ["site.pages: must be true or false, not an integer"], id="pages-0"),
         pytest.param(
+            ONE + "formats = ['oci-delta']\ndelta_url = true",
+            ['repository[0].delta_url: says where `_deltaindex` leads; add "deltaindex" to `formats`, or leave it out'],
+            id="delta_url",
+        ),
+        pytest.param(
             ONE + "[flatpak]",
             ["flatpak.name: is missing", "flatpak.url: is missing"],
             id="flatpak",
