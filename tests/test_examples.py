@@ -23,15 +23,20 @@ REFS = {
     "nightly.toml": {"app": ["nightly", "no/legal/tag"]},
     "releases.toml": {"app": ["1.4", "2.0", "1.5", "dev"], "tools.tar": ["localhost/tools:2024.1"]},
     "flatpak.toml": {
-        "hello": [f"app/org.example.Hello/{end}" for end in ("x86_64/stable", "x86_64/beta", "aarch64/stable")],
-        "platform": [f"runtime/org.example.Platform/{arch}/24.08" for arch in ("x86_64", "aarch64")],
+        "hello": [
+            f"app/org.example.Hello/{arch}/{branch}" for arch in ("x86_64", "aarch64") for branch in ("stable", "beta")
+        ],
+        "platform": [f"runtime/org.example.Platform/{arch}/stable" for arch in ("x86_64", "aarch64")],
     },
 }
 TAGS = {
     "quickstart.toml": {"numpy": ["2.1.1", "2.1.2", "2.1.3"]},
     "nightly.toml": {"team/app": ["nightly"]},
     "releases.toml": {"team/app": ["1.4", "1.5", "2.0"], "team/tools": ["2024.1"]},
-    "flatpak.toml": {"hello": ["beta", "stable", "stable-aarch64"], "platform": ["24.08", "24.08-aarch64"]},
+    "flatpak.toml": {
+        "hello": ["beta", "beta-aarch64", "stable", "stable-aarch64"],
+        "platform": ["stable", "stable-aarch64"],
+    },
 }
 
 

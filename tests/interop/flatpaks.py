@@ -16,8 +16,9 @@ from typing import Any
 from ..conftest import require_tool
 from . import clients
 
-NAME = "org.deltapress.Platform"
-APP = "org.deltapress.Hello"
+# those of examples/flatpak.toml
+NAME = "org.example.Platform"
+APP = "org.example.Hello"
 BRANCH = "stable"
 
 

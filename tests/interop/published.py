@@ -38,7 +38,12 @@ def publish(
     with tempfile.TemporaryDirectory(prefix="deltapress-config-") as name:
         config = Path(name) / "deltapress.toml"
         config.write_text("\n".join(lines) + "\n", "utf-8")
-        command = [sys.executable, "-m", "pipeline", "publish", "--config", str(config)]
-        environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+        publish_by(config)
+
+
+def publish_by(config: Path) -> None:
+    """Publish what the configuration says. Raises AssertionError as `publish` does."""
+    command = [sys.executable, "-m", "pipeline", "publish", "--config", str(config)]
+    environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, f"publish ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"

@@ -21,7 +21,7 @@ ARCHS: Final = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 APPS: Final = [flatpaks.app_ref(arch, branch) for arch in ARCHS for branch in ("stable", "beta")]
 RUNTIMES: Final = [flatpaks.ref(arch) for arch in ARCHS]
 HELLO: Final = flatpaks.app_ref("x86_64")
-SITE: Final = '[flatpak]\nname = "ours"\nurl = "http://{registry}"\ntitle = "Ours"\ncomment = "Good apps"\n'
+EXAMPLE: Final = (Path(__file__).parents[2] / "examples" / "flatpak.toml").read_text("utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -128,22 +128,37 @@ def test_the_catalogue_of_apps_and_their_icons(remote: Remote, flatpak: Flatpak)
         assert len([line for line in site.requests() if "/index/icons/" in line]) == 2
 
 
-def test_files_to_click_on(remote: Remote, flatpak: Flatpak) -> None:
-    remote.publish(1)  # `serve` wants a published directory, and the files its address
-    with servers.own(remote.root) as site:
-        remote.publish(1, tables=SITE.format(registry=site.registry))
-        flatpak.run("remote-add", "mine", f"http://{site.registry}/ours.flatpakrepo")
-        [row] = flatpak.run("remotes", "--columns=name,title,url,comment").stdout.splitlines()[-1:]
-        assert row.split("\t") == ["mine", "Ours", f"oci+http://{site.registry}", "Good apps"]
-        # of two branches, the one that the file of the remote names
-        flatpak.run("install", "--noninteractive", "mine", flatpaks.APP)
-        assert flatpak.list() == {ref.partition("/")[2] for ref in (HELLO, flatpaks.ref("x86_64"))}
-        with short_home() as home:
-            new = Flatpak(home=home)
-            new.run("install", "--noninteractive", "--from", f"http://{site.registry}/{flatpaks.APP}@beta.flatpakref")
-            beta = flatpaks.app_ref("x86_64", "beta")
-            assert new.list() == {ref.partition("/")[2] for ref in (beta, flatpaks.ref("x86_64"))}
-            assert new.run("remotes", "--columns=name,url").stdout.split() == ["ours", f"oci+http://{site.registry}"]
+def test_the_example_is_a_remote_to_click_on(layouts: Mapping[str, Path], flatpak: Flatpak, tmp_path: Path) -> None:
+    config = tmp_path / "deltapress.toml"
+    (tmp_path / "layouts").mkdir()
+    (tmp_path / "layouts" / "platform").symlink_to(layouts["runtimes"])
+
+    def publish(version: int, address: str) -> None:
+        shutil.rmtree(tmp_path / "layouts" / "hello", ignore_errors=True)
+        shutil.copytree(layouts[f"apps-{version}"], tmp_path / "layouts" / "hello")
+        config.write_text(EXAMPLE.replace("https://flatpak.example.org", address).replace('"public"', f'"{root}"'))
+        published.publish_by(config)
+
+    with servers.public_directory() as root:
+        publish(1, "https://flatpak.example.org")  # `serve` wants a published directory, and the files its address
+        with servers.own(root) as site:
+            address = f"http://{site.registry}"
+            publish(1, address)
+            flatpak.run("remote-add", "mine", f"{address}/example.flatpakrepo")
+            [row] = flatpak.run("remotes", "--columns=name,title,url,comment").stdout.splitlines()[-1:]
+            assert row.split("\t") == ["mine", "Example", f"oci+{address}", "The apps of Example"]
+            # of two branches, the one that the file of the remote names
+            flatpak.run("install", "--noninteractive", "mine", flatpaks.APP)
+            assert flatpak.list() == {ref.partition("/")[2] for ref in (HELLO, flatpaks.ref("x86_64"))}
+            with short_home() as home:
+                new = Flatpak(home=home)
+                new.run("install", "--noninteractive", "--from", f"{address}/{flatpaks.APP}@beta.flatpakref")
+                beta = flatpaks.app_ref("x86_64", "beta")
+                assert new.list() == {ref.partition("/")[2] for ref in (beta, flatpaks.ref("x86_64"))}
+                assert new.run("remotes", "--columns=name,url").stdout.split() == ["example", f"oci+{address}"]
+            publish(2, address)
+            assert len(applied_deltas(flatpak.update(HELLO))) == 1
+            assert installed(flatpak, HELLO) == flatpaks.content(2)
 
 
 def test_the_index_leads_to_the_deltas(remote: Remote, flatpak: Flatpak) -> None:
