@@ -17,6 +17,7 @@ from enum import Enum, IntEnum
 from typing import Final, NewType
 
 from .oci.digest import Digest, DigestError
+from .oci.flatpak import is_branch, is_id, is_remote_name
 from .oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from .oci.reference import DELTA_INDEX, is_repository, is_tag
 
@@ -30,6 +31,10 @@ OCTET_STREAM: Final = "application/octet-stream"
 JSON: Final = "application/json"
 HTML: Final = "text/html; charset=utf-8"
 TEXT: Final = "text/plain; charset=utf-8"
+PNG: Final = "image/png"
+# flatpak-flatpakrepo(5), flatpak-flatpakref(5): so a desktop opens them with its software centre
+FLATPAK_REPO: Final = "application/vnd.flatpak.repo"
+FLATPAK_REF: Final = "application/vnd.flatpak.ref"
 
 PRIVATE: Final = "_deltapress"
 PING_KEY: Final = Key("v2/index.html")
@@ -87,6 +92,9 @@ class Kind(Enum):
     PING = "ping"
     PAGE = "page"
     FLATPAK_INDEX = "flatpak index"
+    FLATPAK_ICON = "flatpak icon"
+    FLATPAK_REPO = "flatpak remote"  # `NAME.flatpakrepo`
+    FLATPAK_REF = "flatpak app"  # `ID.flatpakref`
     SERVER_FILE = "server file"
     LEDGER = "ledger"
     LOCK = "lock"
@@ -98,6 +106,7 @@ PHASES: Final[Mapping[Kind, Phase]] = {
     Kind.PING: Phase.SERVERS,
     Kind.SERVER_FILE: Phase.SERVERS,
     Kind.BLOB: Phase.BLOBS,
+    Kind.FLATPAK_ICON: Phase.BLOBS,
     Kind.MANIFEST: Phase.MANIFESTS,
     Kind.REFERRERS: Phase.REFERRERS,
     Kind.REFERRERS_TAG: Phase.REFERRERS,
@@ -109,7 +118,20 @@ PHASES: Final[Mapping[Kind, Phase]] = {
     Kind.TAGS_LIST: Phase.LISTINGS,
     Kind.CATALOG: Phase.LISTINGS,
     Kind.FLATPAK_INDEX: Phase.LISTINGS,
+    Kind.FLATPAK_REPO: Phase.LISTINGS,
+    Kind.FLATPAK_REF: Phase.LISTINGS,
     Kind.PAGE: Phase.LISTINGS,
+}
+# The media types of what belongs to no repository.
+_COMMON_TYPES: Final[Mapping[Kind, str]] = {
+    Kind.PING: JSON,
+    Kind.CATALOG: JSON,
+    Kind.PAGE: HTML,
+    Kind.FLATPAK_INDEX: JSON,
+    Kind.FLATPAK_ICON: PNG,
+    Kind.FLATPAK_REPO: FLATPAK_REPO,
+    Kind.FLATPAK_REF: FLATPAK_REF,
+    Kind.SERVER_FILE: TEXT,
 }
 _COMMON: Final[Mapping[str, Kind]] = {
     PING_KEY: Kind.PING,
@@ -127,6 +149,7 @@ _SERVER_FILE: Final = re.compile(rf"{PRIVATE}/servers/[A-Za-z0-9][A-Za-z0-9._-]*
 _LEDGER_PART: Final = re.compile(rf"{PRIVATE}/ledger/(sha256:[0-9a-f]{{64}}|journal/[1-9][0-9]{{0,8}})")
 _TYPED_COPY: Final = re.compile(rf"{PRIVATE}/typed/({'|'.join(TYPED.values())})/(v2/.+)", re.DOTALL)
 _REFERRERS_TAG: Final = re.compile(r"sha(256|512)-[0-9a-f]{64}")
+_FLATPAK_ICON: Final = re.compile(r"index/icons/([0-9a-f]{64})\.png")
 _TYPE_OF_FOLDER: Final = {folder: media_type for media_type, folder in TYPED.items()}
 
 
@@ -143,6 +166,14 @@ class Headers:
     def is_immutable(self) -> bool:
         """True for what has no other form: its name is the digest of its bytes, so it never changes."""
         return self.cache_control == IMMUTABLE
+
+
+def common_headers(kind: Kind) -> Headers | None:
+    """With what is served that belongs to no repository; None for other kinds."""
+    if kind not in _COMMON_TYPES:
+        return None
+    cache_control = {Kind.PING: PING, Kind.FLATPAK_ICON: IMMUTABLE}.get(kind, MUTABLE)
+    return Headers(content_type=_COMMON_TYPES[kind], cache_control=cache_control)
 
 
 def blob_key(repository: str, digest: Digest) -> Key:
@@ -185,6 +216,21 @@ def ledger_document_key(digest: Digest) -> Key:
 def journal_key(number: int) -> Key:
     """An entry of the ledger's journal, counted from 1."""
     return Key(f"{PRIVATE}/ledger/journal/{number}")
+
+
+def flatpak_icon_key(digest: Digest) -> Key:
+    """An icon, in PNG, which the index of flatpak names relative to itself; `digest` is a sha256."""
+    return Key(f"index/icons/{digest.hex}.png")
+
+
+def flatpak_repo_key(remote: str) -> Key:
+    """What a person clicks on to add the remote."""
+    return Key(f"{remote}.flatpakrepo")
+
+
+def flatpak_ref_key(app: str, branch: str | None = None) -> Key:
+    """What a person clicks on to install an app. Neither name has an `@`, so that no two of these are the same."""
+    return Key(f"{app}.flatpakref" if branch is None else f"{app}@{branch}.flatpakref")
 
 
 def server_key(name: str) -> Key:
@@ -245,6 +291,11 @@ def classify(key: str) -> ParsedKey | None:
         if original is None or original.kind not in MANIFESTS:
             return None
         return replace(original, kind=Kind.TYPED_COPY, media_type=_TYPE_OF_FOLDER[copy[1]])
+    if (icon := _FLATPAK_ICON.fullmatch(key)) is not None:
+        digest = Digest.parse(f"sha256:{icon[1]}")
+        return ParsedKey(kind=Kind.FLATPAK_ICON, phase=PHASES[Kind.FLATPAK_ICON], reference=digest)
+    if (kind := _flatpak_file(key)) is not None:
+        return ParsedKey(kind=kind, phase=PHASES[kind])
     start, *names = key.split("/")
     if start != "v2" or len(names) < 3:
         return None
@@ -283,6 +334,16 @@ def folders_of(key: Key) -> Iterator[Key]:
     parts = key.split("/")
     for end in range(1, len(parts)):
         yield Key("/".join(parts[:end]))
+
+
+def _flatpak_file(key: str) -> Kind | None:
+    stem, _, extension = key.rpartition(".")
+    if extension == "flatpakrepo" and is_remote_name(stem):
+        return Kind.FLATPAK_REPO
+    app, at, branch = stem.partition("@")
+    if extension == "flatpakref" and is_id(app) and (not at or is_branch(branch)):
+        return Kind.FLATPAK_REF
+    return None
 
 
 def _in_folder(repository: str, folder: str, name: str) -> ParsedKey | None:

@@ -259,7 +259,16 @@ class Client:
                 manifest = self._json(f"v2/{result['Name']}/manifests/{image['Digest']}", None)
                 is_right = manifest is not None and manifest["mediaType"] == image["MediaType"]
                 self._expect(is_right and "layers" in manifest, f"index/static -> {image['Digest']}")
-                refs.append(image["Labels"]["org.flatpak.ref"])
+                labels = image["Labels"]
+                refs.append(labels["org.flatpak.ref"])
+                for icon in (labels.get(f"org.freedesktop.appstream.icon-{size}", "data:") for size in (64, 128)):
+                    self._expect(
+                        icon.startswith("data:") or f"index/{icon}" in self._contents, f"index/static -> {icon}"
+                    )
+                if (delta_url := labels.get("io.github.containers.DeltaUrl")) is not None:
+                    deltas = self._json(delta_url, {"annotations": {f"{DELTA}.target": delta_url}})
+                    target = deltas["annotations"][f"{DELTA}.target"]
+                    self._expect(target == image["Digest"], f"index/static -> the deltas of {target}")
         self._expect(len(refs) == len(set(refs)), "index/static has a ref twice")
 
     def _json(self, key: str, missing: Any = None) -> Any:

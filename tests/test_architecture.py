@@ -63,13 +63,13 @@ PURE: Final = {
     "deltas.formats.signatures",
     *("history.attached", "history.documents", "history.order", "history.removal", "history.renaming"),
     *("history.retention", "history.retraction", "history.versions", "history.whole"),
-    *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak"),
+    *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak", "tree.remotes"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
     *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.layer.outline")
 }
 PURE_STANDARD: Final = {
-    *("bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "heapq"),
+    *("base64", "bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "heapq"),
     *("itertools", "json", "math", "operator", "re", "types", "typing"),
 }
 

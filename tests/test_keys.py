@@ -75,6 +75,9 @@ def test_every_key_is_read_back(
         ("index.html", K.PAGE, P.LISTINGS),
         ("v2/_catalog", K.CATALOG, P.LISTINGS),
         ("index/static", K.FLATPAK_INDEX, P.LISTINGS),
+        ("example.flatpakrepo", K.FLATPAK_REPO, P.LISTINGS),
+        ("org.example.App.flatpakref", K.FLATPAK_REF, P.LISTINGS),
+        ("org.example.My-App@1.0-beta.flatpakref", K.FLATPAK_REF, P.LISTINGS),
         ("_deltapress/ledger.json", K.LEDGER, None),
         (LOCK_KEY, K.LOCK, None),
     ],
@@ -82,6 +85,12 @@ def test_every_key_is_read_back(
 def test_what_belongs_to_no_repository(key: str, kind: Kind, phase: Phase | None) -> None:
     assert keys.classify(key) == keys.ParsedKey(kind=kind, phase=phase)
     assert keys.repository_of(key) is None
+
+
+def test_an_icon_is_named_for_its_bytes() -> None:
+    parsed = keys.classify(keys.flatpak_icon_key(DIGEST))
+    assert parsed == keys.ParsedKey(kind=K.FLATPAK_ICON, phase=P.BLOBS, reference=DIGEST)
+    assert keys.repository_of(keys.flatpak_icon_key(DIGEST)) is None
 
 
 @pytest.mark.parametrize(
@@ -117,6 +126,15 @@ def test_what_belongs_to_no_repository(key: str, kind: Kind, phase: Phase | None
         "v2/app/index.html",
         "page.html",
         "index/static/more",
+        "index/icons/a.png",
+        f"index/icons/{DIGEST.hex}.png\n",
+        ".flatpakrepo",
+        "a/b.flatpakrepo",
+        "app.flatpakref",
+        "org.example..flatpakref",
+        "org.example.App@.flatpakref",
+        "org.example.App@a@b.flatpakref",
+        f"org.{'a' * 100}.flatpakref",
         "_deltapress/lock.old",
         "_deltapress/servers/",
         "_deltapress/servers/.hidden",

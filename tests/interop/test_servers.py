@@ -1,5 +1,7 @@
 """Every generated configuration, and `serve`, answer alike: one table of requests, asked of each real server."""
 
+import base64
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -12,12 +14,15 @@ from pathlib import Path
 import pytest
 
 from pipeline.keys import (
+    FLATPAK_REF,
+    FLATPAK_REPO,
     HTML,
     IMMUTABLE,
     JSON,
     MUTABLE,
     OCTET_STREAM,
     PING,
+    PNG,
     PRIVATE,
     manifest_key,
     server_key,
@@ -34,6 +39,13 @@ pytestmark = pytest.mark.interop
 BLOB = tar_of({"data": bytes(range(256)) * 64})
 DIGEST = sha256(BLOB)
 MISSING = sha256(b"")
+SITE = '[flatpak]\nname = "ours"\nurl = "https://example.org"\n'
+ICON = b"\x89PNG\r\n\x1a\n"
+FLATPAK = {
+    "org.flatpak.ref": "app/org.test.App/x86_64/beta",
+    "org.flatpak.metadata": "",
+    "org.freedesktop.appstream.icon-64": f"data:image/png;base64,{base64.b64encode(ICON).decode()}",
+}
 NAMES = ("team/app", "blobs", "team/manifests")
 
 
@@ -48,6 +60,7 @@ def layout() -> tuple[LayoutBuilder, dict[str, Json]]:
         "docker-list": build.index(on(docker, "linux/amd64"), docker=True),
         "v1.html": image,
         "1.0.gz": docker,
+        "flatpak": build.image(BLOB, compression="", labels=FLATPAK),
     }
     for tag, descriptor in tags.items():
         build.tag(tag, descriptor)
@@ -61,7 +74,7 @@ BUILD, TAGS = layout()
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     made = BUILD.write(tmp_path_factory.mktemp("layout"))
     with servers.public_directory() as root:
-        published.publish(root, dict.fromkeys(NAMES, made))
+        published.publish(root, dict.fromkeys(NAMES, made), tables=SITE)
         # a page of a site that is larger than the one page of today
         page = root / "r" / "app.html"
         page.parent.mkdir(exist_ok=True)
@@ -107,6 +120,9 @@ def known() -> Iterator[tuple[str, str, str, str | None, bytes | None]]:
     yield "/index.html", HTML, MUTABLE, None, None
     yield "/r/app.html", HTML, MUTABLE, None, None
     yield "/index/static", JSON, MUTABLE, None, None
+    yield f"/index/icons/{hashlib.sha256(ICON).hexdigest()}.png", PNG, IMMUTABLE, None, None
+    yield "/ours.flatpakrepo", FLATPAK_REPO, MUTABLE, None, None
+    yield "/org.test.App@beta.flatpakref", FLATPAK_REF, MUTABLE, None, None
     yield "/v2/_catalog", JSON, MUTABLE, None, None
     for name in NAMES:
         yield f"/v2/{name}/tags/list", JSON, MUTABLE, None, None
@@ -192,7 +208,7 @@ def test_the_catalog_names_every_repository(site: servers.Site) -> None:
     assert json.loads(ask(site, "/v2/_catalog").body) == {"repositories": sorted(NAMES)}
 
 
-DIRECTORIES = {"v2/team/app/manifests", "v2/team", "index", "r"}
+DIRECTORIES = {"v2/team/app/manifests", "v2/team", "index", "index/icons", "r"}
 
 
 @pytest.mark.parametrize(
@@ -235,6 +251,10 @@ DIRECTORIES = {"v2/team/app/manifests", "v2/team", "index", "r"}
         "/v2/team/app/manifests",
         "/v2/team",
         "/index/",
+        "/index/icons/",
+        "/index/other.png",
+        "/ours.flatpakrepo%0a",
+        "/v2/ours.flatpakrepo",
         "/r/",
     ],
 )
@@ -316,6 +336,9 @@ def test_an_edge_asks_a_bucket_for_nothing_but_keys_of_the_tree(tmp_path: Path) 
                 "/v2/a/b/manifests/v1",
                 "/v2/app/tags/list",
                 "/index/static",
+                f"/index/icons/{DIGEST.removeprefix('sha256:')}.png",
+                "/ours.flatpakrepo",
+                "/org.test.App@beta.flatpakref",
                 "/index.html",
             ]
             for path in kept:
