@@ -16,6 +16,7 @@ from ..keys import IMMUTABLE, MUTABLE, NOJEKYLL_KEY, PAGE_KEY, PING, TYPED, Key,
 from ..oci.digest import Digest
 from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
+from ..oci.writing import write_index
 from ..quantities import format_share, format_size
 from .templates import render
 
@@ -71,7 +72,7 @@ def server_files(*, stores_headers: bool) -> dict[Key, bytes]:
     }
     templates = _BUCKET_FILES if stores_headers else _SERVER_FILES
     files = {key: render(template, variables).encode() for key, template in templates.items()}
-    return files if stores_headers else {**files, NOJEKYLL_KEY: b""}
+    return files if stores_headers else {**files, NOJEKYLL_KEY: b"", server_key("no-referrers.json"): write_index(())}
 
 
 def _tags(record: RepositoryRecord) -> Iterator[TagRow]:
