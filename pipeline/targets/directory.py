@@ -58,7 +58,7 @@ from .files import (
 from .flock import last_holder, locked
 from .folders import Folders
 from .holder import Holder
-from .symlinks import check_link, make_link, read_link
+from .symlinks import check_link, put_link, read_link
 
 _TEMPORARY: Final = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{16}\.tmp")
 # the first part of every key that has several
@@ -180,37 +180,14 @@ class DirectoryTarget:
 
     def _link_text(self, key: Key) -> bytes | None:
         """Where the key's link leads; None where it has none."""
-        if not is_link(key):
-            return None
         *parts, name = check_key(key)
-        try:
-            with self._folders.opened(parts) as folder:
-                return read_link(folder, name)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        return read_link(self._folders, parts, name) if is_link(key) else None
 
     def _put_link(self, key: Key, content: Content, digest: Digest) -> bool:
         """False where there can be no links. What a rival has written meanwhile shows in the file of the tag."""
         *parts, name = check_key(key)
-        wanted = b"".join(verified(key, content, digest))
-        check_link(key, os.fsdecode(wanted))
-        if self._link_text(key) == wanted:
-            with self._folders.opened(parts, open_up=True) as folder:
-                flush_folder(folder)  # as in `_is_stored`
-            return True
-        temporary = _temporary_name()
-        with ExitStack() as stack:
-            with self._shape:
-                folder = stack.enter_context(self._folders.opened(parts, create=True))
-                if not make_link(os.fsdecode(wanted), folder, temporary):
-                    return False
-            try:
-                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
-                os.unlink(temporary, dir_fd=folder)
-                raise
-            flush_folder(folder)
-        return True
+        way = check_link(key, b"".join(verified(key, content, digest)))
+        return put_link(self._folders, parts, name, way, temporary=_temporary_name(), shape=self._shape)
 
     def _open_file(self, key: Key) -> int | None:
         """A descriptor; None where nothing is, or a folder, since a key may be the beginning of others."""

@@ -9,36 +9,65 @@ import errno
 import os
 import posixpath
 import stat
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Final
 
 from ..keys import PRIVATE, Key
 from .base import TargetError
-from .files import lstat
+from .files import flush_folder, lstat
+from .folders import Folders
 
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
-def check_link(key: Key, text: str) -> None:
-    """Raises TargetError for a way that leads out of what is not for clients."""
-    place = posixpath.normpath(posixpath.join(posixpath.dirname(key), text))
-    if not text or text.startswith("/") or not place.startswith(f"{PRIVATE}/"):
-        raise TargetError(f"cannot be a link to {text[:80]!r}; this is a mistake in the program", key=key)
+def check_link(key: Key, text: bytes) -> str:
+    """The way as the system takes it. Raises TargetError for one that leads out of what is not for clients."""
+    way = os.fsdecode(text)
+    place = posixpath.normpath(posixpath.join(posixpath.dirname(key), way))
+    if not way or way.startswith("/") or not place.startswith(f"{PRIVATE}/"):
+        raise TargetError(f"cannot be a link to {way[:80]!r}; this is a mistake in the program", key=key)
+    return way
 
 
-def read_link(folder: int, name: str) -> bytes | None:
-    """Where the link `name` in the open `folder` leads; None where there is no link. Raises OSError."""
-    info = lstat(folder, name)
-    if info is None or not stat.S_ISLNK(info.st_mode):
-        return None
-    return os.fsencode(os.readlink(name, dir_fd=folder))
-
-
-def make_link(text: str, folder: int, name: str) -> bool:
-    """False where there can be no links. Raises OSError."""
+def read_link(folders: Folders, parts: Sequence[str], name: str) -> bytes | None:
+    """Where the link `name` in the folder `parts` leads; None where there is none. Raises OSError."""
     try:
-        os.symlink(text, name, dir_fd=folder)
-    except OSError as error:
-        if error.errno in _NO_LINKS:
-            return False
-        raise
+        with folders.opened(parts) as folder:
+            info = lstat(folder, name)
+            if info is None or not stat.S_ISLNK(info.st_mode):
+                return None
+            return os.fsencode(os.readlink(name, dir_fd=folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def put_link(
+    folders: Folders, parts: Sequence[str], name: str, way: str, *, temporary: str, shape: threading.Lock
+) -> bool:
+    """Let a link take the place of whatever stands there, by one rename; False where there can be no links.
+
+    `shape` is held while the folder's first name comes; the `temporary` one is in the folder only meanwhile. What leads
+    there already is not touched. Raises OSError.
+    """
+    if read_link(folders, parts, name) == os.fsencode(way):
+        with folders.opened(parts, open_up=True) as folder:
+            flush_folder(folder)  # the run that made it may have been killed just before it did so
+        return True
+    with ExitStack() as stack:
+        with shape:
+            folder = stack.enter_context(folders.opened(parts, create=True))
+            try:
+                os.symlink(way, temporary, dir_fd=folder)
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    return False
+                raise
+        try:
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            os.unlink(temporary, dir_fd=folder)
+            raise
+        flush_folder(folder)
     return True
