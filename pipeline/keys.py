@@ -88,6 +88,8 @@ class Kind(Enum):
     CATALOG = "catalog"
     TYPED_COPY = "typed copy"
     SIDECAR = "sidecar"
+    TAG_LINK = "link of a tag"
+    DIGEST_MARK = "mark of a digest"
     ACCESS_FILE = "access file"
     PING = "ping"
     PAGE = "page"
@@ -100,7 +102,8 @@ class Kind(Enum):
     LOCK = "lock"
 
 
-# What a typed copy and a sidecar lie beside; they are written in its phase. The ledger and the lock have none.
+# What typed copies, sidecars, links and marks lie beside; they are written in its phase. The ledger and the lock have
+# none.
 MANIFESTS: Final = frozenset({Kind.MANIFEST, Kind.TAG, Kind.REFERRERS_TAG, Kind.DELTA_INDEX})
 PHASES: Final[Mapping[Kind, Phase]] = {
     Kind.PING: Phase.SERVERS,
@@ -148,6 +151,10 @@ _ENDPOINTS: Final = frozenset({"blobs", "manifests", "referrers", "tags"})
 _SERVER_FILE: Final = re.compile(rf"{PRIVATE}/servers/[A-Za-z0-9][A-Za-z0-9._-]*")
 _LEDGER_PART: Final = re.compile(rf"{PRIVATE}/ledger/(sha256:[0-9a-f]{{64}}|journal/[1-9][0-9]{{0,8}})")
 _TYPED_COPY: Final = re.compile(rf"{PRIVATE}/typed/({'|'.join(TYPED.values())})/(v2/.+)", re.DOTALL)
+_TAG_LINK: Final = re.compile(rf"{PRIVATE}/tags/(v2/.+)", re.DOTALL)
+_DIGEST_MARK: Final = re.compile(rf"{PRIVATE}/digests/(v2/.+/([^/]+))/\2", re.DOTALL)
+# what a key of this form is, and of what kind that which it lies beside must be
+_BESIDE: Final = ((_TAG_LINK, Kind.TAG_LINK, Kind.TAG), (_DIGEST_MARK, Kind.DIGEST_MARK, Kind.MANIFEST))
 _REFERRERS_TAG: Final = re.compile(r"sha(256|512)-[0-9a-f]{64}")
 _FLATPAK_ICON: Final = re.compile(r"index/icons/([0-9a-f]{64})\.png")
 _TYPE_OF_FOLDER: Final = {folder: media_type for media_type, folder in TYPED.items()}
@@ -196,6 +203,31 @@ def referrers_key(repository: str, digest: Digest) -> Key:
 def typed_key(repository: str, reference: str | Digest, media_type: str) -> Key:
     """The second copy of a manifest, in a folder named for its media type: nginx and Caddy read the type from it."""
     return Key(f"{PRIVATE}/typed/{TYPED[media_type]}/{manifest_key(repository, reference)}")
+
+
+def tag_link_key(repository: str, tag: str) -> Key:
+    """Where a directory has a symbolic link from a tag to the folder of its image's mark.
+
+    nginx resolves it, Caddy lists what it leads to: either learns the digest from one look at one name, and serves the
+    manifest of that digest. Its content is `tag_link_text`.
+    """
+    return Key(f"{PRIVATE}/tags/{manifest_key(repository, tag)}")
+
+
+def tag_link_text(repository: str, digest: Digest) -> str:
+    """The way from the link of a tag to the folder of a mark."""
+    up = "../" * (manifest_key(repository, digest).count("/") + 1)
+    return f"{up}digests/{manifest_key(repository, digest)}"
+
+
+def digest_mark_key(repository: str, digest: Digest) -> Key:
+    """An empty file that is named like its folder, for the digest of an image that has tags."""
+    return Key(f"{PRIVATE}/digests/{manifest_key(repository, digest)}/{digest}")
+
+
+def is_link(key: str) -> bool:
+    """True for what is a symbolic link where there are such: its content is where it leads."""
+    return _TAG_LINK.fullmatch(key) is not None
 
 
 def sidecar_key(repository: str, reference: str | Digest) -> Key:
@@ -257,8 +289,8 @@ class ParsedKey:
     """A key that a publisher writes.
 
     `repository` is None for what belongs to all. `reference` is the tag or the digest that is served under the key, or
-    that a typed copy, of `media_type`, or a sidecar lies beside; it is None for other kinds. `phase` is when the key is
-    written, None for the ledger and the lock.
+    that a typed copy, of `media_type`, a sidecar, a link or a mark lies beside; it is None for other kinds. `phase` is
+    when the key is written, None for the ledger and the lock.
     """
 
     kind: Kind
@@ -296,6 +328,10 @@ def classify(key: str) -> ParsedKey | None:
         return ParsedKey(kind=Kind.FLATPAK_ICON, phase=PHASES[Kind.FLATPAK_ICON], reference=digest)
     if (kind := _flatpak_file(key)) is not None:
         return ParsedKey(kind=kind, phase=PHASES[kind])
+    for pattern, kind, beside in _BESIDE:
+        if (match := pattern.fullmatch(key)) is not None:
+            original = classify(match[1])
+            return replace(original, kind=kind) if original is not None and original.kind is beside else None
     start, *names = key.split("/")
     if start != "v2" or len(names) < 3:
         return None

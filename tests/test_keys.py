@@ -1,5 +1,6 @@
 """The keys of the tree: made from names, read back from the right."""
 
+import posixpath
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -43,6 +44,10 @@ K, P = Kind, Phase
         (lambda name: keys.typed_key(name, "latest", DOCKER_LIST), K.TYPED_COPY, P.TAGS, "latest"),
         (lambda name: keys.typed_key(name, MINE, OCI_INDEX), K.TYPED_COPY, P.REFERRERS, MINE),
         (lambda name: keys.typed_key(name, "_deltaindex", OCI_INDEX), K.TYPED_COPY, P.DELTA_INDEX, "_deltaindex"),
+        (lambda name: keys.tag_link_key(name, "latest"), K.TAG_LINK, P.TAGS, "latest"),
+        (lambda name: keys.tag_link_key(name, f"{MINE}.sig"), K.TAG_LINK, P.TAGS, f"{MINE}.sig"),
+        (lambda name: keys.digest_mark_key(name, DIGEST), K.DIGEST_MARK, P.MANIFESTS, DIGEST),
+        (lambda name: keys.digest_mark_key(name, OTHER), K.DIGEST_MARK, P.MANIFESTS, OTHER),
         (lambda name: keys.sidecar_key(name, DIGEST), K.SIDECAR, P.MANIFESTS, DIGEST),
         (lambda name: keys.sidecar_key(name, "v1.meta"), K.SIDECAR, P.TAGS, "v1.meta"),
         (lambda name: keys.sidecar_key(name, MINE), K.SIDECAR, P.REFERRERS, MINE),
@@ -169,6 +174,18 @@ def test_any_manifest_and_what_lies_beside_it(name: str, reference: str | Digest
     copy = keys.classify(keys.typed_key(name, reference, media_type))
     assert copy == replace(manifest, kind=Kind.TYPED_COPY, media_type=media_type)
     assert keys.classify(keys.sidecar_key(name, reference)) == replace(manifest, kind=Kind.SIDECAR)
+    if isinstance(reference, Digest):
+        mark = keys.digest_mark_key(name, reference)
+        assert keys.classify(mark) == replace(manifest, kind=Kind.DIGEST_MARK)
+        assert not keys.is_link(mark)
+        link = keys.tag_link_key(name, "x")
+        way = posixpath.normpath(posixpath.join(posixpath.dirname(link), keys.tag_link_text(name, reference)))
+        assert way == posixpath.dirname(mark)
+    elif manifest.kind is Kind.TAG:
+        assert keys.classify(keys.tag_link_key(name, reference)) == replace(manifest, kind=Kind.TAG_LINK)
+        assert keys.is_link(keys.tag_link_key(name, reference))
+    else:
+        assert keys.classify(keys.tag_link_key(name, reference)) is None
 
 
 @given(st.lists(st.sampled_from(["v2", "app", "manifests", "blobs", "tags", "list", ".web", "x.meta", str(DIGEST)])))

@@ -16,6 +16,7 @@ from ..keys import FLATPAK_REF, FLATPAK_REPO, IMMUTABLE, MUTABLE, NOJEKYLL_KEY, 
 from ..oci.digest import Digest
 from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
+from ..oci.writing import write_index
 from ..quantities import format_share, format_size
 from .remotes import offered_remotes, remote_of
 from .templates import render
@@ -82,7 +83,7 @@ def server_files(*, stores_headers: bool) -> dict[Key, bytes]:
     }
     templates = _BUCKET_FILES if stores_headers else _SERVER_FILES
     files = {key: render(template, variables).encode() for key, template in templates.items()}
-    return files if stores_headers else {**files, NOJEKYLL_KEY: b""}
+    return files if stores_headers else {**files, NOJEKYLL_KEY: b"", server_key("no-referrers.json"): write_index(())}
 
 
 def _tags(record: RepositoryRecord) -> Iterator[TagRow]:

@@ -4,7 +4,7 @@ Rule 1. The tree is all that should be in the target, ledger and lock aside.
 Rule 2. Entries are written in the order of their phases, and within a phase by rank: what a document leads to stands
         before it. README, "Guarantees", states what a reader may rely on.
 Rule 3. A store of headers gets each thing once. A web server cannot know them, so there manifests have typed copies and
-        sidecars beside them.
+        sidecars beside them, and tags links that lead to a digest.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,12 +33,15 @@ from ..keys import (
     blob_key,
     classify,
     common_headers,
+    digest_mark_key,
     folders_of,
     kind_of,
     manifest_key,
     referrers_key,
     repository_of,
     sidecar_key,
+    tag_link_key,
+    tag_link_text,
     tags_key,
     typed_key,
 )
@@ -187,6 +190,10 @@ def _manifest(repository: str, reference: str | Digest, stored: Stored, stores_h
         if not is_tag:
             sidecar += f"Docker-Content-Digest: {descriptor.digest}\n"
         yield _made(sidecar_key(repository, reference), kind, sidecar.encode(), TEXT, repository=repository)
+        if isinstance(reference, str) and kind is Kind.TAG:  # others are listings, which lie under no digest
+            yield _made(digest_mark_key(repository, descriptor.digest), Kind.MANIFEST, b"", TEXT, repository=repository)
+            link = tag_link_text(repository, descriptor.digest)
+            yield _made(tag_link_key(repository, reference), kind, link.encode(), TEXT, repository=repository)
         others = [other for other in TYPED if other != descriptor.media_type]
         keys[typed_key(repository, reference, descriptor.media_type)] = (
             tuple(typed_key(repository, reference, other) for other in others) if is_tag else ()
@@ -252,7 +259,7 @@ def check_case(tree: Tree) -> None:
     """For a target that ignores case. Raises CollisionError when two keys differ in nothing else."""
     found: dict[str, Key] = {}
     for key in tree.entries:
-        if (parsed := classify(key)) is None or parsed.kind in {Kind.TYPED_COPY, Kind.SIDECAR}:
+        if (parsed := classify(key)) is None or parsed.kind in {Kind.TYPED_COPY, Kind.SIDECAR, Kind.TAG_LINK}:
             continue  # what lies beside a tag collides with it
         other = found.setdefault(key.lower(), key)
         if other != key:

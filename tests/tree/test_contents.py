@@ -415,7 +415,7 @@ def test_the_grammar_of_keys_knows_every_entry(tmp_path: Path, stores_headers: b
         assert parsed.content_digest in {None, found.digest}, key
         assert parsed.media_type in {None, found.headers.content_type}, key
         kinds.add(parsed.kind)
-    beside = {Kind.TYPED_COPY, Kind.SIDECAR, Kind.ACCESS_FILE}
+    beside = {Kind.TYPED_COPY, Kind.SIDECAR, Kind.ACCESS_FILE, Kind.TAG_LINK, Kind.DIGEST_MARK}
     assert kinds == set(Kind) - {Kind.LEDGER, Kind.LOCK} - (beside if stores_headers else set())
 
 
