@@ -106,7 +106,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "signal": {"pipeline.cli"},
     # arithmetic on arrays of bytes: it has no exceptions that would have to be wrapped
     "numpy": {f"pipeline.tardiff.{room}" for room in ("layer.regions", "pair", "match", "write")},
-    # waiting for a lock, or for an answer, needs a clock that does not jump; every date comes from the command line's `now`
+    # waiting for a lock or an answer needs a clock that does not jump; every date comes from the command line's `now`
     "time": {
         *("pipeline.cli", "pipeline.targets.flock", "pipeline.targets.objects.lease"),
         "pipeline.check.connection",

@@ -6,6 +6,8 @@ from typing import Final
 
 from ..compression import CompressionError, decompressed
 
+# how what is encoded begins (RFC 1952, RFC 8878)
+_MAGIC: Final = {"gzip": (b"\x1f\x8b",), "x-gzip": (b"\x1f\x8b",), "zstd": (b"\x28\xb5\x2f\xfd",)}
 _MAX_NUMBER: Final = 18  # digits of a length that can be true
 
 
@@ -62,7 +64,7 @@ class Answer:
         """The body as clients see it that undo its Content-Encoding; None where that is not possible."""
         if self.encoding is None:
             return self.body
-        if self.encoding not in {"gzip", "x-gzip", "zstd"}:
+        if not self.body.startswith(_MAGIC.get(self.encoding, ())):
             return None
         try:
             with decompressed(io.BytesIO(self.body), max_bytes=limit) as stream:

@@ -16,12 +16,16 @@ class Habit(Enum):
     """Learns from Content-Type what a manifest is."""
     READS_INDEX_TYPES = auto()
     """Learns from Content-Type whether something is an index; takes all else for an image."""
+    READS_EXACT_INDEX_TYPES = auto()
+    """Takes an index whose type has a parameter behind it for an image."""
     READS_TYPES_INSIDE = auto()
     """Learns from `mediaType` in a manifest what it is, and from Content-Type only where that is missing."""
     ASKS_HEAD = auto()
     """Begins with HEAD of a tag, and takes type and digest from there."""
     TRIES_HEAD = auto()
     """Begins with HEAD of a tag, and asks again with GET where that fails."""
+    LOOKS_WITH_HEAD = auto()
+    """Asks by HEAD whether a manifest is there, and reads nothing else of the answer."""
     NEEDS_LENGTH = auto()
     """Needs Content-Length in the answer to HEAD."""
     GOES_BY_DIGEST = auto()
@@ -47,7 +51,10 @@ class Habit(Enum):
     LISTS_REPOSITORIES = auto()
     """Has a command that lists all repositories."""
     READS_REFERRERS = auto()
-    """Asks for the referrers of a digest; 404 sends it to the tag `sha256-<hex>`, anything else ends it."""
+    """Asks for the referrers of a digest; 404, or another type than that of an index, sends it to the tag
+    `sha256-<hex>`, and anything else ends it."""
+    GIVES_UP_UNKNOWN_NAMES = auto()
+    """Takes NAME_UNKNOWN for a repository that is not there, and does not look for that tag."""
     READS_REFERRERS_TAG = auto()
     """Looks for the tag `sha256-<hex>` of a digest."""
     READS_FLATPAK_INDEX = auto()
@@ -71,7 +78,7 @@ _CONTAINERS_IMAGE: Final = frozenset({Habit.FETCHES, Habit.PINGS, Habit.READS_TY
 _ORAS_GO: Final = frozenset(
     {
         *(Habit.FETCHES, Habit.READS_TYPES, Habit.ASKS_HEAD, Habit.COMPARES_DIGEST_HEADER, Habit.RESOLVES_BY_HEADER),
-        *(Habit.COMPARES_LENGTH, Habit.DECODES),
+        Habit.DECODES,
     }
 )
 
@@ -107,7 +114,8 @@ CLIENTS: Final[tuple[Client, ...]] = (
         name="crane",
         habits=frozenset(
             {
-                *(Habit.FETCHES, Habit.PINGS, Habit.READS_INDEX_TYPES, Habit.TRIES_HEAD, Habit.DECODES),
+                *(Habit.FETCHES, Habit.PINGS, Habit.READS_INDEX_TYPES, Habit.READS_EXACT_INDEX_TYPES),
+                *(Habit.TRIES_HEAD, Habit.DECODES),
                 *(Habit.BELIEVES_DIGEST_HEADER, Habit.LISTS_TAGS, Habit.LISTS_REPOSITORIES, Habit.READS_REFERRERS),
             }
         ),
@@ -115,15 +123,19 @@ CLIENTS: Final[tuple[Client, ...]] = (
     ),
     Client(
         name="oras",
-        habits=_ORAS_GO | {Habit.LISTS_TAGS, Habit.LISTS_REPOSITORIES, Habit.READS_REFERRERS},
+        habits=_ORAS_GO
+        | {
+            *(Habit.LISTS_TAGS, Habit.LISTS_REPOSITORIES),
+            *(Habit.READS_REFERRERS, Habit.GIVES_UP_UNKNOWN_NAMES),
+        },
         insecure="--plain-http",
     ),
-    Client(name="helm", habits=_ORAS_GO, insecure="--plain-http"),
+    Client(name="helm", habits=_ORAS_GO | {Habit.COMPARES_LENGTH}, insecure="--plain-http"),
     Client(
         name="flatpak",
         habits=frozenset(
             {
-                *(Habit.FETCHES, Habit.READS_TYPES_INSIDE, Habit.ASKS_HEAD, Habit.DECODES),
+                *(Habit.FETCHES, Habit.READS_TYPES_INSIDE, Habit.LOOKS_WITH_HEAD, Habit.DECODES),
                 *(Habit.READS_FLATPAK_INDEX, Habit.APPLIES_DELTA_INDEX),
             }
         ),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 import urllib3
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError, InsecureRequestWarning, SSLError
 
 from .. import __version__
 from ..content import CHUNK
@@ -169,7 +169,7 @@ class Host:
             if response.status not in _REDIRECTS or location is None or len(hops) == MAX_HOPS:
                 return response, tuple(hops)
             response.close()
-            url = urljoin(url, location)
+            url = _joined(url, location)
             hops.append(one_line(url, most=_MAX_HEADER))
             if not url.startswith(("http://", "https://")):
                 raise _NoAnswerError(f"redirects to {hops[-1]}, which no client follows")
@@ -193,12 +193,20 @@ class Host:
             raise _NoAnswerError(f"cannot be reached ({_reason(error)})") from error
 
 
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:  # it is no URL
+        return location
+
+
 def _pool(context: ssl.SSLContext) -> urllib3.PoolManager:
     return urllib3.PoolManager(num_pools=4, maxsize=1, ssl_context=context)
 
 
 def _without_verification() -> ssl.SSLContext:
-    # said once, as a failure of every client; what else is wrong shall be known, too
+    # said once, as a failure of every client, not at each request; what else is wrong shall be known, too
+    urllib3.disable_warnings(InsecureRequestWarning)
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

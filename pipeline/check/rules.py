@@ -98,6 +98,13 @@ class Rule(Enum):
         remedy=Remedy.CONFIGURATION,
         fails=_of(Habit.READS_TYPES, Habit.READS_INDEX_TYPES),
     )
+    INDEX_TYPE_EXACT = Need(
+        needs="the media type of an index with nothing behind it: no charset",
+        why="crane takes it for an image of one platform, and stops; others take the parameter",
+        source="go-containerregistry, pkg/v1/remote; measured: crane 0.22.1",
+        remedy=Remedy.CONFIGURATION,
+        fails=_of(Habit.READS_EXACT_INDEX_TYPES),
+    )
     MANIFEST_TYPE_ALONE = Need(
         needs="the right Content-Type where a manifest does not say itself what it is",
         why="flatpak has nothing else to go by",
@@ -159,7 +166,7 @@ class Rule(Enum):
         why="containerd, oras, helm and flatpak begin with it; docker and crane ask again with GET",
         source='distribution-spec, "Checking if content exists in the registry"; measured',
         remedy=Remedy.HEAD,
-        fails=_of(Habit.ASKS_HEAD),
+        fails=_of(Habit.ASKS_HEAD, Habit.LOOKS_WITH_HEAD),
         warns=_of(Habit.TRIES_HEAD),
     )
     HEAD_TYPE = Need(
@@ -206,10 +213,9 @@ class Rule(Enum):
     )
     MISSING_PAGE = Need(
         needs="404 for what is not there, not a page with status 200",
-        why="clients that look whether there is something (referrers, signatures, _deltaindex) read the page and stop",
-        source='distribution-spec, "Pulling manifests"',
+        why="clients that look whether there is something (a tag, a signature, referrers) read the page, and stop",
+        source='distribution-spec, "Pulling manifests"; measured: oras',
         remedy=Remedy.MISSING,
-        fails=_of(Habit.READS_REFERRERS, Habit.READS_REFERRERS_TAG, Habit.APPLIES_DELTA_INDEX),
         warns=_of(Habit.FETCHES),
     )
 
@@ -254,8 +260,8 @@ class Rule(Enum):
     # --- compression on the way
 
     ENCODED = Need(
-        needs="no Content-Encoding on manifests and blobs",
-        why="clients hash what they have decoded, and that is something else",
+        needs="no Content-Encoding on manifests and blobs that are sent as they are",
+        why="clients decode before they hash, and come to something else",
         source="RFC 9110, section 8.4; measured",
         remedy=Remedy.COMPRESSION,
         fails=_of(Habit.DECODES),
@@ -263,7 +269,7 @@ class Rule(Enum):
     COMPRESSED = Need(
         needs="no compression of manifests and blobs on the way, though clients say that they would take it",
         why="the length is not the one that was promised; containerd and helm stop",
-        source="Go's net/http sends Accept-Encoding: gzip; measured: ctr, helm",
+        source="Go's net/http sends Accept-Encoding: gzip, and decodes; measured: ctr, helm",
         remedy=Remedy.COMPRESSION,
         fails=_of(Habit.COMPARES_LENGTH),
         warns=_of(Habit.DECODES),
@@ -329,14 +335,21 @@ class Rule(Enum):
 
     REFERRERS_TYPE = Need(
         needs="an index as the referrers of a digest, with exactly its media type and no charset",
-        why="oras and crane take anything else for a registry without referrers, or stop",
-        source='distribution-spec, "Listing Referrers"; measured: oras, crane',
+        why="oras and crane take anything else for a registry without referrers, and look for the tag `sha256-<hex>`",
+        source='distribution-spec, "Listing Referrers"; measured: oras 1.3.6',
+        remedy=Remedy.CONFIGURATION,
+        warns=_of(Habit.READS_REFERRERS),
+    )
+    REFERRERS_LOST = Need(
+        needs="referrers of the right type, or else the tag `sha256-<hex>`",
+        why="oras and crane show none of them, and copy none",
+        source='distribution-spec, "Listing Referrers"; measured: oras 1.3.6',
         remedy=Remedy.CONFIGURATION,
         fails=_of(Habit.READS_REFERRERS),
     )
     REFERRERS_DENIED = Need(
-        needs="200 or 404 for the referrers of what is published",
-        why="oras and crane stop at 403, and flightctl does without a delta",
+        needs="200 or 404 for the referrers of what is published, and then for the tag `sha256-<hex>`",
+        why="oras and crane stop at 403 or at a page, and flightctl does without a delta",
         source="measured: crane, oras; flightctl, internal/agent/device/dependency",
         remedy=Remedy.MISSING,
         fails=_of(Habit.READS_REFERRERS),
@@ -359,7 +372,7 @@ class Rule(Enum):
         why="oras takes it for a repository that is not there, and gives up",
         source="oras-go, registry/remote/repository.go; measured",
         remedy=Remedy.MISSING,
-        fails=_of(Habit.RESOLVES_BY_HEADER),
+        fails=_of(Habit.GIVES_UP_UNKNOWN_NAMES),
     )
     REFERRERS_TAG = Need(
         needs="the tag `sha256-<hex>` of what has referrers",

@@ -14,7 +14,7 @@ from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, parse_document, successors
-from ..oci.reference import DELTA_INDEX, is_repository, is_tag
+from ..oci.reference import DELTA_INDEX, is_repository, is_reserved_tag, is_tag
 from .answers import Answer
 from .connection import Host
 
@@ -151,9 +151,10 @@ def spread(items: Sequence[T], most: int) -> tuple[T, ...]:
 def _repository(host: Host, name: str, left_out: list[str]) -> Repository:
     walk = _Walk()
     listed = tags_of(host.get(f"/{tags_key(name)}", limit=MAX_LISTING))
-    tags = spread(listed or (), MAX_TAGS)
-    if listed is not None and len(tags) < len(listed):
-        left_out.append(f"{name}: {len(tags)} of {len(listed):,} tags were looked at: {', '.join(tags)}")
+    images = [tag for tag in listed or () if not is_reserved_tag(tag)]
+    tags = spread(images, MAX_TAGS)
+    if len(tags) < len(images):
+        left_out.append(f"{name}: {len(tags)} of {len(images):,} tags were looked at: {', '.join(tags)}")
     for tag in tags:
         document = _document(host, name, tag, walk, "tags/list")
         if document is not None:

@@ -36,6 +36,9 @@ def types(site: Site) -> Iterator[Observation]:
             path = repository.path(reference)
             answer = site.host.get(path)
             if answer.media_type == document.media_type:
+                if isinstance(document, Index) and answer.content_type != document.media_type:
+                    detail = f"is served {_as(answer)}"
+                    yield Observation(rule=Rule.INDEX_TYPE_EXACT, path=path, detail=detail)
                 continue
             detail = f"is served {_as(answer)}, and is {document.media_type}"
             rule = Rule.INDEX_TYPE if isinstance(document, Index) else Rule.MANIFEST_TYPE

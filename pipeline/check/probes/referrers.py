@@ -18,22 +18,28 @@ def known(site: Site) -> Iterator[Observation]:
     """The referrers of each manifest."""
     for repository in site.repositories:
         for digest in repository.documents:
-            path = repository.referrers_path(digest)
-            answer = site.host.get(path)
-            tag = repository.path(referrers_tag(digest))
-            listing = document_in(answer)
+            answer = site.host.get(repository.referrers_path(digest))
+            tag = site.host.get(repository.path(referrers_tag(digest)))
+            listing, instead = document_in(answer), document_in(tag)
+            entries = listing.manifests if isinstance(listing, Index) else ()
             if answer.is_ok:
                 yield from _of_type(answer)
+                if entries and answer.content_type != OCI_INDEX and instead is None:
+                    detail = f"is served as {answer.content_type or 'nothing'}, and {tag.path} answers {tag.said}"
+                    yield Observation(rule=Rule.REFERRERS_LOST, path=answer.path, detail=detail)
             elif answer.status == 404:
-                if _code(answer) == "NAME_UNKNOWN":
-                    yield Observation(rule=Rule.REFERRERS_CODE, path=path, detail="answers 404 with NAME_UNKNOWN")
-                if document_in(site.host.get(tag)) is None:
-                    yield Observation(rule=Rule.REFERRERS_THERE, path=path, detail=f"answers {answer.said}, {tag} too")
+                yield from _of_code(answer)
+                if instead is None:
+                    detail = f"answers {answer.said}, and {tag.path} {tag.said}"
+                    yield Observation(rule=Rule.REFERRERS_THERE, path=answer.path, detail=detail)
             elif answer.status:
-                yield Observation(rule=Rule.REFERRERS_DENIED, path=path, detail=f"answers {answer.said}")
-            if isinstance(listing, Index) and listing.manifests and document_in(site.host.get(tag)) is None:
-                detail = f"answers {site.host.get(tag).said}; {len(listing.manifests)} are listed at {path}"
-                yield Observation(rule=Rule.REFERRERS_TAG, path=tag, detail=detail)
+                yield Observation(rule=Rule.REFERRERS_DENIED, path=answer.path, detail=f"answers {answer.said}")
+            is_led_on = answer.status == 404 or (answer.is_ok and answer.content_type != OCI_INDEX)
+            if is_led_on and instead is None and tag.status not in {0, 404}:
+                yield Observation(rule=Rule.REFERRERS_DENIED, path=tag.path, detail=f"answers {tag.said}")
+            if entries and instead is None:
+                detail = f"answers {tag.said}; {len(entries)} are listed at {answer.path}"
+                yield Observation(rule=Rule.REFERRERS_TAG, path=tag.path, detail=detail)
 
 
 def of_indexes(site: Site) -> Iterator[Observation]:
@@ -59,8 +65,7 @@ def unknown(site: Site) -> Iterator[Observation]:
             yield from _of_type(answer)
         elif answer.status == 404:
             yield Observation(rule=Rule.REFERRERS_UNKNOWN, path=path, detail=f"answers {answer.said}")
-            if _code(answer) == "NAME_UNKNOWN":
-                yield Observation(rule=Rule.REFERRERS_CODE, path=path, detail="answers 404 with NAME_UNKNOWN")
+            yield from _of_code(answer)
         elif answer.status:
             yield Observation(rule=Rule.REFERRERS_UNKNOWN_DENIED, path=path, detail=f"answers {answer.said}")
 
@@ -84,10 +89,11 @@ def _of_type(answer: Answer) -> Iterator[Observation]:
         yield Observation(rule=Rule.REFERRERS_TYPE, path=answer.path, detail="is no index")
 
 
-def _code(answer: Answer) -> str | None:
-    """The first error code of a registry's body (distribution-spec, "Error Codes")."""
+def _of_code(answer: Answer) -> Iterator[Observation]:
+    """The first error of a registry's body (distribution-spec, "Error Codes")."""
     try:
-        errors = Fields(parse_json_object(answer.body)).objects("errors")
-        return errors[0].optional_text("code") if errors else None
+        codes = [error.text("code", "") for error in Fields(parse_json_object(answer.body)).objects("errors")]
     except FieldError:
-        return None
+        return
+    if codes[:1] == ["NAME_UNKNOWN"]:
+        yield Observation(rule=Rule.REFERRERS_CODE, path=answer.path, detail="answers 404 with NAME_UNKNOWN")
