@@ -11,7 +11,6 @@
     servers, advice   what to change, by the kind of the server
     apply        every listed delta, tried
     run          all of it: check()
-    shown        text and JSON
 
 Rule 1. A client, a rule, a probe and a piece of advice are each an entry in one table.
 Rule 2. The host is not trusted: what is read of it is bounded in number, size and time, and what is left out is said.
@@ -19,6 +18,5 @@ Rule 2. The host is not trusted: what is read of it is bounded in number, size a
 
 from .address import Address
 from .run import Check, check
-from .shown import check_json, check_text
 
-__all__ = ["Address", "Check", "check", "check_json", "check_text"]
+__all__ = ["Address", "Check", "check"]

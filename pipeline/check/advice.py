@@ -163,6 +163,7 @@ _ADVICE: Final[Mapping[Remedy, Mapping[ServerKind, str]]] = {
             "no cache rule with an Edge TTL for /v2/*: `use cache-control header`; Browser TTL `respect existing "
             "headers`"
         ),
+        ServerKind.PYTHON: _ELSEWHERE,
         ServerKind.GITHUB_PAGES: "GitHub Pages keeps everything for 10 minutes, and cannot be told otherwise",
         ServerKind.OTHER: (
             "send `Cache-Control: no-cache, no-transform` with tags, referrers and listings, and `public, "

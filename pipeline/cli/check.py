@@ -3,7 +3,8 @@
 import argparse
 from typing import Final
 
-from ..check import Address, check, check_json, check_text
+from .. import report
+from ..check import Address, check
 from ..errors import ExitCode
 from ..limits import Limits
 from ..oci.reference import check_repository
@@ -34,7 +35,6 @@ def add_parser(subparsers: Subparsers) -> None:
         help="say which clients a host would serve well, and what to change for the others",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "url", type=checked(Address.parse), metavar="URL", help="the host, as in https://registry.example.org"
@@ -65,5 +65,5 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
             progress=progress,
             is_applying=arguments.apply,
         )
-    show(check_text(found), check_json(found), (), console, as_json=arguments.json)
+    show(report.check_text(found), report.check_json(found), (), console, as_json=arguments.json)
     return found.exit_code

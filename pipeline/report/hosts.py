@@ -1,43 +1,41 @@
-"""The result of a check: text for people, within 100 columns, and JSON for programs.
+"""What `check` found of a host, as text within 100 columns and as JSON."""
 
-Rule. As in `report`: what a host says stands in no line of its own, and fills no screen. The JSON has all of it.
-"""
-
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from ..check import Check
+from ..check.advice import advice
+from ..check.rules import Observation, Rule
+from ..check.verdict import ClientVerdict, Verdict, concerned
 from ..quantities import format_size
 from ..text import one_line
-from .advice import advice
-from .connection import MAX_REQUESTS
-from .rules import Observation, Rule
-from .run import Check
-from .verdict import ClientVerdict, Verdict, concerned
+from .lines import count
 
 WIDTH: Final = 100
 _SHOWN: Final = 3  # observations of a rule
 _MAX_DETAIL: Final = 300  # characters
+_MARGIN: Final = 11
+_HEX: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{50,}")
 
 
 def check_text(found: Check) -> str:
     """A table of the clients, then each rule that is broken: where, why it matters, what to change."""
     named = f"{found.server.value} (Server: {found.server_header})" if found.server_header else found.server.value
-    looked = ", ".join(found.repositories)
+    work = f"{count(found.requests, 'request')} and {format_size(found.bytes)}"
     lines = [
         *_wrapped(f"{found.address} is {named}."),
-        *_wrapped(
-            f"Looked at {looked} with {found.requests:,} requests (of {MAX_REQUESTS:,} at most, without deltas) and "
-            f"{format_size(found.bytes)}."
-        ),
+        *_wrapped(f"Looked at {', '.join(found.repositories)} with {work}."),
         *(line for text in found.left_out for line in _wrapped(text)),
     ]
     if found.applied is not None:
-        count = found.applied.deltas
-        lines += _wrapped(f"Applied {count:,} delta{'' if count == 1 else 's'} to the old layers.")
+        lines += _wrapped(f"Applied {count(found.applied.deltas, 'delta')} to the old layers.")
     lines += ["", *_table(found.clients)]
+    advised: dict[str, Rule] = {}
     for rule, observations in found.broken.items():
-        lines += ["", *_rule(found, rule, observations)]
+        first = advised.setdefault(advice(rule.value.remedy, found.server), rule)
+        lines += ["", *_rule(found, rule, observations, advised_at=first)]
     if not found.broken:
         lines += ["", "Nothing is wrong."]
     return "\n".join(lines)
@@ -70,46 +68,44 @@ def check_json(found: Check) -> dict[str, Any]:
 def _table(clients: Sequence[ClientVerdict]) -> Iterator[str]:
     width = max(len(found.client.name) for found in clients)
     for found in clients:
-        because = [", ".join(rule.label for rule in found.fails)] if found.fails else []
-        if found.warns:
-            because.append(f"warned: {', '.join(rule.label for rule in found.warns)}")
+        because = [", ".join(rule.label for rule in rules) for rules in (found.fails, found.warns) if rules]
         head = f"  {found.client.name.ljust(width)}  {found.verdict.value}  "
-        yield from textwrap.wrap(
-            "; ".join(because) or "",
-            WIDTH,
-            initial_indent=head,
-            subsequent_indent=" " * len(head),
-            break_on_hyphens=False,
-        ) or [head.rstrip()]
+        yield from _wrapped("; warned: ".join(because), head=head) or [head.rstrip()]
 
 
-def _rule(found: Check, rule: Rule, observations: Sequence[Observation]) -> Iterator[str]:
-    who = concerned(found.clients, rule)
-    yield from _wrapped(f"{rule.label}: {_who(who)}", indent="")
+def _rule(found: Check, rule: Rule, observations: Sequence[Observation], *, advised_at: Rule) -> Iterator[str]:
+    """`advised_at` is the first rule with the same advice, which stands there alone."""
+    yield from _wrapped(f"{rule.label}: {_who(concerned(found.clients, rule))}")
     yield from _labelled("needed", rule.value.needs)
     for observation in observations[:_SHOWN]:
-        yield from _labelled("here", f"{observation.path} {one_line(observation.detail, most=_MAX_DETAIL)}")
+        seen = f"{observation.path} {one_line(observation.detail, most=_MAX_DETAIL)}"
+        yield from _labelled("here", _HEX.sub(r"\1…", seen))
     if len(observations) > _SHOWN:
         yield from _labelled("", f"and {len(observations) - _SHOWN:,} more")
     yield from _labelled("why", rule.value.why)
-    yield from _labelled("change", advice(rule.value.remedy, found.server))
+    change = advice(rule.value.remedy, found.server) if advised_at is rule else f"as for {advised_at.label}"
+    yield from _labelled("change", change)
     if rule is Rule.PLAIN_HTTP:
         for client in found.clients:
             yield from _labelled("", f"{client.client.name}: {client.client.insecure}")
 
 
 def _who(who: Mapping[Verdict, Sequence[str]]) -> str:
-    parts = [f"{verdict.value} for {'; '.join(names)}" for verdict, names in who.items() if names]
-    return ". ".join(parts) or "note"
+    fails, warned = ("; ".join(who[verdict]) for verdict in (Verdict.FAIL, Verdict.WARN))
+    parts = [f"fails {fails}"] if fails else []
+    parts += [f"warns {warned}"] if warned else []
+    return " / ".join(parts) or "a note"
 
 
 def _labelled(label: str, text: str) -> list[str]:
-    head = f"  {label}:".ljust(11) if label else " " * 11
-    return textwrap.wrap(one_line(text), WIDTH, initial_indent=head, subsequent_indent=" " * 11, break_on_hyphens=False)
+    return _wrapped(text, head=f"  {label}:".ljust(_MARGIN) if label else " " * _MARGIN)
 
 
-def _wrapped(text: str, *, indent: str = "") -> list[str]:
-    return textwrap.wrap(one_line(text), WIDTH, subsequent_indent=f"{indent}  ", break_on_hyphens=False)
+def _wrapped(text: str, *, head: str = "") -> list[str]:
+    """Lines of at most WIDTH characters, also where a word is longer; none for an empty text."""
+    indent = " " * len(head) or "  "
+    shown = textwrap.wrap(one_line(text), WIDTH, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
+    return shown if text else []
 
 
 def _rule_json(found: Check, rule: Rule, observations: Sequence[Observation]) -> dict[str, Any]:
