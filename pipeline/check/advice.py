@@ -16,6 +16,7 @@ class Remedy(Enum):
     HEAD = auto()
     DIGEST_HEADER = auto()
     MISSING = auto()
+    EMPTY_REFERRERS = auto()
     RANGES = auto()
     COMPRESSION = auto()
     CACHING = auto()
@@ -125,6 +126,12 @@ _ADVICE: Final[Mapping[Remedy, Mapping[ServerKind, str]]] = {
             "switch off `single-page application` (not_found_handling); let a Worker make 404 of 403"
         ),
         ServerKind.OTHER: "what is not there must be 404, with a short JSON body or none; no page of a web application",
+    },
+    Remedy.EMPTY_REFERRERS: {
+        ServerKind.NGINX: _USE_NGINX,
+        ServerKind.CADDY: _USE_CADDY,
+        ServerKind.S3: f"a bucket cannot do it; nginx with {_SERVERS}nginx-s3.conf in front does. It may stay so",
+        ServerKind.OTHER: f"it may stay so; nginx and Caddy with the configuration in {_SERVERS} do it",
     },
     Remedy.RANGES: {
         ServerKind.NGINX: "no `max_ranges 0`, no proxy_force_ranges off, no gzip on blobs",

@@ -365,7 +365,7 @@ class Rule(Enum):
         needs="200 with an empty index for the referrers of an unknown digest",
         why="clients look for the tag `sha256-<hex>` then, which is one more request",
         source='distribution-spec, "Listing Referrers"',
-        remedy=Remedy.CONFIGURATION,
+        remedy=Remedy.EMPTY_REFERRERS,
     )
     REFERRERS_CODE = Need(
         needs="MANIFEST_UNKNOWN in the body of a 404 for referrers, never NAME_UNKNOWN",

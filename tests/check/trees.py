@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.history.records import FLATPAK_LABELS
+from pipeline.targets.base import Target
 
 from ..layouts.builder import LayoutBuilder, json_bytes, on, tar_of
 from ..runs import ClocklessDirectory, Shop, app
@@ -21,7 +22,13 @@ def published(folder: Path) -> Path:
     """Publish it below `folder`, and return where."""
     root = folder / "public"
     root.mkdir()
-    shop = Shop(folder, ClocklessDirectory(root), repositories=dict.fromkeys((INDEXED, SINGLE, OTHER, FLATPAK), ""))
+    publish(folder, ClocklessDirectory(root))
+    return root
+
+
+def publish(folder: Path, target: Target) -> None:
+    """Write the layouts below `folder`, and publish them to `target`."""
+    shop = Shop(folder, target, repositories=dict.fromkeys((INDEXED, SINGLE, OTHER, FLATPAK), ""))
     build = LayoutBuilder()
     old, new = (build.image(*tars, created=f"2024-0{number}-01T00:00:00Z") for number, tars in ((1, OLD), (2, NEW)))
     shop.layout(
@@ -43,7 +50,6 @@ def published(folder: Path) -> Path:
 
     outcome = shop.run()
     assert outcome.exit_code == 0
-    return root
 
 
 def _silent(build: LayoutBuilder) -> dict[str, object]:
