@@ -47,7 +47,8 @@ def check(
 
     Raises:
         HostError: nobody answers there.
-        NothingToCheckError: no repository is named, and none is listed.
+        NoRepositoryError: no repository is named, and none is listed.
+        NothingPublishedError: no repository has an image that can be found.
     """
     host = Host(address)
     try:

@@ -25,17 +25,30 @@ MAX_TAGS: Final = 6
 MAX_DOCUMENTS: Final = 24  # by digest, of a repository
 MAX_BLOBS: Final = 8
 MAX_LISTINGS: Final = 6
+USUAL_TAG: Final = "latest"  # what is tried where tags are not listed
 MAX_LISTING: Final = 16 << 20
 
 
-class NothingToCheckError(DeltapressError):
+class NoRepositoryError(DeltapressError):
     """No repository is named, and none is listed."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
 
-    def __init__(self, host: Host, *, is_empty: bool) -> None:
-        what = "lists no repository" if is_empty else "is no list of repositories"
-        super().__init__(f"{host.address}/{CATALOG_KEY}: {what}; name one that is published there with --repository")
+    def __init__(self, host: Host, catalog: Answer, *, is_empty: bool) -> None:
+        what = "lists no repository" if is_empty else f"is no list of repositories ({catalog.said})"
+        super().__init__(f"{host.address}{catalog.path}: {what}; name one that is published there with --repository")
+
+
+class NothingPublishedError(DeltapressError):
+    """No image was found. Likely a mistyped name, which must not pass for a host without faults."""
+
+    exit_code = ExitCode.VERIFICATION_FAILED
+
+    def __init__(self, host: Host, tags_list: Answer) -> None:
+        super().__init__(
+            f"{host.address}{tags_list.path}: answers {tags_list.said} and leads to no image that could be looked at; "
+            "correct the name, or publish something there"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,19 +110,22 @@ def survey(host: Host, names: Sequence[str]) -> Site:
     """Look at `names`, or, where there are none, at what the catalog lists.
 
     Raises:
-        NothingToCheckError: no repository is named, and none is listed.
+        NoRepositoryError: no repository is named, and none is listed.
+        NothingPublishedError: no repository has an image that can be found.
     """
     left_out: list[str] = []
     if not names:
-        listed = catalog(host.get(f"/{CATALOG_KEY}", limit=MAX_LISTING))
+        answer = host.get(f"/{CATALOG_KEY}", limit=MAX_LISTING)
+        listed = catalog(answer)
         if not listed:
-            raise NothingToCheckError(host, is_empty=listed is not None)
+            raise NoRepositoryError(host, answer, is_empty=listed is not None)
         names = spread(listed, MAX_REPOSITORIES)
         if len(names) < len(listed):
             left_out.append(f"{len(names)} of {len(listed):,} repositories were looked at: {', '.join(names)}")
-    return Site(
-        host=host, repositories=tuple(_repository(host, name, left_out) for name in names), left_out=tuple(left_out)
-    )
+    repositories = tuple(_repository(host, name, left_out) for name in names)
+    if not any(repository.tags or repository.gone for repository in repositories):
+        raise NothingPublishedError(host, host.get(f"/{tags_key(names[0])}", limit=MAX_LISTING))
+    return Site(host=host, repositories=repositories, left_out=tuple(left_out))
 
 
 def catalog(answer: Answer) -> tuple[str, ...] | None:
@@ -159,6 +175,10 @@ def _repository(host: Host, name: str, left_out: list[str]) -> Repository:
         document = _document(host, name, tag, walk, "tags/list")
         if document is not None:
             walk.tags[tag] = document
+    if listed is None and (document := document_in(host.get(f"/{manifest_key(name, USUAL_TAG)}"))) is not None:
+        walk.tags[USUAL_TAG] = document
+    if not walk.tags:
+        left_out.append(f"{name}: no tag could be found, so no image of it was looked at")
     for tag, document in walk.tags.items():
         _follow(host, name, document.digest, walk, f"the tag {tag}")
     documents = [*walk.documents.values(), *walk.tags.values()]

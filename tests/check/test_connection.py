@@ -14,7 +14,7 @@ from pipeline.check.address import AddressError
 from pipeline.check.answers import Answer
 from pipeline.check.connection import Host, HostError
 from pipeline.check.rules import Rule
-from pipeline.check.survey import NothingToCheckError
+from pipeline.check.survey import NoRepositoryError
 from pipeline.check.verdict import Verdict
 from pipeline.errors import ExitCode
 from pipeline.limits import Limits
@@ -174,7 +174,7 @@ def test_credentials_are_wanted(tree: Path) -> None:
 def test_a_repository_must_be_named_where_none_is_listed(tree: Path) -> None:
     defect = bad.refused(404, lambda request: request.path == "/v2/_catalog")
     with serving(tree, defect) as url:
-        with pytest.raises(NothingToCheckError, match="--repository") as raised:
+        with pytest.raises(NoRepositoryError, match="--repository") as raised:
             look(url)
         found = look(url, SINGLE)
     assert raised.value.exit_code is ExitCode.BAD_CONFIGURATION
