@@ -21,9 +21,13 @@ class Habit(Enum):
     READS_TYPES_INSIDE = auto()
     """Learns from `mediaType` in a manifest what it is, and from Content-Type only where that is missing."""
     ASKS_HEAD = auto()
-    """Begins with HEAD of a tag, and takes type and digest from there."""
+    """Begins with HEAD of a tag, and stops where that fails."""
     TRIES_HEAD = auto()
-    """Begins with HEAD of a tag, and asks again with GET where that fails."""
+    """Begins with HEAD of a tag, and asks again with GET where that is not allowed."""
+    STOPS_AT_DENIED_HEAD = auto()
+    """But stops where HEAD is denied, with 403 say."""
+    BELIEVES_HEAD = auto()
+    """Takes type and length of a manifest from the answer to HEAD."""
     LOOKS_WITH_HEAD = auto()
     """Asks by HEAD whether a manifest is there, and reads nothing else of the answer."""
     NEEDS_LENGTH = auto()
@@ -36,8 +40,6 @@ class Habit(Enum):
     """Reports Docker-Content-Digest without comparing it."""
     RESOLVES_BY_HEADER = auto()
     """Cannot resolve a tag by HEAD without Docker-Content-Digest."""
-    COMPARES_LENGTH = auto()
-    """Compares the length of what it decoded with the one that was promised: no compression on the way."""
     DECODES = auto()
     """Undoes a Content-Encoding before it hashes."""
     RESUMES = auto()
@@ -77,8 +79,8 @@ class Client:
 _CONTAINERS_IMAGE: Final = frozenset({Habit.FETCHES, Habit.PINGS, Habit.READS_TYPES, Habit.DECODES, Habit.LISTS_TAGS})
 _ORAS_GO: Final = frozenset(
     {
-        *(Habit.FETCHES, Habit.READS_TYPES, Habit.ASKS_HEAD, Habit.COMPARES_DIGEST_HEADER, Habit.RESOLVES_BY_HEADER),
-        Habit.DECODES,
+        *(Habit.FETCHES, Habit.READS_TYPES, Habit.ASKS_HEAD, Habit.BELIEVES_HEAD, Habit.COMPARES_DIGEST_HEADER),
+        *(Habit.RESOLVES_BY_HEADER, Habit.DECODES),
     }
 )
 
@@ -95,7 +97,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         habits=frozenset(
             {
                 *(Habit.FETCHES, Habit.READS_TYPES, Habit.TRIES_HEAD, Habit.NEEDS_LENGTH, Habit.GOES_BY_DIGEST),
-                *(Habit.COMPARES_DIGEST_HEADER, Habit.DECODES, Habit.RESUMES, Habit.PULLS_ALL_TAGS),
+                *(Habit.DECODES, Habit.RESUMES, Habit.PULLS_ALL_TAGS),
             }
         ),
         insecure="`insecure-registries` in daemon.json",
@@ -104,8 +106,8 @@ CLIENTS: Final[tuple[Client, ...]] = (
         name="containerd",
         habits=frozenset(
             {
-                *(Habit.FETCHES, Habit.READS_TYPES, Habit.ASKS_HEAD, Habit.GOES_BY_DIGEST),
-                *(Habit.COMPARES_DIGEST_HEADER, Habit.COMPARES_LENGTH, Habit.DECODES, Habit.RESUMES),
+                *(Habit.FETCHES, Habit.READS_TYPES, Habit.TRIES_HEAD, Habit.STOPS_AT_DENIED_HEAD),
+                *(Habit.BELIEVES_HEAD, Habit.GOES_BY_DIGEST, Habit.DECODES, Habit.RESUMES),
             }
         ),
         insecure="a hosts.toml with an http:// server, or ctr --plain-http",
@@ -130,7 +132,7 @@ CLIENTS: Final[tuple[Client, ...]] = (
         },
         insecure="--plain-http",
     ),
-    Client(name="helm", habits=_ORAS_GO | {Habit.COMPARES_LENGTH}, insecure="--plain-http"),
+    Client(name="helm", habits=_ORAS_GO, insecure="--plain-http"),
     Client(
         name="flatpak",
         habits=frozenset(

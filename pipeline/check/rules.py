@@ -163,39 +163,47 @@ class Rule(Enum):
     )
     HEAD = Need(
         needs="HEAD of a manifest answered as GET is",
-        why="containerd, oras, helm and flatpak begin with it; docker and crane ask again with GET",
-        source='distribution-spec, "Checking if content exists in the registry"; measured',
+        why="oras, helm and flatpak stop; docker, containerd and crane ask again with GET",
+        source='distribution-spec, "Checking if content exists in the registry"; measured: ctr, docker, crane, oras',
         remedy=Remedy.HEAD,
         fails=_of(Habit.ASKS_HEAD, Habit.LOOKS_WITH_HEAD),
+        warns=_of(Habit.TRIES_HEAD),
+    )
+    HEAD_DENIED = Need(
+        needs="HEAD of a manifest answered as GET is, and not denied",
+        why="oras, helm, flatpak and containerd stop; docker and crane ask again with GET",
+        source='distribution-spec, "Checking if content exists in the registry"; measured: ctr, docker, crane, oras',
+        remedy=Remedy.HEAD,
+        fails=_of(Habit.ASKS_HEAD, Habit.LOOKS_WITH_HEAD, Habit.STOPS_AT_DENIED_HEAD),
         warns=_of(Habit.TRIES_HEAD),
     )
     HEAD_TYPE = Need(
         needs="the type in the answer to HEAD that GET gives",
         why="clients that begin with HEAD take the manifest for something else",
-        source="RFC 9110, section 9.3.2; measured: ctr, docker",
+        source="RFC 9110, section 9.3.2; measured: ctr, oras",
         remedy=Remedy.HEAD,
-        fails=_of(Habit.ASKS_HEAD, Habit.NEEDS_LENGTH),
+        fails=_of(Habit.BELIEVES_HEAD),
     )
     HEAD_LENGTH = Need(
         needs="Content-Length in the answer to HEAD of a manifest",
         why="docker stops without it; oras and helm cannot resolve",
-        source="measured: docker; oras-go, registry/remote: generateDescriptor",
+        source="measured: docker, oras",
         remedy=Remedy.HEAD,
         fails=_of(Habit.NEEDS_LENGTH, Habit.RESOLVES_BY_HEADER),
     )
     LENGTH = Need(
-        needs="the true length in Content-Length",
-        why="clients that begin with HEAD expect that many bytes",
-        source="RFC 9110, section 8.6",
+        needs="the true length in the answer to HEAD, not that of a compressed form",
+        why="clients that begin with HEAD expect that many bytes, and stop",
+        source="RFC 9110, section 8.6; measured: ctr, oras",
         remedy=Remedy.HEAD,
-        fails=_of(Habit.ASKS_HEAD, Habit.TRIES_HEAD),
+        fails=_of(Habit.BELIEVES_HEAD),
     )
     DIGEST_HEADER = Need(
         needs="the digest of these very bytes in Docker-Content-Digest, or no such header",
-        why="clients compare it, and stop; crane reports the wrong digest",
-        source='distribution-spec, "Pulling manifests"; measured: ctr, docker, helm',
+        why="oras and helm stop, containerd and docker fetch what it names, and crane reports that",
+        source='distribution-spec, "Pulling manifests"; measured: ctr, docker, crane, oras',
         remedy=Remedy.DIGEST_HEADER,
-        fails=_of(Habit.COMPARES_DIGEST_HEADER, Habit.BELIEVES_DIGEST_HEADER),
+        fails=_of(Habit.COMPARES_DIGEST_HEADER, Habit.GOES_BY_DIGEST, Habit.BELIEVES_DIGEST_HEADER),
     )
     TAG_DIGEST_HEADER = Need(
         needs="Docker-Content-Digest in the answer to HEAD of a tag",
@@ -268,18 +276,24 @@ class Rule(Enum):
     )
     COMPRESSED = Need(
         needs="no compression of manifests and blobs on the way, though clients say that they would take it",
-        why="the length is not the one that was promised; containerd and helm stop",
-        source="Go's net/http sends Accept-Encoding: gzip, and decodes; measured: ctr, helm",
+        why="who does not decode gets other bytes, and an interrupted download cannot be resumed",
+        source="Go's net/http sends Accept-Encoding: gzip, and decodes; measured: ctr, docker, skopeo, crane, oras",
         remedy=Remedy.COMPRESSION,
-        fails=_of(Habit.COMPARES_LENGTH),
         warns=_of(Habit.DECODES),
+    )
+    COMPRESSED_TAG = Need(
+        needs="tags that are not compressed on the way, or else Docker-Content-Digest in the answer to HEAD",
+        why="without a length oras and helm resolve the tag by HEAD, and cannot: pulls by tag fail",
+        source="oras-go, registry/remote: FetchReference; measured: oras 1.3.6",
+        remedy=Remedy.COMPRESSION,
+        fails=_of(Habit.RESOLVES_BY_HEADER),
     )
     NO_TRANSFORM = Need(
         needs="no-transform in Cache-Control",
-        why="a proxy on the way may compress",
-        source="RFC 9111, section 5.2.2.6; measured: ctr, helm behind one that does",
+        why="a proxy on the way may compress, and say that length to HEAD: containerd, oras and helm stop at it",
+        source="RFC 9111, section 5.2.2.6; measured: ctr, helm, oras",
         remedy=Remedy.CACHING,
-        warns=_of(Habit.COMPARES_LENGTH),
+        warns=_of(Habit.BELIEVES_HEAD),
     )
 
     # --- caches

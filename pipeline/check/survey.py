@@ -52,13 +52,21 @@ class NothingPublishedError(DeltapressError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """A manifest that is not there. `named_by` is what leads to it, for people; `index` is its digest, if it is one."""
+
+    named_by: str
+    index: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
     """One repository as it was found.
 
     tags: those that are looked at, with the documents they lead to.
     documents: those by digest that are looked at.
     listed: all tags that tags/list names; None where it is not to be read.
-    gone: manifests that something leads to and that are not there, with what names them.
+    gone: manifests that something leads to and that are not there.
     listings: `_deltaindex` and the tags `sha256-<hex>`, as far as they are there.
     blobs: some of those that the documents name.
     """
@@ -67,7 +75,7 @@ class Repository:
     tags: Mapping[str, Document]
     documents: Mapping[Digest, Document]
     listed: tuple[str, ...] | None
-    gone: Mapping[str | Digest, str]
+    gone: Mapping[str | Digest, Gone]
     listings: Mapping[str, Document]
     blobs: tuple[Descriptor, ...]
 
@@ -103,7 +111,7 @@ class _Walk:
 
     tags: dict[str, Document] = field(default_factory=dict)
     documents: dict[Digest, Document] = field(default_factory=dict)
-    gone: dict[str | Digest, str] = field(default_factory=dict)
+    gone: dict[str | Digest, Gone] = field(default_factory=dict)
 
 
 def survey(host: Host, names: Sequence[str]) -> Site:
@@ -172,7 +180,7 @@ def _repository(host: Host, name: str, left_out: list[str]) -> Repository:
     if len(tags) < len(images):
         left_out.append(f"{name}: {len(tags)} of {len(images):,} tags were looked at: {', '.join(tags)}")
     for tag in tags:
-        document = _document(host, name, tag, walk, "tags/list")
+        document = _document(host, name, tag, walk, Gone(named_by="tags/list"))
         if document is not None:
             walk.tags[tag] = document
     if listed is None and (document := document_in(host.get(f"/{manifest_key(name, USUAL_TAG)}"))) is not None:
@@ -180,7 +188,7 @@ def _repository(host: Host, name: str, left_out: list[str]) -> Repository:
     if not walk.tags:
         left_out.append(f"{name}: no tag could be found, so no image of it was looked at")
     for tag, document in walk.tags.items():
-        _follow(host, name, document.digest, walk, f"the tag {tag}")
+        _follow(host, name, document.digest, walk, Gone(named_by=f"the tag {tag}"))
     documents = [*walk.documents.values(), *walk.tags.values()]
     return Repository(
         name=name,
@@ -193,25 +201,26 @@ def _repository(host: Host, name: str, left_out: list[str]) -> Repository:
     )
 
 
-def _document(host: Host, name: str, reference: str | Digest, walk: _Walk, origin: str) -> Document | None:
+def _document(host: Host, name: str, reference: str | Digest, walk: _Walk, otherwise: Gone) -> Document | None:
     found = document_in(host.get(f"/{manifest_key(name, reference)}"))
     if found is None:
-        walk.gone[reference] = origin
+        walk.gone[reference] = otherwise
     return found
 
 
-def _follow(host: Host, name: str, digest: Digest, walk: _Walk, origin: str) -> None:
-    waiting = [(digest, origin)]
+def _follow(host: Host, name: str, digest: Digest, walk: _Walk, otherwise: Gone) -> None:
+    waiting = [(digest, otherwise)]
     while waiting and len(walk.documents) < MAX_DOCUMENTS:
-        digest, origin = waiting.pop(0)
+        digest, otherwise = waiting.pop(0)
         if digest in walk.documents or digest in walk.gone:
             continue
-        document = _document(host, name, digest, walk, origin)
+        document = _document(host, name, digest, walk, otherwise)
         if document is None:
             continue
         walk.documents[digest] = document
         if isinstance(document, Index):
-            waiting += [(child.digest, f"the index {digest.short}") for child in successors(document).documents]
+            here = Gone(named_by=f"the index {digest.short}", index=digest)
+            waiting += [(child.digest, here) for child in successors(document).documents]
 
 
 def _listings(host: Host, name: str, digests: Sequence[Digest]) -> dict[str, Document]:

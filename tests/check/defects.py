@@ -63,12 +63,17 @@ def _json(file: Path) -> Any:
     return json.loads(file.read_bytes()) if file.exists() else {"manifests": [], "layers": []}
 
 
-def _platforms_gone(request: Request, answer: Response) -> Response | None:
-    """What an index names, though its tag and its digest are there."""
-    manifests = _repository(request, INDEXED) / "manifests"
-    inside = {entry["digest"] for tag in ("1.0", "1.1") for entry in _json(manifests / tag)["manifests"]}
-    is_inside = bad.is_digest(request) and request.path.rpartition("/")[2] in inside
-    return Response(status=404) if is_inside else None
+def _platforms_gone(*, all_of_them: bool) -> bad.Defect:
+    """What an index names, though its tag and its digest are there: the last platform of each, or all of them."""
+
+    def defect(request: Request, answer: Response) -> Response | None:
+        manifests = _repository(request, INDEXED) / "manifests"
+        entries = [[entry["digest"] for entry in _json(manifests / tag)["manifests"]] for tag in ("1.0", "1.1")]
+        gone = {digest for inside in entries for digest in (inside if all_of_them else inside[1:])}
+        is_gone = bad.is_digest(request) and request.path.rpartition("/")[2] in gone
+        return Response(status=404) if is_gone else None
+
+    return defect
 
 
 def _no_artifacts_of_indexes(request: Request, answer: Response) -> Response | None:
@@ -169,6 +174,14 @@ LISTED: Final[tuple[Case, ...]] = (
         name="no HEAD",
         defect=bad.refused(405, bad.is_manifest, method="HEAD"),
         rule=Rule.HEAD,
+        fails={"oras", "helm", "flatpak"},
+        warns={"docker", "containerd", "crane"},
+        others={Rule.FLATPAK_IMAGES},
+    ),
+    Case(
+        name="HEAD denied",
+        defect=bad.refused(403, bad.is_manifest, method="HEAD"),
+        rule=Rule.HEAD_DENIED,
         fails={"containerd", "oras", "helm", "flatpak"},
         warns={"docker", "crane"},
         others={Rule.FLATPAK_IMAGES},
@@ -177,7 +190,7 @@ LISTED: Final[tuple[Case, ...]] = (
         name="another type in the answer to HEAD",
         defect=_on_head(bad.typed("application/octet-stream")),
         rule=Rule.HEAD_TYPE,
-        fails={"docker", "containerd", "oras", "helm"},
+        fails={"containerd", "oras", "helm"},
     ),
     Case(
         name="HEAD without a length",
@@ -261,22 +274,33 @@ LISTED: Final[tuple[Case, ...]] = (
         name="manifests compressed on the way",
         defect=bad.compressed(bad.is_manifest),
         rule=Rule.COMPRESSED,
-        fails={"containerd", "helm"},
-        warns=EVERYBODY - {"containerd", "helm"},
+        warns=EVERYBODY,
     ),
     Case(
         name="blobs compressed on the way",
         defect=bad.compressed(bad.is_blob),
         rule=Rule.COMPRESSED,
-        fails={"containerd", "helm"},
-        warns=EVERYBODY - {"containerd", "helm"},
+        warns=EVERYBODY,
+    ),
+    Case(
+        name="the compressed length in the answer to HEAD",
+        defect=_both(bad.compressed(bad.is_manifest), _on_head(bad.header("Content-Length", "300", bad.is_manifest))),
+        rule=Rule.LENGTH,
+        fails={"containerd", "oras", "helm"},
+        others={Rule.COMPRESSED},
+    ),
+    Case(
+        name="tags compressed on the way, and no Docker-Content-Digest",
+        defect=_both(bad.compressed(bad.is_manifest), bad.header("Docker-Content-Digest", None, bad.is_tag)),
+        rule=Rule.COMPRESSED_TAG,
+        fails={"oras", "helm"},
+        others={Rule.COMPRESSED, Rule.TAG_DIGEST_HEADER},
     ),
     Case(
         name="everything compressed unasked",
         defect=bad.compressed(bad.is_manifest, unasked=True),
         rule=Rule.COMPRESSED,
-        fails={"containerd", "helm"},
-        warns=EVERYBODY - {"containerd", "helm"},
+        warns=EVERYBODY,
         others={Rule.HEAD_LENGTH},
     ),
     Case(
@@ -291,7 +315,7 @@ LISTED: Final[tuple[Case, ...]] = (
             "Cache-Control", "no-cache", lambda request: bad.is_manifest(request) or bad.is_blob(request)
         ),
         rule=Rule.NO_TRANSFORM,
-        warns={"containerd", "helm"},
+        warns={"containerd", "oras", "helm"},
     ),
     Case(
         name="no ranges",
@@ -341,10 +365,16 @@ MORE: Final[tuple[Case, ...]] = (
         others={Rule.DIGEST_HEADER, Rule.LENGTH, Rule.DELTA_INDEX, Rule.ARTIFACTS},
     ),
     Case(
-        name="an index whose platforms are not there",
-        defect=_platforms_gone,
+        name="an index of which a platform is not there",
+        defect=_platforms_gone(all_of_them=False),
         rule=Rule.PLATFORM_THERE,
         warns=EVERYBODY,
+    ),
+    Case(
+        name="an index of which no platform is there",
+        defect=_platforms_gone(all_of_them=True),
+        rule=Rule.MANIFEST_THERE,
+        fails=EVERYBODY,
     ),
     Case(
         name="no %3A",
@@ -361,7 +391,7 @@ MORE: Final[tuple[Case, ...]] = (
         name="a wrong length in the answer to HEAD",
         defect=_on_head(bad.header("Content-Length", "7", bad.is_manifest)),
         rule=Rule.LENGTH,
-        fails={"docker", "containerd", "crane", "oras", "helm"},
+        fails={"containerd", "oras", "helm"},
     ),
     Case(
         name="403 for a missing manifest",

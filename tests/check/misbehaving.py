@@ -17,6 +17,7 @@ from pipeline.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from pipeline.serve import application
 
 PAGE: Final = b"<!doctype html><title>An application of one page</title>"
+EMPTY: Final = hashlib.sha256().hexdigest()
 Defect = Callable[[Request, Response], Response | None]
 
 
@@ -134,7 +135,7 @@ def missing_is(status: int, body: bytes = b"", on: Callable[[Request], bool] = l
     """Another answer than 404, where that would be given; `serve` gives an empty list for unknown referrers."""
 
     def defect(request: Request, answer: Response) -> Response | None:
-        is_empty = is_referrers(request) and request.path.endswith("b7852b855")
+        is_empty = is_referrers(request) and request.path.endswith(EMPTY)
         if on(request) and (answer.status_code == 404 or is_empty):
             return Response(body, status=status, content_type="text/html")
         return None

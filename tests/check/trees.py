@@ -30,9 +30,15 @@ def publish(folder: Path, target: Target) -> None:
     """Write the layouts below `folder`, and publish them to `target`."""
     shop = Shop(folder, target, repositories=dict.fromkeys((INDEXED, SINGLE, OTHER, FLATPAK), ""))
     build = LayoutBuilder()
+    arm = build.image(tar_of({"arm": b""}), architecture="arm64", created="2024-02-01T00:00:00Z")
     old, new = (build.image(*tars, created=f"2024-0{number}-01T00:00:00Z") for number, tars in ((1, OLD), (2, NEW)))
     shop.layout(
-        {"1.0": build.index(on(old, "linux/amd64")), "1.1": build.index(on(new, "linux/amd64"))}, build, INDEXED
+        {
+            "1.0": build.index(on(old, "linux/amd64")),
+            "1.1": build.index(on(new, "linux/amd64"), on(arm, "linux/arm64")),
+        },
+        build,
+        INDEXED,
     )
 
     build = LayoutBuilder()

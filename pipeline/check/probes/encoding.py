@@ -24,8 +24,13 @@ def encodings(site: Site) -> Iterator[Observation]:
             yield from _encoded(site.host.get(repository.path(reference)), _content(reference, document))
         largest = sorted(documents, key=lambda reference: len(documents[reference].raw))
         for reference in spread(largest, _MANIFESTS):
-            asked = site.host.get(repository.path(reference), Accept_Encoding="gzip")
+            path = repository.path(reference)
+            asked = site.host.get(path, Accept_Encoding="gzip")
             yield from _encoded(asked, _content(reference, documents[reference]))
+            is_named = site.host.head(path).header("docker-content-digest") is not None
+            if reference in repository.tags and asked.is_ok and asked.encoding is not None and not is_named:
+                detail = f"has Content-Encoding: {asked.encoding}, and HEAD names no digest"
+                yield Observation(rule=Rule.COMPRESSED_TAG, path=path, detail=detail)
         for blob in repository.blobs:
             yield from _encoded(blob_answer(site.host, repository, blob), blob)
             yield from _encoded(blob_answer(site.host, repository, blob, Accept_Encoding="gzip"), blob)

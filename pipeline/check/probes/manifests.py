@@ -5,10 +5,10 @@ from typing import Final
 
 from ...oci.digest import Digest
 from ...oci.fields import Fields, parse_json_object
-from ...oci.manifest import Index
+from ...oci.manifest import Index, successors
 from ..answers import Answer
 from ..rules import Observation, Rule
-from ..survey import Site, digest_like, document_in
+from ..survey import Gone, Repository, Site, digest_like, document_in
 
 # of nothing: no manifest and no blob is empty
 MISSING_DIGEST: Final = Digest.of(b"")
@@ -17,17 +17,26 @@ MISSING_TAG: Final = "deltapress-check-of-a-missing-tag"
 
 def there(site: Site) -> Iterator[Observation]:
     for repository in site.repositories:
-        for reference, origin in repository.gone.items():
+        for reference, gone in repository.gone.items():
             path = repository.path(reference)
             answer = site.host.get(path)
             how = f"answers {answer.said}" + (", and is no manifest" if answer.is_ok else "")
-            rule = Rule.MANIFEST_THERE
-            if isinstance(reference, Digest):
-                if document_in(site.host.get(_escaped(path))) is not None:
-                    yield Observation(rule=Rule.COLON, path=path, detail=f"{how}; with %3A it is there")
-                    continue
-                rule = Rule.TAG_BY_DIGEST if origin.startswith("the tag") else Rule.PLATFORM_THERE
-            yield Observation(rule=rule, path=path, detail=f"{how}; {origin} names it")
+            if isinstance(reference, Digest) and document_in(site.host.get(_escaped(path))) is not None:
+                yield Observation(rule=Rule.COLON, path=path, detail=f"{how}; with %3A it is there")
+                continue
+            rule = _rule_of(repository, reference, gone)
+            yield Observation(rule=rule, path=path, detail=f"{how}; {gone.named_by} names it")
+
+
+def _rule_of(repository: Repository, reference: str | Digest, gone: Gone) -> Rule:
+    """Which rule is broken by a manifest that is not there."""
+    if not isinstance(reference, Digest):
+        return Rule.MANIFEST_THERE
+    index = repository.documents.get(gone.index) if gone.index is not None else None
+    if index is None:
+        return Rule.TAG_BY_DIGEST
+    is_left = any(child.digest not in repository.gone for child in successors(index).documents)
+    return Rule.PLATFORM_THERE if is_left else Rule.MANIFEST_THERE
 
 
 def types(site: Site) -> Iterator[Observation]:
@@ -70,7 +79,8 @@ def heads(site: Site) -> Iterator[Observation]:
             path = repository.path(reference)
             answer, got = site.host.head(path), site.host.get(path)
             if not answer.is_ok:
-                yield Observation(rule=Rule.HEAD, path=path, detail=f"HEAD answers {answer.said}, GET {got.said}")
+                rule = Rule.HEAD if answer.status == 405 else Rule.HEAD_DENIED
+                yield Observation(rule=rule, path=path, detail=f"HEAD answers {answer.said}, GET {got.said}")
                 continue
             if answer.content_type != got.content_type:
                 detail = f"HEAD is answered {_as(answer)}, GET {_as(got)}"
