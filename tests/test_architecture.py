@@ -21,6 +21,7 @@ FLOORS: Final[tuple[set[str], ...]] = (
     {"__main__"},
     {"cli"},
     {"report", "serve"},
+    {"check"},
     {"verify"},
     {"publish"},
     {"tree"},
@@ -40,6 +41,12 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "config": {"efforts", "errors", "limits", "oci", "quantities", "targets.s3.options"},
     "layout": {"errors", "content", "compression", "limits", "oci", "quantities", "tardiff.layer.outline", "text"},
     "serve": {"errors", "keys", "oci"},
+    # of `verify` only how deltas are tried; nothing of `publish`, for it knows nothing of who published
+    "check": {
+        *("errors", "limits", "progress", "scratch", "text", "oci", "keys", "content", "compression", "quantities"),
+        *("targets.base", "targets.http.target", "config.values", "layout", "history", "deltas", "tree.published"),
+        *("verify.deltas", "verify.findings"),
+    },
 }
 
 # The same inside `tardiff`, in the order of the work: of each other, modules and rooms import these alone.
@@ -79,7 +86,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "boto3": {"pipeline.targets.s3.bucket"},
     # the two that boto3 is made of: its exceptions and its options are theirs
     "botocore": {"pipeline.targets.s3.bucket"},
-    "urllib3": {"pipeline.targets.s3.bucket", "pipeline.targets.http.connections"},
+    "urllib3": {"pipeline.targets.s3.bucket", "pipeline.targets.http.connections", "pipeline.check.connection"},
     # to find what two files share, and to add: two functions that have nothing to do with each other, or with errors
     "bsdiff4": {"pipeline.tardiff.match.matchers.bsdiff", "pipeline.tardiff.sums"},
     "hdiffpatch": {"pipeline.tardiff.match.matchers.hdiff"},
@@ -99,8 +106,11 @@ DOORS: Final[dict[str, set[str]]] = {
     "signal": {"pipeline.cli"},
     # arithmetic on arrays of bytes: it has no exceptions that would have to be wrapped
     "numpy": {f"pipeline.tardiff.{room}" for room in ("layer.regions", "pair", "match", "write")},
-    # waiting for a lock needs a clock that does not jump; every date comes from the command line's `now`
-    "time": {"pipeline.cli", "pipeline.targets.flock", "pipeline.targets.objects.lease"},
+    # waiting for a lock or an answer needs a clock that does not jump; every date comes from the command line's `now`
+    "time": {
+        *("pipeline.cli", "pipeline.targets.flock", "pipeline.targets.objects.lease"),
+        "pipeline.check.connection",
+    },
     "logging": set(),
     "pickle": set(),
     # credential helpers, which have no other interface

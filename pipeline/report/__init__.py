@@ -10,15 +10,19 @@ runs      what publish, plan, prune, remove and retract did, or would do
 updates   what clients save by deltas, and which tags moved
 checks    what verify and prune --reconcile found
 listing   what is published
+hosts     what check found of a host
 lines     lines, tables, JSON
 """
 
 from .checks import missing_keys, reconciliation_json, reconciliation_text, verification_json, verification_text
+from .hosts import check_json, check_text
 from .lines import to_json
 from .listing import listing_json, repositories_text, repository_text
 from .runs import failures, outcome_json, plan_text, prune_text, publish_text, removal_text
 
 __all__ = [
+    "check_json",
+    "check_text",
     "failures",
     "listing_json",
     "missing_keys",
