@@ -60,7 +60,7 @@ TARDIFF_MAY_IMPORT: Final[dict[str, set[str]]] = {
 PURE: Final = {
     *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
     *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index", "deltas.formats.oci_delta"),
-    "deltas.formats.signatures",
+    *(f"deltas.formats.oci_delta.{name}" for name in ("making", "reading", "signatures", "terms")),
     *("history.attached", "history.order", "history.removal", "history.renaming", "history.retention"),
     *("history.retraction", "history.versions"),
     *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak"),
