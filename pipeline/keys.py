@@ -221,7 +221,7 @@ def tag_link_text(repository: str, digest: Digest) -> str:
 
 
 def digest_mark_key(repository: str, digest: Digest) -> Key:
-    """An empty file that is named like its folder, for the digest of an image that has tags."""
+    """An empty file that is named like its folder, for a digest to which tags may lead."""
     return Key(f"{PRIVATE}/digests/{manifest_key(repository, digest)}/{digest}")
 
 

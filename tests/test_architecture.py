@@ -67,9 +67,16 @@ TARDIFF_MAY_IMPORT: Final[dict[str, set[str]]] = {
 PURE: Final = {
     *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
     *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index", "deltas.formats.oci_delta"),
-    "deltas.formats.signatures",
-    *("history.attached", "history.documents", "history.order", "history.removal", "history.renaming"),
-    *("history.retention", "history.retraction", "history.versions", "history.whole"),
+    *(f"deltas.formats.oci_delta.{name}" for name in ("making", "reading", "signatures", "terms")),
+    *("history.attached", "history.documents", "history.moves", "history.order", "history.pointing"),
+    *(
+        "history.removal",
+        "history.renaming",
+        "history.retention",
+        "history.retraction",
+        "history.versions",
+        "history.whole",
+    ),
     *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak", "tree.remotes"),
 }
 PURE_MAY_IMPORT: Final = PURE | {

@@ -198,7 +198,7 @@ def test_what_web_servers_read_is_the_same_whatever_is_published(site: Site, tex
     write(site, text)
     assert site.command("publish") == ExitCode.SUCCESS
     after = configurations()
-    assert len(after) == 7
+    assert len(after) == 8
     assert {name: _lines(data) for name, data in after.items()} == {name: _lines(data) for name, data in plain.items()}
 
 

@@ -191,9 +191,10 @@ def _manifest(repository: str, reference: str | Digest, stored: Stored, stores_h
             sidecar += f"Docker-Content-Digest: {descriptor.digest}\n"
         yield _made(sidecar_key(repository, reference), kind, sidecar.encode(), TEXT, repository=repository)
         if isinstance(reference, str) and kind is Kind.TAG:  # others are listings, which lie under no digest
-            yield _made(digest_mark_key(repository, descriptor.digest), Kind.MANIFEST, b"", TEXT, repository=repository)
             link = tag_link_text(repository, descriptor.digest)
             yield _made(tag_link_key(repository, reference), kind, link.encode(), TEXT, repository=repository)
+        elif isinstance(reference, Digest) and stored.content is None:  # a layout's, so a tag may lead to it
+            yield _made(digest_mark_key(repository, reference), kind, b"", TEXT, repository=repository)
         others = [other for other in TYPED if other != descriptor.media_type]
         keys[typed_key(repository, reference, descriptor.media_type)] = (
             tuple(typed_key(repository, reference, other) for other in others) if is_tag else ()

@@ -12,10 +12,10 @@ Rule 3. Every device loads them with each update: what has no room in 1 MiB, by 
 from collections.abc import Iterator
 from typing import Final
 
-from ...history.records import ImageRecord, RepositoryRecord
-from ...oci.digest import Digest
-from ...oci.media_types import MANIFESTS
-from ...oci.reference import attached_to
+from ....history.records import ImageRecord, RepositoryRecord
+from ....oci.digest import Digest
+from ....oci.media_types import MANIFESTS
+from ....oci.reference import attached_to
 
 MAX_SIZE: Final = 1024 * 1024
 
