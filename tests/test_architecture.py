@@ -22,7 +22,7 @@ FLOORS: Final[tuple[set[str], ...]] = (
     {"cli"},
     {"report", "serve"},
     {"check"},
-    {"verify"},
+    {"verify", "mirror"},
     {"publish"},
     {"tree"},
     {"deltas"},
@@ -70,6 +70,7 @@ PURE: Final = {
     "deltas.formats.signatures",
     *("history.attached", "history.documents", "history.order", "history.removal", "history.renaming"),
     *("history.retention", "history.retraction", "history.versions", "history.whole"),
+    *("mirror.mirrored", "mirror.selection"),
     *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak", "tree.remotes"),
 }
 PURE_MAY_IMPORT: Final = PURE | {

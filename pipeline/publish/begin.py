@@ -105,6 +105,7 @@ def load_history(store: LedgerStore, settings: Settings) -> History:
         resolver=ContentResolver.of(store.target, loaded.ledger),
         notes=tuple(loaded.notes),
         bad=loaded.bad,
+        present=loaded.present,
     )
 
 
@@ -168,7 +169,7 @@ def read_history(
         layouts = {name: layout for name, layout in seen.items() if name not in failed}
         resolver = ContentResolver.of(store.target, ledger, layouts=layouts, found=found)
         try:
-            history = _remembered(ledger, resolver, store, config, settings, damage)
+            history = _remembered(ledger, resolver, layouts, store, config, settings, damage)
         except _FaultError as fault:
             failed[fault.repository] = fault.error
             continue
@@ -187,18 +188,18 @@ def read_history(
 def _remembered(
     ledger: Ledger,
     resolver: ContentResolver,
+    seen: Mapping[str, Seen],
     store: LedgerStore,
     config: Config,
     settings: Settings,
     damage: Mapping[Key, str],
 ) -> History:
-    """What `ledger` becomes with what the layouts of `resolver` hold.
+    """What `ledger` becomes with what was `seen` in the layouts, in which `resolver` finds content.
 
     Raises:
         _FaultError: something is wrong inside one repository.
         TooMuchLostError: a repair would un-list too much.
     """
-    seen = resolver.layouts
     notes = [f"{name}: {line}" for name, layout in seen.items() for line in layout.notes]
     repositories = dict(ledger.repositories)
     for repository in config.repositories:

@@ -1,0 +1,228 @@
+"""The run of a mirror, of the publisher's own steps: blobs first, so that what cannot be had is left out in time."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from ..config import Config
+from ..errors import DeltapressError, ExitCode, InternalError
+from ..history.records import RepositoryRecord, RulesRecord
+from ..history.removal import is_removed
+from ..history.resolver import ContentResolver, find_stored
+from ..history.store import LedgerStore
+from ..keys import Key, Phase, classify
+from ..oci.digest import Digest
+from ..progress import Progress
+from ..publish import Outcome, Settings, steps
+from ..publish.begin import History, load_history
+from ..publish.prune import without_lost
+from ..publish.repair import forget_lost
+from ..publish.run import Order, Run
+from ..publish.trial import try_out
+from ..publish.write import SourceChangedError, plan_writes, write_entries
+from ..targets.base import ReadableTarget, Target
+from .mirrored import record_of_mirror
+from .originals import Originals
+from .reading import Copied, read_repository
+from .selection import Selection
+from .source import Source
+
+_BEGIN: Final = (
+    steps.spare_foreign_page,
+    steps.plan_jobs,
+    steps.mention_retracted,
+    steps.assemble_tree,
+)
+_CLEAN_UP: Final = (
+    steps.mark_unreferenced,
+    steps.settle_clock,
+    steps.plan_deletion,
+    steps.delete,
+    steps.forget_unwanted,
+    steps.save,
+)
+
+
+class MirrorError(DeltapressError):
+    """This source cannot be mirrored there."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+
+
+def mirror(
+    source: ReadableTarget,
+    target: Target,
+    selection: Selection,
+    settings: Settings,
+    *,
+    has_ledger: bool,
+    is_dry: bool,
+    progress: Progress,
+) -> Outcome:
+    """Make `target` show what `source` shows, as far as it is selected.
+
+    A source that `has_ledger` is a store, which may have a publisher's: it is asked for that first. See the guarantees
+    in the README for what a reader of the target sees meanwhile, and after a crash.
+
+    Raises:
+        MirrorError: the source is the target, or shows nothing of what is mirrored there.
+        TargetError: the storage failed, or another publisher holds the lock; or the source failed as a whole.
+        LedgerError: a newer deltapress wrote a ledger.
+        ForeignFilesError: something that is not ours would be overwritten.
+    """
+    if source.url == target.url:
+        raise MirrorError(f"{source.url} is the source and the target; name two different ones")
+    config = Config(path=Path.cwd() / "deltapress.toml", target_url=target.url, repositories=())
+    with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
+        order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
+        loaded = load_history(order.store, settings)
+        shown = Source(source, target, loaded.ledger, has_ledger=has_ledger)
+        reading = _Mirror(order, loaded, shown, selection)
+        run = Run.after(reading.history(), order)
+        for step in _BEGIN:
+            step(run)
+        if is_dry:
+            for step in (steps.mention_foreign, steps.plan_writing, steps.mark_unreferenced, steps.plan_deletion):
+                step(run)
+        else:
+            steps.refuse_foreign(run)
+            reading.copy_blobs(run)
+            steps.write_all(run)
+            for step in _CLEAN_UP:
+                step(run)
+        return replace(run.outcome, repositories=tuple(reading.names))
+
+
+class _Mirror:
+    """What of the source was read, and how it changes the ledger."""
+
+    def __init__(self, order: Order, loaded: History, source: Source, selection: Selection) -> None:
+        self._order, self._loaded, self._source, self._selection = order, loaded, source, selection
+        self._ledger = loaded.ledger
+        self._copied: dict[str, Copied] = {}
+        self._failed: dict[str, DeltapressError] = {}
+        self._notes: list[str] = []
+        self._url = source.tree.url
+        found = find_stored(self._ledger, order.target)
+        self._resolver = ContentResolver.of(order.target, self._ledger, layouts=self._copied, found=found)
+        self._gone: frozenset[str] = frozenset()
+        self.names: list[str] = []
+
+    def history(self) -> History:
+        """What is remembered, after everything that is selected was read."""
+        named = self._selection.names
+        shown = list(named) if named is not None else self._source.repositories()
+        self.names = [name for name in dict.fromkeys(shown) if self._selection.has_repository(name)]
+        gone = [
+            name
+            for name, record in self._ledger.repositories.items()
+            if named is None
+            and name not in self.names
+            and self._selection.has_repository(name)
+            and _source_of(record) == self._url
+        ]
+        if gone and not self.names:
+            raise MirrorError(
+                f"{self._url} shows none of the {len(gone):,} repositories that are mirrored from it; nothing was "
+                "changed. If that is right, remove each with `deltapress remove`"
+            )
+        self._notes += [f"{name}: is at the source no longer, and is published no longer" for name in gone]
+        with self._order.progress.task("read", len(self.names)) as task:
+            for name in self.names:
+                self._guarded(name, partial(self._read, name))
+                task.advance()
+        self._gone = frozenset(gone)
+        return self._history()
+
+    def copy_blobs(self, run: Run) -> None:
+        """Copy all blobs, and go on without what cannot be had."""
+        spoiled: dict[Key, SourceChangedError] = {}
+        missing = plan_writes(run.tree, run.ledger, stores_headers=self._order.target.properties.stores_headers)
+        run.ledger, written = write_entries(
+            self._order.store,
+            [entry for entry in missing if entry.phase <= Phase.BLOBS],
+            run.ledger,
+            run.history.resolver,
+            progress=self._order.progress,
+            is_followed=True,
+            spoiled=spoiled,
+        )
+        run.done.written += written
+        by_repository: dict[str, dict[Digest, str]] = {}
+        for key, error in spoiled.items():
+            parsed = classify(key)
+            if parsed is not None and parsed.repository is not None and parsed.digest is not None:
+                by_repository.setdefault(parsed.repository, {})[parsed.digest] = error.problem
+        for name, problems in by_repository.items():
+            self._copied[name].leave_out(problems)
+        if spoiled:
+            history = self._history()
+            run.history = history
+            run.ledger = replace(run.ledger, repositories=history.ledger.repositories)
+            run.notes = [*history.notes]
+            for step in _BEGIN:
+                step(run)
+
+    def _read(self, name: str) -> None:
+        if is_removed(self._ledger, name):
+            self._notes.append(f"{name}: was removed here; `deltapress remove --undo {name}` lets it be mirrored again")
+            return
+        before = self._ledger.repositories.get(name, RepositoryRecord())
+        if before.rules is not None and before.rules.mirrored_from != self._url:
+            origin = before.rules.mirrored_from or "a layout"
+            raise MirrorError(f"{name} is published here from {origin}; mirror it into another target")
+        originals = Originals(source=self._source.tree, repository=name, own=self._ledger, resolver=self._resolver)
+        self._copied[name] = read_repository(self._source, self._selection, name, before, originals, self._ledger)
+
+    def _history(self) -> History:
+        repositories = {name: record for name, record in self._ledger.repositories.items() if name not in self._gone}
+        rules = RulesRecord(
+            versions=0, max_ratio=0.0, grace=self._order.config.policy.grace, formats=(), mirrored_from=self._url
+        )
+        for name, copied in self._copied.items():
+            before = self._ledger.repositories.get(name, RepositoryRecord())
+            record = record_of_mirror(copied.whole, before, rules, now=self._order.settings.now)
+            repositories.pop(name, None)
+            if record is not None:
+                repositories[name] = record
+                self._guarded(name, partial(self._try_out, name, record))
+        for name in self._failed:
+            repositories.pop(name, None)
+            if name in self._ledger.repositories:
+                repositories[name] = self._ledger.repositories[name]
+        unfinished, lost = forget_lost(repositories, self._resolver, ledger=self._ledger, damage={})
+        told = [f"{name}: {line}" for name, copied in self._copied.items() for line in copied.notes]
+        return replace(
+            self._loaded,
+            ledger=replace(
+                self._ledger,
+                repositories=repositories,
+                deltas=without_lost(self._ledger.deltas, self._resolver.found),
+            ),
+            resolver=self._resolver,
+            failed=self._failed,
+            notes=(*self._notes, *told, *unfinished),
+            lost=tuple(lost),
+        )
+
+    def _try_out(self, name: str, record: RepositoryRecord) -> None:
+        after = replace(self._ledger, repositories={name: record})
+        if record != self._ledger.repositories.get(name):
+            properties = self._order.target.properties
+            try_out(name, after, self._ledger, config=self._order.config, properties=properties)
+
+    def _guarded(self, name: str, what: Callable[[], None]) -> None:
+        """Whatever goes wrong with a repository is its failure alone, a mistake of ours too."""
+        try:
+            what()
+        except DeltapressError as error:
+            self._failed[name] = error
+        except Exception as error:  # noqa: BLE001 - see above; it is reported as what it is
+            self._failed[name] = InternalError(error)
+
+
+def _source_of(record: RepositoryRecord) -> str | None:
+    return record.rules.mirrored_from if record.rules is not None else None
