@@ -1,0 +1,69 @@
+"""Mirrors for tests: one call a run, and what of a source must be found at its mirror."""
+
+from typing import Any
+
+from pipeline import mirror, publish
+from pipeline.history.ledger import Ledger
+from pipeline.keys import LEDGER_KEY, Key, Kind, classify
+from pipeline.limits import Limits
+from pipeline.mirror import Selection
+from pipeline.progress import Silent
+from pipeline.targets.base import ReadableTarget, Target, read_bytes
+from pipeline.tree.contents import EMPTY_INDEX
+from pipeline.verify import verify
+
+from ..client import Contents, problems
+from ..runs import MemoryFolder, night
+
+# what clients read; pages, and what servers need, each target has of its own
+SHOWN = {
+    *(Kind.BLOB, Kind.MANIFEST, Kind.TAG, Kind.DELTA_INDEX, Kind.REFERRERS, Kind.REFERRERS_TAG, Kind.TAGS_LIST),
+    *(Kind.CATALOG, Kind.FLATPAK_INDEX),
+}
+
+
+def source_of(folder: MemoryFolder) -> MemoryFolder:
+    """A copy that a test may change, under a URL of its own."""
+    twin = folder.copy()
+    twin.url = "memory:source"
+    return twin
+
+
+def mirrored(
+    source: ReadableTarget,
+    target: Target,
+    number: float = 10,
+    *,
+    selection: Selection | None = None,
+    has_ledger: bool = True,
+    is_dry: bool = False,
+    **settings: Any,
+) -> publish.Outcome:
+    chosen = publish.Settings(now=night(number), **{"jobs": 1, "memory": 1 << 30, **settings})
+    return mirror.mirror(
+        source, target, selection or Selection(), chosen, has_ledger=has_ledger, is_dry=is_dry, progress=Silent()
+    )
+
+
+def ledger_of(target: ReadableTarget) -> Ledger:
+    return Ledger.parse(read_bytes(target, LEDGER_KEY, limit=1 << 30))
+
+
+def shown(target: ReadableTarget) -> dict[Key, bytes]:
+    """All that clients are led to, as the ledger of the tree says; without tags that were emptied."""
+    found = {}
+    for key, record in ledger_of(target).keys.items():
+        parsed = classify(key)
+        if parsed is not None and parsed.kind in SHOWN and record.unreferenced is None:
+            data = read_bytes(target, key, limit=1 << 30)
+            if parsed.kind is not Kind.REFERRERS_TAG or data != EMPTY_INDEX:
+                found[key] = data
+    return found
+
+
+def verified(target: Target, contents: Contents | None = None) -> None:
+    """Nothing is wrong with the tree, and every delta gives its layer."""
+    if contents is not None:
+        assert problems(contents, at_rest=True) == []
+    found = verify(target, jobs=1, limits=Limits(), progress=Silent())
+    assert found.problems == ()
