@@ -221,8 +221,8 @@ class RulesRecord:
     not. Its publisher's configuration says it; another one for the same target goes by this.
 
     `delta_url`: the index of flatpak says where its deltas are. `remote` is the name of the flatpak remote to which it
-    belongs, see `RemoteRecord`.
-    `mirrored_from` is the URL of the source of a mirrored repository, whose deltas and listings are not made here.
+    belongs, see `RemoteRecord`. `mirrored_from` is the URL of its source, where it is mirrored: then its deltas and
+    listings are not made here.
     """
 
     versions: int
@@ -300,6 +300,11 @@ class RepositoryRecord:
     images: Mapping[Digest, ImageRecord] = field(default_factory=dict)
     rules: RulesRecord | None = None
     carried: tuple[str, ...] = ()
+
+    @property
+    def mirrored_from(self) -> str | None:
+        """The URL of the source of a mirrored repository; None for one that is published from a layout."""
+        return self.rules.mirrored_from if self.rules is not None else None
 
     def platform_images(self) -> Iterator[PlatformRecord]:
         for image in self.images.values():

@@ -1,5 +1,6 @@
 """The run of a mirror, of the publisher's own steps: blobs first, so that what cannot be had is left out in time."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Final
 
 from ..config import Config
 from ..errors import DeltapressError, ExitCode, InternalError
+from ..history.ledger import MAX_LEDGER_SIZE
 from ..history.records import RepositoryRecord, RulesRecord
 from ..history.removal import is_removed
 from ..history.resolver import ContentResolver, find_stored
@@ -21,11 +23,11 @@ from ..publish.begin import History, load_history
 from ..publish.prune import without_lost
 from ..publish.repair import forget_lost
 from ..publish.run import Order, Run
-from ..publish.trial import try_out
+from ..publish.trial import no_room, try_out
 from ..publish.write import SourceChangedError, plan_writes, write_entries
 from ..targets.base import ReadableTarget, Target
 from .mirrored import record_of_mirror
-from .originals import Originals
+from .originals import Originals, Room
 from .reading import Copied, read_repository
 from .selection import Selection
 from .source import Source
@@ -109,6 +111,8 @@ class _Mirror:
         found = find_stored(self._ledger, order.target)
         self._resolver = ContentResolver.of(order.target, self._ledger, layouts=self._copied, found=found)
         self._gone: frozenset[str] = frozenset()
+        self._room = Room()
+        self._growth: Counter[str] = Counter()  # of the ledger, in bytes
         self.names: list[str] = []
 
     def history(self) -> History:
@@ -122,7 +126,7 @@ class _Mirror:
             if named is None
             and name not in self.names
             and self._selection.has_repository(name)
-            and _source_of(record) == self._url
+            and record.mirrored_from == self._url
         ]
         if gone and not self.names:
             raise MirrorError(
@@ -171,10 +175,13 @@ class _Mirror:
             self._notes.append(f"{name}: was removed here; `deltapress remove --undo {name}` lets it be mirrored again")
             return
         before = self._ledger.repositories.get(name, RepositoryRecord())
-        if before.rules is not None and before.rules.mirrored_from != self._url:
-            origin = before.rules.mirrored_from or "a layout"
+        # of one that was rebuilt from the tree, nobody knows
+        if before.rules is not None and before.mirrored_from != self._url:
+            origin = before.mirrored_from or "a layout"
             raise MirrorError(f"{name} is published here from {origin}; mirror it into another target")
-        originals = Originals(source=self._source.tree, repository=name, own=self._ledger, resolver=self._resolver)
+        originals = Originals(
+            source=self._source.tree, repository=name, own=self._ledger, resolver=self._resolver, room=self._room
+        )
         self._copied[name] = read_repository(self._source, self._selection, name, before, originals, self._ledger)
 
     def _history(self) -> History:
@@ -212,7 +219,11 @@ class _Mirror:
         after = replace(self._ledger, repositories={name: record})
         if record != self._ledger.repositories.get(name):
             properties = self._order.target.properties
-            try_out(name, after, self._ledger, config=self._order.config, properties=properties)
+            growth = try_out(name, after, self._ledger, config=self._order.config, properties=properties)
+            left = MAX_LEDGER_SIZE - self._order.store.size - self._growth.total() + self._growth[name]
+            if growth > left:
+                raise no_room(name, growth, left)
+            self._growth[name] = max(0, growth)
 
     def _guarded(self, name: str, what: Callable[[], None]) -> None:
         """Whatever goes wrong with a repository is its failure alone, a mistake of ours too."""
@@ -222,7 +233,3 @@ class _Mirror:
             self._failed[name] = error
         except Exception as error:  # noqa: BLE001 - see above; it is reported as what it is
             self._failed[name] = InternalError(error)
-
-
-def _source_of(record: RepositoryRecord) -> str | None:
-    return record.rules.mirrored_from if record.rules is not None else None

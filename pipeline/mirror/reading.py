@@ -22,7 +22,7 @@ from ..oci.descriptor import Platform
 from ..oci.digest import DiffID, Digest
 from ..oci.fields import FieldError
 from ..oci.manifest import Document, Index, parse_document
-from ..oci.media_types import OCI_INDEX
+from ..oci.media_types import INDEXES, OCI_INDEX
 from ..oci.reference import attached_to
 from ..parallel import threads
 from ..tardiff.layer.outline import Outline
@@ -141,7 +141,7 @@ class _Reading:
         except KeyMissingError:
             return self._error(f"the tag {tag} is listed, and is not there.", tag=tag)
         if raw is not None:
-            self._originals.read.setdefault(digest, raw)
+            self._originals.keep(digest, raw)
         return digest
 
     def _take(self, digest: Digest, tag: str | None) -> bool:
@@ -166,7 +166,7 @@ class _Reading:
         """None for what is for other platforms alone. Raises LayoutError."""
         document = self._document(digest, tag)
         origin = Origin.of(document, tag=tag, platform=None)
-        if isinstance(document, Index) and not self._hide(document, origin, 1):
+        if isinstance(document, Index) and self._selection.platforms and not self._hide(document, origin, 1):
             return None
         image = record_of(self._reader.image(document.descriptor(), origin=origin))
         platforms = _platforms(image)
@@ -187,12 +187,12 @@ class _Reading:
 
     def _hide(self, index: Index, origin: Origin, depth: int) -> bool:
         """Hide the manifests of an index that nobody asked for; False when that is all of them."""
-        hidden = {entry.digest for entry in index.manifests if not self._selection.has_entry(entry, index.manifests)}
+        hidden = self._selection.hidden(index)
         shown = [entry for entry in index.manifests if entry.digest not in hidden]
         self._originals.hidden.update(hidden)
         self._originals.hidden.difference_update(entry.digest for entry in shown)
         for entry in shown:
-            if hidden and entry.media_type == OCI_INDEX and depth < MAX_DEPTH and self._originals.blob(entry.digest):
+            if entry.media_type in INDEXES and depth < MAX_DEPTH and self._originals.blob(entry.digest):
                 inner = self._reader.document(entry, origin=origin)
                 if isinstance(inner, Index):
                     self._hide(inner, Origin.of(inner, tag=origin.tag, platform=None), depth + 1)

@@ -6,7 +6,9 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from ..errors import DeltapressError, ExitCode
-from ..oci.descriptor import Descriptor, Platform
+from ..oci.descriptor import Platform
+from ..oci.digest import Digest
+from ..oci.manifest import Index
 
 _PLATFORM: Final = re.compile(r"([a-z0-9]+)/([a-z0-9_]+)(?:/([a-z0-9.]+))?")
 # by which docker buildx says what an attestation is of
@@ -51,14 +53,16 @@ class Selection:
             for wanted in self.platforms
         )
 
-    def has_entry(self, entry: Descriptor, entries: tuple[Descriptor, ...]) -> bool:
-        """True for what is taken of an index with these `entries`; what says no platform belongs to all of them."""
-        if entry.platform is None or not self.platforms:
-            return True
-        if entry.platform.is_unknown:
-            attested = entry.annotations.get(_ATTESTED)
-            return all(self.has_entry(other, ()) for other in entries if str(other.digest) == attested)
-        return self.has_platform(entry.platform)
+    def hidden(self, index: Index) -> set[Digest]:
+        """The manifests of an index that are for other platforms, and the attestations of these. What says no platform
+        belongs to all of them."""
+        entries = [entry for entry in index.manifests if entry.platform is not None and self.platforms]
+        named = [(entry, entry.platform) for entry in entries if entry.platform and not entry.platform.is_unknown]
+        hidden = {entry.digest for entry, platform in named if not self.has_platform(platform)}
+        hidden -= {entry.digest for entry, platform in named if self.has_platform(platform)}
+        texts = set(map(str, hidden))
+        attestations = (entry for entry in entries if entry.annotations.get(_ATTESTED) in texts)
+        return hidden | {entry.digest for entry in attestations}
 
 
 def parse_platform(text: str) -> Platform:

@@ -32,6 +32,7 @@ class Source:
     def __init__(self, tree: ReadableTarget, target: ReadableTarget, own: Ledger, *, has_ledger: bool) -> None:
         self.tree, self._target, self._own = tree, target, own
         self._ledger = _ledger_of(tree) if has_ledger else None
+        self._tells_digests = True
 
     def repositories(self) -> list[str]:
         """Raises TargetError where it does not tell."""
@@ -78,10 +79,11 @@ class Source:
         key = manifest_key(repository, tag)
         if (certain := self._certain(key)) is not None:
             return certain, None
-        if known is not None:
+        if known is not None and self._tells_digests:
             stored = self.tree.stat(key)
             if stored is not None and stored.headers is not None and stored.headers.digest is not None:
                 return stored.headers.digest, None
+            self._tells_digests = False  # a web server does not know where a tag leads
         raw = read_bytes(self.tree, key, limit=MAX_MANIFEST_SIZE)
         return Digest.of(raw), raw
 

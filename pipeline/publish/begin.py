@@ -34,6 +34,16 @@ from .rules import remotes_of, rules_record, scopes_of
 from .trial import try_out
 
 
+class MirroredError(DeltapressError):
+    """What is mirrored has its images and its deltas from elsewhere, and not from a layout."""
+
+    def __init__(self, repository: str, source: str) -> None:
+        super().__init__(
+            f"repository {repository} is mirrored here from {source}; publish it to another target, or under another "
+            "name"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     """The ledger as it was found, or an empty one, or, when `rebuilt` says why, one made from the tree.
@@ -213,6 +223,8 @@ def _remembered(
                 notes.extend(f"{name}: {line}" for line in barred)
                 resolver.carry_over(name, repository.formerly)
                 known = repositories.get(name, RepositoryRecord())
+                if known.mirrored_from is not None:
+                    raise MirroredError(name, known.mirrored_from)
                 if not known.images:
                     notes.extend(_unknown_former_names(repository, ledger))
                 before = carry_over(known, repository.formerly, ledger.repositories)

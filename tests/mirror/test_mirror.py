@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import serve
 from pipeline.errors import ExitCode
+from pipeline.history.retraction import RetractionError
 from pipeline.keys import LEDGER_KEY, Key
 from pipeline.mirror import MirrorError, Selection
 from pipeline.mirror.selection import SelectionError, parse_platform
@@ -474,6 +475,53 @@ def test_what_is_published_from_layouts_is_not_overwritten(source: MemoryFolder,
     outcome = shop.run(11)
     assert outcome.written.keys == 0, "and a publish leaves alone what is mirrored"
     assert outcome.exit_code is ExitCode.SUCCESS
+    shop.repositories["team/tool"] = ""
+    shop.images({"1.0": app(0)}, "team/tool")
+    outcome = shop.run(12)
+    assert "is mirrored here from memory:source; publish it to another target" in str(outcome.failed["team/tool"])
+    assert outcome.written.keys == 0
+
+
+def test_deltas_are_retracted_where_they_are_published(source: MemoryFolder, tmp_path: Path) -> None:
+    target = MemoryFolder()
+    mirrored(source, target)
+    mirror = Shop(tmp_path, target, policy=POLICY, repositories={"unused": ""})
+    with pytest.raises(RetractionError, match="is mirrored from memory:source, with the deltas that are listed there"):
+        mirror.retract("team/tool", number=11)
+    notes = mirror.retract(None, number=11, is_all=True).notes
+    assert "team/tool: is mirrored, and keeps its deltas; retract them at memory:source" in notes
+    before = deltas_of(target.contents, "team/tool")
+    shop = Shop(tmp_path, source, policy=POLICY, repositories={"app": "", "team/tool": ""})
+    shop.retract("team/tool", number=11)
+    mirrored(source, target, 12)
+    assert before
+    assert deltas_of(target.contents, "team/tool") == []
+
+
+def test_a_source_that_fails_for_one_blob_does_so_for_one_image(source: MemoryFolder) -> None:
+    record = ledger_of(source).repositories["team/tool"]
+    [platform] = record.images[record.tags["2.1"].image].platforms
+    target = MemoryFolder()
+    outcome = mirrored(_Failing(source, {str(platform.layers[1].digest)}), target)
+    assert [broken.tag for broken in outcome.broken["team/tool"]] == ["2.1"]
+    assert "could not be read at the source: is on a bad disk" in outcome.broken["team/tool"][0].problem
+    verified(target, target.contents)
+    everything = {str(layer.digest) for record in ledger_of(source).repositories.values() for layer in record.layers()}
+    with pytest.raises(TargetError, match="is on a bad disk"):
+        mirrored(_Failing(source, everything), MemoryFolder())
+
+
+class _Failing(RecordingTarget):
+    """Cannot read some blobs."""
+
+    def __init__(self, inner: Target, bad: set[str]) -> None:
+        super().__init__(inner)
+        self._bad = bad
+
+    def open(self, key: Key) -> BinaryIO:
+        if "/blobs/" in key and key.rpartition("/")[2] in self._bad:
+            raise TargetError("is on a bad disk", key=key)
+        return super().open(key)
 
 
 def test_the_source_is_not_the_target(source: MemoryFolder) -> None:
