@@ -133,6 +133,8 @@ class _Mirror:
                 f"{self._url} shows none of the {len(gone):,} repositories that are mirrored from it; nothing was "
                 "changed. If that is right, remove each with `deltapress remove`"
             )
+        if not self.names:
+            raise MirrorError(f"{self._url} shows no repository that is chosen; nothing was changed")
         self._notes += [f"{name}: is at the source no longer, and is published no longer" for name in gone]
         with self._order.progress.task("read", len(self.names)) as task:
             for name in self.names:
@@ -175,8 +177,9 @@ class _Mirror:
             self._notes.append(f"{name}: was removed here; `deltapress remove --undo {name}` lets it be mirrored again")
             return
         before = self._ledger.repositories.get(name, RepositoryRecord())
-        # of one that was rebuilt from the tree, nobody knows
-        if before.rules is not None and before.mirrored_from != self._url:
+        # of what was rebuilt from the tree nobody knows any more
+        is_forgotten = self._loaded.is_rebuilt and before.rules is None
+        if before.images and not is_forgotten and before.mirrored_from != self._url:
             origin = before.mirrored_from or "a layout"
             raise MirrorError(f"{name} is published here from {origin}; mirror it into another target")
         originals = Originals(
@@ -189,6 +192,7 @@ class _Mirror:
         rules = RulesRecord(
             versions=0, max_ratio=0.0, grace=self._order.config.policy.grace, formats=(), mirrored_from=self._url
         )
+        told = [f"{name}: {line}" for name, copied in self._copied.items() for line in copied.notes]
         for name, copied in self._copied.items():
             before = self._ledger.repositories.get(name, RepositoryRecord())
             record = record_of_mirror(copied.whole, before, rules, now=self._order.settings.now)
@@ -196,12 +200,18 @@ class _Mirror:
             if record is not None:
                 repositories[name] = record
                 self._guarded(name, partial(self._try_out, name, record))
+            elif before.images:
+                self._failed[name] = MirrorError(
+                    f"{name}: no tag at {self._url} is chosen any more, and nothing of it was changed here; if that is "
+                    f"right, remove it with `deltapress remove {name}`"
+                )
+            else:
+                told.append(f"{name}: has no tag that is chosen, and no image for the platforms")
         for name in self._failed:
             repositories.pop(name, None)
             if name in self._ledger.repositories:
                 repositories[name] = self._ledger.repositories[name]
         unfinished, lost = forget_lost(repositories, self._resolver, ledger=self._ledger, damage={})
-        told = [f"{name}: {line}" for name, copied in self._copied.items() for line in copied.notes]
         return replace(
             self._loaded,
             ledger=replace(

@@ -48,6 +48,8 @@ class Source:
     def tags(self, repository: str) -> list[str]:
         """Those that lead to images, and cosign's as far as they are listed. Raises TargetError."""
         if self._ledger is not None:
+            if repository not in self._ledger.repositories:
+                raise KeyMissingError(tags_key(repository))
             found: list[str] = sorted(self._shown(repository).tags)
         else:
             found = [tag for tag in self._names(tags_key(repository), "tags") if is_tag(tag)]

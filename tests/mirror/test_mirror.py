@@ -304,6 +304,19 @@ def test_what_goes_at_the_source_goes_after_its_grace(tmp_path: Path) -> None:
     assert list(ledger_of(target).repositories) == ["team/tool"]
 
 
+def test_a_choice_that_fits_nothing_takes_nothing_away(source: MemoryFolder) -> None:
+    target = MemoryFolder()
+    mirrored(source, target)
+    before = target.copy()
+    outcome = mirrored(source, target, 11, selection=Selection(repositories=("app",), tags=("typo",)))
+    assert outcome.exit_code is ExitCode.BAD_INPUT
+    assert "if that is right, remove it with `deltapress remove app`" in str(outcome.failed["app"])
+    assert target.published() == before.published()
+    outcome = mirrored(source, MemoryFolder(), 11, selection=Selection(tags=("2.*",)))
+    assert outcome.exit_code is ExitCode.SUCCESS
+    assert "app: has no tag that is chosen, and no image for the platforms" in outcome.notes
+
+
 def test_a_source_that_shows_nothing_takes_nothing_away(source: MemoryFolder) -> None:
     target = MemoryFolder()
     mirrored(source, target)
