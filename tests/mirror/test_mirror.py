@@ -28,7 +28,7 @@ from ..interop.s3_servers import Storage
 from ..layouts.builder import Json, LayoutBuilder, on
 from ..runs import ClocklessDirectory, MemoryFolder, Shop, app, other
 from ..targets.http.registry import Registry, running
-from ..targets.wrappers import RecordingTarget
+from ..targets.wrappers import FailingTarget, InjectedError, RecordingTarget
 from .copies import ledger_of, mirrored, shown, source_of, verified
 
 POLICY = 'versions = 2\ngrace = "1d"\nmax_delete = 1.0'
@@ -441,6 +441,21 @@ def test_the_source_changes_while_it_is_mirrored(tmp_path: Path, has_ledger: boo
             for key in ("v2/app/manifests/latest", "v2/app/manifests/_deltaindex", "v2/team/tool/tags/list"):
                 assert target.contents[Key(key)] == after.contents[Key(key)], at
         assert at >= least
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stopped(source: MemoryFolder) -> None:
+    """What has arrived is not read again."""
+    target = MemoryFolder()
+    failing = FailingTarget(target, fail_at=60, stays_down=True)
+    with pytest.raises(InjectedError):
+        mirrored(source, failing)
+    arrived = {key.rpartition("/")[2] for key in target.contents if "/blobs/" in key}
+    assert len(arrived) > 5
+    again = RecordingTarget(source)
+    assert mirrored(again, target, 11).exit_code is ExitCode.SUCCESS
+    read = {call.key.rpartition("/")[2] for call in again.calls if call.key and "/blobs/" in call.key}
+    assert not read & arrived
+    assert shown(target).keys() >= shown(source).keys()
 
 
 # --- an ordinary target
