@@ -1,6 +1,5 @@
 """The run of a mirror, of the publisher's own steps: blobs first, so that what cannot be had is left out in time."""
 
-from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,7 +9,6 @@ from typing import Final
 
 from ..config import Config
 from ..errors import DeltapressError, ExitCode, InternalError
-from ..history.ledger import MAX_LEDGER_SIZE
 from ..history.records import RepositoryRecord, RulesRecord
 from ..history.removal import is_removed
 from ..history.resolver import ContentResolver, find_stored
@@ -23,7 +21,7 @@ from ..publish.begin import History, load_history
 from ..publish.prune import without_lost
 from ..publish.repair import forget_lost
 from ..publish.run import Order, Run
-from ..publish.trial import no_room, try_out
+from ..publish.trial import try_out
 from ..publish.write import SourceChangedError, plan_writes, write_entries
 from ..targets.base import ReadableTarget, Target
 from .mirrored import record_of_mirror
@@ -112,7 +110,6 @@ class _Mirror:
         self._resolver = ContentResolver.of(order.target, self._ledger, layouts=self._copied, found=found)
         self._gone: frozenset[str] = frozenset()
         self._room = Room()
-        self._growth: Counter[str] = Counter()  # of the ledger, in bytes
         self.names: list[str] = []
 
     def history(self) -> History:
@@ -153,7 +150,6 @@ class _Mirror:
             run.ledger,
             run.history.resolver,
             progress=self._order.progress,
-            is_followed=True,
             spoiled=spoiled,
         )
         run.done.written += written
@@ -178,7 +174,7 @@ class _Mirror:
             return
         before = self._ledger.repositories.get(name, RepositoryRecord())
         # of what was rebuilt from the tree nobody knows any more
-        is_forgotten = self._loaded.is_rebuilt and before.rules is None
+        is_forgotten = before.rules is None and (self._loaded.is_rebuilt or name in self._loaded.bad)
         if before.images and not is_forgotten and before.mirrored_from != self._url:
             origin = before.mirrored_from or "a layout"
             raise MirrorError(f"{name} is published here from {origin}; mirror it into another target")
@@ -221,7 +217,7 @@ class _Mirror:
             ),
             resolver=self._resolver,
             failed=self._failed,
-            notes=(*self._notes, *told, *unfinished),
+            notes=(*self._loaded.notes, *self._notes, *told, *unfinished),
             lost=tuple(lost),
         )
 
@@ -229,11 +225,7 @@ class _Mirror:
         after = replace(self._ledger, repositories={name: record})
         if record != self._ledger.repositories.get(name):
             properties = self._order.target.properties
-            growth = try_out(name, after, self._ledger, config=self._order.config, properties=properties)
-            left = MAX_LEDGER_SIZE - self._order.store.size - self._growth.total() + self._growth[name]
-            if growth > left:
-                raise no_room(name, growth, left)
-            self._growth[name] = max(0, growth)
+            try_out(name, after, config=self._order.config, properties=properties)
 
     def _guarded(self, name: str, what: Callable[[], None]) -> None:
         """Whatever goes wrong with a repository is its failure alone, a mistake of ours too."""

@@ -134,10 +134,12 @@ class Source:
 
 
 def _ledger_of(tree: ReadableTarget) -> Ledger | None:
-    """None also for one that is damaged: the tree itself tells. Raises LedgerError for that of a newer deltapress."""
+    """None also for one of which a part is damaged: the tree itself tells. Raises LedgerError for that of a newer
+    deltapress."""
     try:
-        return load_ledger(tree)
+        stored = load_ledger(tree)
     except LedgerError as error:
         if error.is_newer:
             raise
         return None
+    return None if stored is None or stored.bad else stored.ledger

@@ -3,8 +3,7 @@
 from typing import Any
 
 from pipeline import mirror, publish
-from pipeline.history.ledger import Ledger
-from pipeline.keys import LEDGER_KEY, Key, Kind, classify
+from pipeline.keys import Key, Kind, classify
 from pipeline.limits import Limits
 from pipeline.mirror import Selection
 from pipeline.progress import Silent
@@ -13,7 +12,7 @@ from pipeline.tree.contents import EMPTY_INDEX
 from pipeline.verify import verify
 
 from ..client import Contents, problems
-from ..runs import MemoryFolder, night
+from ..runs import MemoryFolder, night, stored_ledger
 
 # what clients read; pages, and what servers need, each target has of its own
 SHOWN = {
@@ -45,14 +44,10 @@ def mirrored(
     )
 
 
-def ledger_of(target: ReadableTarget) -> Ledger:
-    return Ledger.parse(read_bytes(target, LEDGER_KEY, limit=1 << 30))
-
-
 def shown(target: ReadableTarget) -> dict[Key, bytes]:
     """All that clients are led to, as the ledger of the tree says; without tags that were emptied."""
     found = {}
-    for key, record in ledger_of(target).keys.items():
+    for key, record in stored_ledger(target).keys.items():
         parsed = classify(key)
         if parsed is not None and parsed.kind in SHOWN and record.unreferenced is None:
             data = read_bytes(target, key, limit=1 << 30)
