@@ -73,6 +73,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
             source,
             target,
             selection,
+            config,
             settings(config, prune=not arguments.no_prune, force=arguments.force, wait=arguments.wait),
             has_ledger=not arguments.source.lower().startswith(("http:", "https:")),
             is_dry=arguments.dry_run,

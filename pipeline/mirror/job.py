@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from ..config import Config
@@ -30,13 +29,10 @@ from .reading import Copied, read_repository
 from .selection import Selection
 from .source import Source
 
-_BEGIN: Final = (
-    steps.spare_foreign_page,
-    steps.plan_jobs,
-    steps.mention_retracted,
-    steps.assemble_tree,
-)
-_CLEAN_UP: Final = (
+_LAY_OUT: Final = (steps.plan_jobs, steps.mention_retracted, steps.assemble_tree)
+_SAY: Final = (steps.mention_foreign, steps.plan_writing, steps.mark_unreferenced, steps.plan_deletion)
+_FINISH: Final = (
+    steps.write_all,
     steps.mark_unreferenced,
     steps.settle_clock,
     steps.plan_deletion,
@@ -56,6 +52,7 @@ def mirror(
     source: ReadableTarget,
     target: Target,
     selection: Selection,
+    config: Config,
     settings: Settings,
     *,
     has_ledger: bool,
@@ -64,8 +61,9 @@ def mirror(
 ) -> Outcome:
     """Make `target` show what `source` shows, as far as it is selected.
 
-    A source that `has_ledger` is a store, which may have a publisher's: it is asked for that first. See the guarantees
-    in the README for what a reader of the target sees meanwhile, and after a crash.
+    `config` says how long what is un-listed stays, and how much may be deleted; it names no repositories. A source that
+    `has_ledger` is a store, which may have a publisher's: it is asked for that first. See the guarantees in the README
+    for what a reader of the target sees meanwhile, and after a crash.
 
     Raises:
         MirrorError: the source is the target, or shows nothing of what is mirrored there.
@@ -75,24 +73,15 @@ def mirror(
     """
     if source.url == target.url:
         raise MirrorError(f"{source.url} is the source and the target; name two different ones")
-    config = Config(path=Path.cwd() / "deltapress.toml", target_url=target.url, repositories=())
     with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
         order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
         loaded = load_history(order.store, settings)
         shown = Source(source, target, loaded.ledger, has_ledger=has_ledger)
         reading = _Mirror(order, loaded, shown, selection)
         run = Run.after(reading.history(), order)
-        for step in _BEGIN:
+        to_do = (*_LAY_OUT, *_SAY) if is_dry else (*_LAY_OUT, steps.refuse_foreign, reading.copy_blobs, *_FINISH)
+        for step in to_do:
             step(run)
-        if is_dry:
-            for step in (steps.mention_foreign, steps.plan_writing, steps.mark_unreferenced, steps.plan_deletion):
-                step(run)
-        else:
-            steps.refuse_foreign(run)
-            reading.copy_blobs(run)
-            steps.write_all(run)
-            for step in _CLEAN_UP:
-                step(run)
         return replace(run.outcome, repositories=tuple(reading.names))
 
 
@@ -156,16 +145,16 @@ class _Mirror:
         by_repository: dict[str, dict[Digest, str]] = {}
         for key, error in spoiled.items():
             parsed = classify(key)
-            if parsed is not None and parsed.repository is not None and parsed.digest is not None:
-                by_repository.setdefault(parsed.repository, {})[parsed.digest] = error.problem
+            if parsed is None or parsed.digest is None or parsed.repository not in self._copied:
+                raise error  # of what is published here from layouts, nothing should be missing
+            by_repository.setdefault(parsed.repository, {})[parsed.digest] = error.problem
         for name, problems in by_repository.items():
             self._copied[name].leave_out(problems)
         if spoiled:
-            history = self._history()
-            run.history = history
-            run.ledger = replace(run.ledger, repositories=history.ledger.repositories)
-            run.notes = [*history.notes]
-            for step in _BEGIN:
+            run.history = self._history()
+            run.ledger = replace(run.ledger, repositories=run.history.ledger.repositories)
+            run.notes = [*run.history.notes]
+            for step in _LAY_OUT:
                 step(run)
 
     def _read(self, name: str) -> None:

@@ -122,7 +122,7 @@ def _retract(path: Path) -> Scene:
     return Scene(shop=shop, run=lambda target: shop.retract(None, number=8, target=target, is_all=True))
 
 
-def _mirror(path: Path, *, has_ledger: bool) -> Scene:
+def _mirror(path: Path) -> Scene:
     """Of the nights before there is a mirror; images, deltas and a repository come, and others are beyond their grace.
 
     `shop` is that of the mirror, so that its folder is what the run is tried on.
@@ -138,7 +138,7 @@ def _mirror(path: Path, *, has_ledger: bool) -> Scene:
     shop.repositories["third"] = ""
     shop.run(10)
     source = source_of(shop.folder)
-    return Scene(shop=mirror, run=lambda target: mirrored(source, target, 16.5, has_ledger=has_ledger))
+    return Scene(shop=mirror, run=lambda target: mirrored(source, target, 16.5))
 
 
 SCENES: Final[Mapping[str, Callable[[Path], Scene]]] = {
@@ -151,8 +151,7 @@ SCENES: Final[Mapping[str, Callable[[Path], Scene]]] = {
     "remove --now": partial(_remove, is_now=True),
     "tag": _tag,
     "retract": _retract,
-    "mirror": partial(_mirror, has_ledger=True),
-    "mirror, of clients' listings": partial(_mirror, has_ledger=False),
+    "mirror": _mirror,
 }
 
 

@@ -1,8 +1,10 @@
 """Mirrors for tests: one call a run, and what of a source must be found at its mirror."""
 
+from pathlib import Path
 from typing import Any
 
 from pipeline import mirror, publish
+from pipeline.config import Config
 from pipeline.keys import Key, Kind, classify
 from pipeline.limits import Limits
 from pipeline.mirror import Selection
@@ -39,8 +41,16 @@ def mirrored(
     **settings: Any,
 ) -> publish.Outcome:
     chosen = publish.Settings(now=night(number), **{"jobs": 1, "memory": 1 << 30, **settings})
+    config = Config(path=Path("/deltapress.toml"), target_url=target.url, repositories=())
     return mirror.mirror(
-        source, target, selection or Selection(), chosen, has_ledger=has_ledger, is_dry=is_dry, progress=Silent()
+        source,
+        target,
+        selection or Selection(),
+        config,
+        chosen,
+        has_ledger=has_ledger,
+        is_dry=is_dry,
+        progress=Silent(),
     )
 
 
