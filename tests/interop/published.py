@@ -55,6 +55,4 @@ def _run(*arguments: str) -> None:
     command = [sys.executable, "-m", "pipeline", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, f"{arguments[0]} ended with {done.returncode}:
-{done.stdout}
-{done.stderr}"
+    assert done.returncode == 0, f"{arguments[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"

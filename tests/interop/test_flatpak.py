@@ -97,7 +97,7 @@ def test_flatpak_updates_from_a_mirror(channel: Channel, flatpak: Flatpak) -> No
             for name in ("index/static", f"v2/{REPOSITORY}/manifests/_deltaindex", f"v2/{REPOSITORY}/tags/list"):
                 assert (root / name).read_bytes() == (channel.root / name).read_bytes()
             update_through_one_delta(flatpak, site, channel)
-            assert installed(flatpak, channel) == flatpaks.content(2)
+            assert flatpak.files(channel.ref) == flatpaks.content(2)
 
 
 def test_flatpak_may_miss_versions(channel: Channel, flatpak: Flatpak) -> None:
