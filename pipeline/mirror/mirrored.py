@@ -6,7 +6,7 @@ Rule 3. The listing of deltas stays as it is where all that it names is mirrored
         deltas into images that are not, and without what is spoiled.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -29,13 +29,15 @@ class Found:
     """What could be read of a repository at its source.
 
     `images` are all that tags lead to, that nothing leads to, and that is attached to others; `listed` says for the
-    last by whose referrers they were found. `deltas` are the documents that `delta_index` lists, None where there is no
-    such listing. `broken` are the tags that could not be read.
+    last by whose referrers they were found. `moves` are where tags have pointed, as far as that is known. `deltas` are
+    the documents that `delta_index` lists, None where there is no such listing. `broken` are the tags that could not be
+    read.
     """
 
     tags: Mapping[str, Digest] = field(default_factory=dict)
     images: Mapping[Digest, ImageRecord] = field(default_factory=dict)
     listed: Mapping[Digest, Set[Digest]] = field(default_factory=dict)
+    moves: Mapping[str, tuple[Move, ...]] = field(default_factory=dict)
     deltas: Mapping[Digest, ImageRecord] = field(default_factory=dict)
     delta_index: Index | None = None
     broken: Set[str] = frozenset()
@@ -48,6 +50,7 @@ class Whole:
 
     tags: Mapping[str, Digest]
     images: Mapping[Digest, ImageRecord]
+    moves: Mapping[str, tuple[Move, ...]]
     broken: Set[str]
     made: Mapping[Digest, bytes]
 
@@ -75,7 +78,7 @@ def whole_of(found: Found, spoiled: Set[Digest] = _NOTHING) -> Whole:
         tags[DELTA_INDEX] = image.digest
         images[image.digest] = image
         made[image.digest] = listing
-    return Whole(tags=tags, images=images, broken=broken, made=made)
+    return Whole(tags=tags, images=images, moves=found.moves, broken=broken, made=made)
 
 
 def record_of_mirror(
@@ -86,8 +89,11 @@ def record_of_mirror(
     tags: dict[str, TagRecord] = {}
     for tag, image in whole.tags.items():
         known = before.tags.get(tag)
-        same = known is not None and known.image == image
-        tags[tag] = known if known is not None and same else TagRecord(moves=(Move(image=image, since=now),))
+        moves = _left_of(whole.moves.get(tag, ()), image, whole.images)
+        if known is not None and known.image == image and moves in ((), known.moves):
+            tags[tag] = known
+        else:
+            tags[tag] = TagRecord(moves=moves or (Move(image=image, since=now),))
     # where a tag is broken, what it led to stays, and what is attached to that
     kept = {tag: known for tag, known in before.tags.items() if tag in whole.broken and tag not in tags}
     stay = with_attached(before, {known.image for known in kept.values()}) if kept else _NOTHING
@@ -121,6 +127,15 @@ def _delta_image(
     inner = {document.digest: document for part in parts for document in part.documents}
     blobs = {blob.digest: blob for part in parts for blob in part.blobs}
     return raw, ImageRecord(documents=(*inner.values(), root), blobs=tuple(blobs.values()), platforms=())
+
+
+def _left_of(moves: tuple[Move, ...], image: Digest, images: Container[Digest]) -> tuple[Move, ...]:
+    """The moves to what is mirrored, if they end at `image`; those of another moment do not."""
+    left: list[Move] = []
+    for move in moves:
+        if move.image in images and not (left and left[-1].image == move.image):
+            left.append(move)
+    return tuple(left) if left and left[-1].image == image else ()
 
 
 def _needs(image: ImageRecord, spoiled: Set[Digest]) -> bool:

@@ -113,6 +113,7 @@ class _Reading:
             tags=self._tags,
             images=self._images,
             listed=self._listed,
+            moves={tag: moves for tag in self._tags if (moves := self._source.moves(self._name, tag))},
             deltas=deltas,
             delta_index=index,
             broken={broken.tag for broken in self._broken if broken.tag is not None} | seen.broken,

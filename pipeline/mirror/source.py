@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from ..history.ledger import Ledger, LedgerError
+from ..history.records import Move
 from ..history.store import load_ledger
 from ..keys import CATALOG_KEY, Key, Kind, kind_of, manifest_key, referrers_key, tags_key
 from ..oci.digest import Digest
@@ -72,6 +73,12 @@ class Source:
             for digest, image in record.images.items()
             if digest in there and digest not in tagged and image.subject is None
         ]
+
+    def moves(self, repository: str, tag: str) -> tuple[Move, ...]:
+        """Where a tag has pointed, as far as the source tells."""
+        record = None if self._ledger is None else self._ledger.repositories.get(repository)
+        known = None if record is None else record.tags.get(tag)
+        return () if known is None else known.moves
 
     def lead(self, repository: str, tag: str, known: Digest | None) -> tuple[Digest, bytes | None]:
         """Where a tag leads, and the bytes where they had to be read for that; `known` is where it led before.

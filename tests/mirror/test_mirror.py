@@ -167,6 +167,17 @@ class _Recording(RecordingTarget):
         return [call.key for call in self.calls if call.key is not None]
 
 
+def test_where_tags_have_pointed_is_known_from_a_ledger(source: MemoryFolder) -> None:
+    target = MemoryFolder()
+    mirrored(source, target)
+    there, here = (stored_ledger(tree).repositories["app"].tags["latest"] for tree in (source, target))
+    assert here.moves == there.moves
+    assert here.has_moved
+    mirrored(source, target, 11, selection=Selection(repositories=("app",), tags=("latest",)))
+    [move] = stored_ledger(target).repositories["app"].tags["latest"].moves
+    assert move == there.moves[-1], "the others are not mirrored"
+
+
 def test_how_many_requests_an_unchanged_registry_gets(tmp_path: Path) -> None:
     """One for the catalog; per repository the list of tags, the listing of deltas; one a tag; one for the referrers of
     each document, and three for what cosign may have named by it, as long as no such tag is listed."""
