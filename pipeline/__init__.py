@@ -7,6 +7,7 @@ The rooms, the way of the data upside down: each imports only what stands below 
     serve       a tree over HTTP, for trying things
     check/      a host over HTTP, asked as real clients ask: would they be happy with it?
     verify/     read a published tree as its clients do
+    mirror/     a published tree, or any registry, or a part, published again elsewhere
     publish/    the run, under the target's lock: its ordered steps, writing, pruning, repairing
     tree/       what is published: ledger + deltas -> keys, bytes, headers; and a published tree read back
     deltas/     which deltas are wanted; extract, encode, prove

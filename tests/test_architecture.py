@@ -22,7 +22,7 @@ FLOORS: Final[tuple[set[str], ...]] = (
     {"cli"},
     {"report", "serve"},
     {"check"},
-    {"verify"},
+    {"verify", "mirror"},
     {"publish"},
     {"tree"},
     {"deltas"},
@@ -69,15 +69,9 @@ PURE: Final = {
     *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index", "deltas.formats.oci_delta"),
     *(f"deltas.formats.oci_delta.{name}" for name in ("making", "reading", "signatures", "terms")),
     *("history.attached", "history.documents", "history.moves", "history.order", "history.pointing"),
-    *(
-        "history.removal",
-        "history.renaming",
-        "history.retention",
-        "history.retraction",
-        "history.versions",
-        "history.whole",
-    ),
-    *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak", "tree.remotes"),
+    *("history.removal", "history.renaming", "history.retention", "history.retraction", "history.versions"),
+    *("history.whole", "mirror.mirrored", "mirror.selection", "publish.clocks", "publish.rules"),
+    *("tree.contents", "tree.static", "tree.flatpak", "tree.remotes"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
     *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.layer.outline")

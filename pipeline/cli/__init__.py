@@ -25,7 +25,7 @@ from .parser import PREFIX, Parser
 _COMMANDS: Final = (
     *("init", "publish", "plan", "list"),
     *("tag", "remove", "retract", "prune"),
-    *("verify", "check", "serve", "diff", "patch"),
+    *("mirror", "verify", "check", "serve", "diff", "patch"),
 )
 
 _EPILOG: Final = f"""\

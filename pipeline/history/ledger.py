@@ -21,7 +21,7 @@ from .records import (
 
 # 4: one document for each repository, below a root. Each schema demands that readers of earlier ones refuse: they would
 # drop without a word what they do not know, such as the rules of other configurations and what was removed (2), or what
-# was retracted (3). Ledgers of all of them are read.
+# was retracted (3), or whence something is mirrored (4). Ledgers of all of them are read.
 SCHEMA: Final = 4
 
 

@@ -105,7 +105,8 @@ class ImageRecord:
     `documents` are the descriptors of its manifests and indexes, children before parents, the root last; `subjects`
     says which of them are attached to another document (by the digest of the attached one). `absent` are manifests
     that its indexes name and no layout had: of an index that is published as it is, clients of the other platforms
-    find theirs.
+    find theirs. `listed_for` are documents whose referrers name the image as a whole, though it is attached to another:
+    what is mirrored is listed as it was at its source.
     """
 
     documents: tuple[Descriptor, ...]
@@ -114,6 +115,7 @@ class ImageRecord:
     subjects: Mapping[Digest, Digest] = field(default_factory=dict, hash=False)
     created: datetime | None = None
     absent: frozenset[Digest] = frozenset()
+    listed_for: frozenset[Digest] = frozenset()
 
     @property
     def root(self) -> Descriptor:
@@ -142,7 +144,8 @@ class ImageRecord:
                 for key, value in fields.texts("subjects").items()
             },
             created=read_time(fields, "created") if fields.has("created") else None,
-            absent=frozenset(_digest(fields, "absent", text) for text in fields.list_of_texts("absent")),
+            absent=_digests(fields, "absent"),
+            listed_for=_digests(fields, "listedFor"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -155,6 +158,8 @@ class ImageRecord:
             found["created"] = write_time(self.created)
         if self.absent:
             found["absent"] = sorted(map(str, self.absent))
+        if self.listed_for:
+            found["listedFor"] = sorted(map(str, self.listed_for))
         return found
 
 
@@ -216,7 +221,8 @@ class RulesRecord:
     not. Its publisher's configuration says it; another one for the same target goes by this.
 
     `delta_url`: the index of flatpak says where its deltas are. `remote` is the name of the flatpak remote to which it
-    belongs, see `RemoteRecord`.
+    belongs, see `RemoteRecord`. `mirrored_from` is the URL of its source, where it is mirrored: then its deltas and
+    listings are not made here.
     """
 
     versions: int
@@ -226,6 +232,7 @@ class RulesRecord:
     formats: tuple[str, ...] = ("deltaindex",)
     delta_url: bool = False
     remote: str | None = None
+    mirrored_from: str | None = None
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
@@ -241,9 +248,10 @@ class RulesRecord:
             max_ratio=float(ratio),
             grace=grace,
             scopes=fields.list_of_texts("scopes"),
-            formats=fields.list_of_texts("formats") or ("deltaindex",),
+            formats=fields.list_of_texts("formats") if fields.has("formats") else ("deltaindex",),
             delta_url=fields.has("deltaUrl"),
             remote=fields.optional_text("remote"),
+            mirrored_from=fields.optional_text("mirroredFrom"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -260,6 +268,8 @@ class RulesRecord:
             found["deltaUrl"] = True
         if self.remote is not None:
             found["remote"] = self.remote
+        if self.mirrored_from is not None:
+            found["mirroredFrom"] = self.mirrored_from
         return found
 
 
@@ -290,6 +300,11 @@ class RepositoryRecord:
     images: Mapping[Digest, ImageRecord] = field(default_factory=dict)
     rules: RulesRecord | None = None
     carried: tuple[str, ...] = ()
+
+    @property
+    def mirrored_from(self) -> str | None:
+        """The URL of the source of a mirrored repository; None for one that is published from a layout."""
+        return self.rules.mirrored_from if self.rules is not None else None
 
     def platform_images(self) -> Iterator[PlatformRecord]:
         for image in self.images.values():
@@ -487,6 +502,10 @@ def parse_diff_id(fields: Fields, text: str, name: str | None = None) -> DiffID:
         return DiffID.parse(text)
     except DigestError as error:
         raise fields.error(name or text, str(error)) from error
+
+
+def _digests(fields: Fields, name: str) -> frozenset[Digest]:
+    return frozenset(_digest(fields, name, text) for text in fields.list_of_texts(name))
 
 
 def _digest(fields: Fields, name: str, text: str) -> Digest:

@@ -14,20 +14,44 @@ from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 from ..content import Content
 from ..keys import Key, Phase, blob_key, classify, repository_of
-from ..oci.digest import Digest
+from ..layout import BrokenTag
+from ..oci.digest import DiffID, Digest
+from ..tardiff.layer.outline import Outline
 from ..targets.base import ReadableTarget
 from ..targets.stored import StoredContent
 from .ledger import Ledger
 from .records import LayerRecord
-from .scan import Seen
 
 _UNCHANGING: Final = (Phase.BLOBS, Phase.MANIFESTS)
-_NONE_SEEN: Final[Mapping[str, Seen]] = MappingProxyType({})
+_NONE_SEEN: Final[Mapping[str, "Contents"]] = MappingProxyType({})
 _NOTHING_FOUND: Final[Mapping[Digest, Key]] = MappingProxyType({})
+
+
+class Contents(Protocol):
+    """What was seen of one repository in this run: in its layout, or at the source that it is mirrored from."""
+
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """Of all documents and blobs that can be published from there."""
+        ...
+
+    @property
+    def outlines(self) -> Mapping[DiffID, Outline]:
+        """Those of the layers that were read."""
+        ...
+
+    @property
+    def broken(self) -> tuple[BrokenTag, ...]:
+        """The tags that are left out."""
+        ...
+
+    def content(self, digest: Digest) -> Content | None:
+        """The bytes of a blob or a document; None where it has none of that digest."""
+        ...
 
 
 class Store(Enum):
@@ -68,7 +92,7 @@ class ContentResolver:
     """
 
     target: ReadableTarget
-    layouts: Mapping[str, Seen] = field(default_factory=dict)
+    layouts: Mapping[str, Contents] = field(default_factory=dict)
     found: Mapping[Digest, Key] = field(default_factory=dict)
     stored: dict[Digest, Key] = field(default_factory=dict)
     had: dict[str, set[Digest]] = field(default_factory=dict)
@@ -79,7 +103,7 @@ class ContentResolver:
         target: ReadableTarget,
         ledger: Ledger,
         *,
-        layouts: Mapping[str, Seen] = _NONE_SEEN,
+        layouts: Mapping[str, Contents] = _NONE_SEEN,
         found: Mapping[Digest, Key] = _NOTHING_FOUND,
     ) -> "ContentResolver":
         """`ledger` is that of the run before, `found` what the target holds, see `find_stored`."""

@@ -141,6 +141,11 @@ def _found(ledger: Ledger, of: Removable) -> tuple[DeltaKey, ...]:
     record = ledger.repositories.get(of.repository)
     if record is None:
         raise RetractionError(f"{of} is not published: there is no repository {of.repository} in the target")
+    if record.mirrored_from is not None:
+        raise RetractionError(
+            f"{of.repository} is mirrored from {record.mirrored_from}, with the deltas that are listed there; "
+            "retract them there, or mirror with --no-deltas"
+        )
     if of.tag is not None and of.tag not in record.tags:
         raise RetractionError(f"{of} is not published: {of.repository} has no tag {of.tag}")
     if of.digest is None or _manifests(record, of.digest):

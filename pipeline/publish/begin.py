@@ -34,6 +34,16 @@ from .rules import remotes_of, rules_record, scopes_of
 from .trial import try_out
 
 
+class MirroredError(DeltapressError):
+    """What is mirrored has its images and its deltas from elsewhere, and not from a layout."""
+
+    def __init__(self, repository: str, source: str) -> None:
+        super().__init__(
+            f"repository {repository} is mirrored here from {source}; publish it to another target, or under another "
+            "name"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     """The ledger as it was found, or an empty one, or, when `rebuilt` says why, one made from the tree.
@@ -105,6 +115,7 @@ def load_history(store: LedgerStore, settings: Settings) -> History:
         resolver=ContentResolver.of(store.target, loaded.ledger),
         notes=tuple(loaded.notes),
         bad=loaded.bad,
+        present=loaded.present,
     )
 
 
@@ -168,7 +179,7 @@ def read_history(
         layouts = {name: layout for name, layout in seen.items() if name not in failed}
         resolver = ContentResolver.of(store.target, ledger, layouts=layouts, found=found)
         try:
-            history = _remembered(ledger, resolver, store, config, settings, damage)
+            history = _remembered(ledger, resolver, layouts, store, config, settings, damage)
         except _FaultError as fault:
             failed[fault.repository] = fault.error
             continue
@@ -187,18 +198,18 @@ def read_history(
 def _remembered(
     ledger: Ledger,
     resolver: ContentResolver,
+    seen: Mapping[str, Seen],
     store: LedgerStore,
     config: Config,
     settings: Settings,
     damage: Mapping[Key, str],
 ) -> History:
-    """What `ledger` becomes with what the layouts of `resolver` hold.
+    """What `ledger` becomes with what was `seen` in the layouts, in which `resolver` finds content.
 
     Raises:
         _FaultError: something is wrong inside one repository.
         TooMuchLostError: a repair would un-list too much.
     """
-    seen = resolver.layouts
     notes = [f"{name}: {line}" for name, layout in seen.items() for line in layout.notes]
     repositories = dict(ledger.repositories)
     for repository in config.repositories:
@@ -212,6 +223,8 @@ def _remembered(
                 notes.extend(f"{name}: {line}" for line in barred)
                 resolver.carry_over(name, repository.formerly)
                 known = repositories.get(name, RepositoryRecord())
+                if known.mirrored_from is not None:
+                    raise MirroredError(name, known.mirrored_from)
                 if not known.images:
                     notes.extend(_unknown_former_names(repository, ledger))
                 before = carry_over(known, repository.formerly, ledger.repositories)

@@ -4,7 +4,7 @@ target begins with.
 No layout is looked at.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import replace
 
 from ..config import Config
@@ -57,7 +57,7 @@ def history_of_retraction(
         if after is before:
             return after, [f"{meant}: was retracted already"]
         _check_reach(after, meant, config)
-        return after, []
+        return after, [*_out_of_reach(after, meant)]
 
     return _changed(store, settings, change)
 
@@ -96,6 +96,13 @@ def _changed(store: LedgerStore, settings: Settings, change: _Change) -> History
         notes=(*notes, *unfinished),
         lost=tuple(lost),
     )
+
+
+def _out_of_reach(ledger: Ledger, what: Retractable) -> Iterator[str]:
+    """A line for each repository whose deltas are listed elsewhere, where those of all are meant."""
+    for name, record in sorted(ledger.repositories.items()) if what.of is None else ():
+        if record.mirrored_from is not None:
+            yield f"{name}: is mirrored, and keeps its deltas; retract them at {record.mirrored_from}"
 
 
 def _check_reach(ledger: Ledger, what: Retractable, config: Config) -> None:

@@ -22,7 +22,12 @@ def rules_of(config: Config, ledger: Ledger) -> dict[str, Rules]:
         name: Rules(policy=config.policy) if record.rules is None else _remembered(record.rules)
         for name, record in ledger.repositories.items()
     }
-    return found | {known.name: Rules(policy=known.policy, scopes=scopes_of(known)) for known in config.repositories}
+    return found | {
+        known.name: Rules(policy=known.policy, scopes=scopes_of(known))
+        for known in config.repositories
+        # what is mirrored has its deltas from elsewhere, whatever a configuration says
+        if known.name not in found or ledger.repositories[known.name].mirrored_from is None
+    }
 
 
 def rules_record(repository: Repository, config: Config) -> RulesRecord:

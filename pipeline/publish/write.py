@@ -35,7 +35,7 @@ class SourceChangedError(DeltapressError):
     """A blob of `repository` was not there or not what it had been when it was checked; nothing leads to it yet."""
 
     def __init__(self, repository: str, problem: str) -> None:
-        self.repository = repository
+        self.repository, self.problem = repository, problem
         super().__init__(f"repository {repository}: {problem}; nothing was published of this run's images")
 
 
@@ -94,8 +94,12 @@ def write_entries(
     resolver: ContentResolver,
     *,
     progress: Progress,
+    spoiled: dict[Key, SourceChangedError] | None = None,
 ) -> tuple[Ledger, Written]:
     """Write `entries`, which must be in order, and say in the ledger that they are stored.
+
+    Where `spoiled` is given, a blob that is not what was promised is noted there and stays pending, and the others are
+    written: nothing leads to any of them yet.
 
     Raises:
         SourceChangedError: content of one repository is not what was checked. The stored ledger says what is pending.
@@ -110,8 +114,9 @@ def write_entries(
     ledger = ledger.with_pending(evicted)
     store.save(ledger)
     resolver.refresh(ledger)
-    written = put_entries(target, entries, resolver, evicted=evicted, progress=progress)
-    ledger = ledger.with_keys(records).without_keys(evicted)
+    written = put_entries(target, entries, resolver, evicted=evicted, progress=progress, spoiled=spoiled)
+    certain = {key: record for key, record in records.items() if key in written.sizes}
+    ledger = ledger.with_keys(certain).without_keys(evicted)
     store.save(ledger)
     return ledger, written
 
@@ -124,21 +129,28 @@ def put_entries(
     progress: Progress,
     new: Mapping[Digest, Content] = _NOTHING_NEW,
     evicted: Set[Key] = frozenset(),
+    spoiled: dict[Key, SourceChangedError] | None = None,
 ) -> Written:
     """Write `entries`, which must be in order and pending in the ledger, and delete what of `evicted` they evict.
 
     Bytes that an entry does not carry are those of `new`, or else what `resolver` finds, which learns what was written.
-    Raises what `write_entries` raises.
+    `spoiled` is as for `write_entries`, which says what is raised.
     """
-    written = Written(sizes={entry.key: entry.size for entry in entries})
-    with progress.task("publish", written.size, "bytes") as task, threads(target.properties.concurrency) as each:
+    failed = {} if spoiled is None else spoiled
+    size = sum(entry.size for entry in entries)
+    with progress.task("publish", size, "bytes") as task, threads(target.properties.concurrency) as each:
         for batch in _batches(entries):
-            for entry in each(lambda entry: _put(target, entry, resolver, new), batch):
+            for entry, error in each(lambda entry: _tried(target, entry, resolver, new), batch):
                 task.advance(entry.size)
-            resolver.note((entry.repository, entry.key, entry.digest) for entry in batch if entry.phase in _UNCHANGING)
+                if error is not None and (spoiled is None or entry.phase is not Phase.BLOBS):
+                    raise error
+                if error is not None:
+                    failed[entry.key] = error
+            done = [entry for entry in batch if entry.key not in failed]
+            resolver.note((entry.repository, entry.key, entry.digest) for entry in done if entry.phase in _UNCHANGING)
             for key in sorted(evicted & {key for entry in batch for key in entry.evicts}):
                 target.delete(key)
-    return written
+    return Written(sizes={entry.key: entry.size for entry in entries if entry.key not in failed})
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
@@ -153,7 +165,17 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
             yield batch
 
 
-def _put(target: Target, entry: Entry, resolver: ContentResolver, new: Mapping[Digest, Content]) -> Entry:
+def _tried(
+    target: Target, entry: Entry, resolver: ContentResolver, new: Mapping[Digest, Content]
+) -> tuple[Entry, SourceChangedError | None]:
+    try:
+        _put(target, entry, resolver, new)
+    except SourceChangedError as error:
+        return entry, error
+    return entry, None
+
+
+def _put(target: Target, entry: Entry, resolver: ContentResolver, new: Mapping[Digest, Content]) -> None:
     # Only blobs are linked: a tag needs a time of its own, because servers make their ETag from time and size.
     same_as = resolver.stored.get(entry.digest) if entry.phase is Phase.BLOBS else None
     try:
@@ -163,7 +185,6 @@ def _put(target: Target, entry: Entry, resolver: ContentResolver, new: Mapping[D
         if entry.repository is None:
             raise
         raise SourceChangedError(entry.repository, str(error)) from error
-    return entry
 
 
 def _content(entry: Entry, resolver: ContentResolver, new: Mapping[Digest, Content]) -> Content:

@@ -20,7 +20,7 @@ from ..deltas.formats import FORMATS, DeltaDocument, DeltaFormat, Offer
 from ..deltas.plan import Wanted
 from ..errors import DeltapressError
 from ..history.ledger import Ledger
-from ..history.records import RepositoryRecord
+from ..history.records import ImageRecord, RepositoryRecord
 from ..keys import Key, manifest_key, referrers_tag
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
@@ -160,11 +160,16 @@ def _image_documents(record: RepositoryRecord) -> dict[Digest, Stored]:
         document.digest: Stored(
             descriptor=document,
             rank=ranks[document.digest],
-            subjects=(image.subjects[document.digest],) if document.digest in image.subjects else (),
+            subjects=_subjects_of(image, document.digest),
         )
         for image in record.images.values()
         for document in image.documents
     }
+
+
+def _subjects_of(image: ImageRecord, digest: Digest) -> tuple[Digest, ...]:
+    own = (image.subjects[digest],) if digest in image.subjects else ()
+    return (*own, *sorted(image.listed_for)) if digest == image.digest else own
 
 
 def _delta_document(made: DeltaDocument) -> Stored:

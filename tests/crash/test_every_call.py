@@ -17,6 +17,7 @@ from pipeline.keys import Key
 
 from ..client import deltas_of, problems, sha256, unproven
 from ..layouts.builder import LayoutBuilder, on
+from ..mirror.copies import mirrored, source_of
 from ..runs import MemoryFolder, Shop, app, is_of_ledger, other, stored_ledger
 from ..targets.processes import ROOT
 from ..targets.wrappers import FAILURE_MODES
@@ -121,6 +122,25 @@ def _retract(path: Path) -> Scene:
     return Scene(shop=shop, run=lambda target: shop.retract(None, number=8, target=target, is_all=True))
 
 
+def _mirror(path: Path) -> Scene:
+    """Of the nights before there is a mirror; images, deltas and a repository come, and others are beyond their grace.
+
+    `shop` is that of the mirror, so that its folder is what the run is tried on.
+    """
+    shop = _four_nights(path)
+    mirror = Shop(path / "mirror")
+    mirrored(source_of(shop.folder), mirror.folder, 7)
+    shop.run(8)
+    mirrored(source_of(shop.folder), mirror.folder, 8)
+    shop.remove("team/mirror", 9)
+    _signed(shop, 5, "app")
+    _signed(shop, 9, "third")
+    shop.repositories["third"] = ""
+    shop.run(10)
+    source = source_of(shop.folder)
+    return Scene(shop=mirror, run=lambda target: mirrored(source, target, 16.5))
+
+
 SCENES: Final[Mapping[str, Callable[[Path], Scene]]] = {
     "publish": partial(_publish, order="images-first"),
     "publish, deltas first": partial(_publish, order="deltas-first"),
@@ -131,6 +151,7 @@ SCENES: Final[Mapping[str, Callable[[Path], Scene]]] = {
     "remove --now": partial(_remove, is_now=True),
     "tag": _tag,
     "retract": _retract,
+    "mirror": _mirror,
 }
 
 

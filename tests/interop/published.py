@@ -43,7 +43,16 @@ def publish(
 
 def publish_by(config: Path) -> None:
     """Publish what the configuration says. Raises AssertionError as `publish` does."""
-    command = [sys.executable, "-m", "pipeline", "publish", "--config", str(config)]
+    _run("publish", "--config", str(config))
+
+
+def mirror(source: str, target: Path, *options: str) -> None:
+    """Mirror what is published at a URL into a directory. Raises AssertionError as `publish`."""
+    _run("mirror", source, str(target), *options)
+
+
+def _run(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pipeline", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, f"publish ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"{arguments[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"

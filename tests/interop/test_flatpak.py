@@ -86,6 +86,20 @@ def test_flatpak_updates_through_deltas_alone(server: str, channel: Channel, fla
             assert flatpak.files(channel.ref) == flatpaks.content(version)
 
 
+def test_flatpak_updates_from_a_mirror(channel: Channel, flatpak: Flatpak) -> None:
+    """Of the tree behind a web server, which has no ledger for the mirror."""
+    with servers.public_directory() as root, servers.nginx(channel.root) as source:
+        published.mirror(f"http://{source.registry}", root)
+        with servers.nginx(root) as site:
+            install(flatpak, site, channel)
+            channel.publish(2)
+            published.mirror(f"http://{source.registry}", root)
+            for name in ("index/static", f"v2/{REPOSITORY}/manifests/_deltaindex", f"v2/{REPOSITORY}/tags/list"):
+                assert (root / name).read_bytes() == (channel.root / name).read_bytes()
+            update_through_one_delta(flatpak, site, channel)
+            assert flatpak.files(channel.ref) == flatpaks.content(2)
+
+
 def test_flatpak_may_miss_versions(channel: Channel, flatpak: Flatpak) -> None:
     with servers.nginx(channel.root) as site:
         install(flatpak, site, channel)

@@ -11,7 +11,7 @@ import pytest
 from ..conftest import require_tool
 from ..layouts.builder import LayoutBuilder, blob_path, on, sha256, tar_of
 from . import published, servers
-from .clients import environment, run
+from .clients import Skopeo, environment, run
 
 pytestmark = pytest.mark.interop
 
@@ -71,6 +71,19 @@ def test_oras(site: servers.Site, tmp_path: Path) -> None:
     for descriptor in (IMAGE, SBOM):
         path = blob_path(descriptor["digest"])
         assert (tmp_path / "copy" / path).read_bytes() == BUILD.blobs[path]
+
+
+def test_skopeo_and_oras_on_a_mirror_of_one_repository(server: str, site: servers.Site, tmp_path: Path) -> None:
+    with servers.public_directory() as root:
+        published.mirror(f"http://{site.registry}", root, "--repository", NAME, "--tag", "v2")
+        with servers.own(root) as copy:
+            name = f"{copy.registry}/{NAME}"
+            Skopeo(home=tmp_path).copy(f"docker://{name}:v2", f"oci:{tmp_path / 'copied'}:v2", "--all")
+            plain = ("oras", "discover", "--plain-http", "--format", "json", f"{name}@{IMAGE['digest']}")
+            assert SBOM["digest"] in run(tmp_path, require_tool(plain[0]), *plain[1:]).stdout
+            assert run(tmp_path, require_tool("crane"), "--insecure", "ls", name).stdout.split() == ["v2"]
+    blob = blob_path(IMAGE["digest"])
+    assert (tmp_path / "copied" / blob).read_bytes() == BUILD.blobs[blob]
 
 
 def test_regctl(site: servers.Site, tmp_path: Path) -> None:
