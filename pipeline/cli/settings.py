@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -65,4 +66,5 @@ def settings(
         repair=repair,
         adopt=adopt,
         wait=wait,
+        clock=time.monotonic,
     )

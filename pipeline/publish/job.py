@@ -3,7 +3,7 @@
 The order is the promise of README, "Guarantees"; what a step does is told where it is defined, in `steps`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
@@ -86,6 +86,16 @@ UN_LIST: Final = (
     *_CLEAN_UP,
 )
 
+# Under which name the time of a step is counted.
+_STAGES: Final[Mapping[Step, str]] = {
+    steps.plan_jobs: "plan",
+    steps.assemble_tree: "plan",
+    steps.write_images: "write",
+    steps.write_all: "write",
+    steps.make_missing_deltas: "deltas",
+    steps.delete: "delete",
+}
+
 
 def run(config: Config, target: Target, settings: Settings, *, progress: Progress) -> Outcome:
     """Publish. See the guarantees in the README for what a reader sees meanwhile, and after a crash.
@@ -103,7 +113,8 @@ def run(config: Config, target: Target, settings: Settings, *, progress: Progres
         given_up: dict[str, DeltapressError] = {}
         while True:
             try:
-                history = read_history(order.store, config, settings, given_up, progress=progress)
+                with done.timed("read", settings.clock):
+                    history = read_history(order.store, config, settings, given_up, progress=progress)
                 return _take(REPAIR if settings.repair else PUBLISH, Run.after(history, order, done))
             except SourceChangedError as error:
                 if error.repository in given_up:
@@ -170,7 +181,8 @@ def retract(
 
 def _take(chosen: Sequence[Step], run: Run) -> Outcome:
     for step in chosen:
-        step(run)
+        with run.done.timed(_STAGES.get(step, "other"), run.order.settings.clock):
+            step(run)
     return run.outcome
 
 

@@ -21,9 +21,9 @@ def text_of(lines: Iterable[str]) -> str:
     return "\n".join(map(one_line, lines))
 
 
-def count(number: int, name: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number:,} {name}{'' if number == 1 else 's'}"
+def count(number: int, name: str, several: str | None = None) -> str:
+    """`1 file`, `2 files`; `several` is the plural where it has more than an s."""
+    return f"{number:,} {name if number == 1 else several or f'{name}s'}"
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Iterable[int]) -> Iterator[str]:

@@ -1,17 +1,22 @@
 """What publish, plan, prune, remove and retract did, or would do."""
 
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from ..deltas.plan import Wanted
+from ..deltas.savings import distinct
 from ..history.records import DeltaKey
+from ..keys import PRIVATE, Key, Kind, classify, repository_of
 from ..layout import BrokenTag
 from ..publish import Outcome
 from ..publish.prune import PrunePlan, Tombstone
-from ..quantities import format_size
+from ..quantities import format_seconds, format_share, format_size
 from ..text import one_line
 from .lines import MAX_CELL, count, table, text_of
-from .updates import distinct_wants, formats_of, saving_json, savings_table, tags_of, update_of
+from .updates import distinct_wants, formats_of, move_json, move_lines, saving_json, savings_table, tags_of, update_of
+
+_REASONS: Final = 3  # that are said in full
 
 
 def failures(outcome: Outcome) -> Iterator[str]:
@@ -30,18 +35,92 @@ def failures(outcome: Outcome) -> Iterator[str]:
 
 
 def publish_text(outcome: Outcome) -> str:
-    """What `publish` did, and what clients save by it."""
-    lines = [*outcome.notes, *map(str, outcome.repairs), _written(outcome)]
-    if outcome.made or outcome.refused:
-        refused = f", and {len(outcome.refused)} that no client would gain by" if outcome.refused else ""
-        lines.append(f"Made {count(len(outcome.made), 'delta')}{refused}.")
-    lines += [*_deletions(outcome), *savings_table(outcome.savings)]
-    return text_of(lines)
+    """What `publish` did, and what clients save by it; one line where there was nothing to do."""
+    if outcome.is_idle:
+        return text_of([*outcome.notes, _idle(outcome)])
+    changed = {repository_of(key) for key in outcome.written.sizes}
+    return text_of(
+        [
+            *outcome.notes,
+            *map(str, outcome.repairs),
+            *move_lines(outcome.moves),
+            *savings_table([saving for saving in outcome.savings if saving.repository in changed]),
+            *table(list(_summary(outcome)), right=set()),
+        ]
+    )
+
+
+def _idle(outcome: Outcome) -> str:
+    left = len(outcome.prune.waiting)
+    waiting = f" {count(left, 'unreferenced file')} in the grace period." if left else ""
+    return f"{_nothing(outcome)}{waiting}{_took(outcome)}"
+
+
+def _took(outcome: Outcome) -> str:
+    return f" ({format_seconds(sum(outcome.seconds.values()))})" if outcome.seconds else ""
+
+
+def _summary(outcome: Outcome) -> Iterator[list[str]]:
+    """The rows at the end of a run: what, and how much of it."""
+    repositories = {repository_of(key) for key in outcome.written.sizes} - {None}
+    where = f", in {count(len(repositories), 'repository', 'repositories')}" if repositories else ""
+    yield ["written", f"{count(outcome.written.keys, 'file')}, {format_size(outcome.written.size)}{where}"]
+    deltas = _delta_counts(outcome)
+    if deltas:
+        yield ["deltas", "; ".join(deltas)]
+    savings = distinct(outcome.savings)
+    whole, less = sum(saving.whole for saving in savings), sum(saving.with_deltas for saving in savings)
+    if whole:
+        share = format_share(whole - less, whole)
+        yield ["saved", f"{share} of all updates: {format_size(less)} instead of {format_size(whole)}"]
+    yield from (["deleted", line] for line in _deletion_counts(outcome))
+    if outcome.seconds:
+        parts = [f"{name} {format_seconds(seconds)}" for name, seconds in outcome.seconds.items() if seconds >= 1]
+        total = format_seconds(sum(outcome.seconds.values()))
+        yield ["time", f"{total}: {', '.join(parts)}" if parts else total]
+
+
+def _delta_counts(outcome: Outcome) -> list[str]:
+    """In words: what was made, what was there, what was refused and why."""
+    parts = []
+    if outcome.made:
+        parts.append(f"{len(outcome.made):,} made, {format_size(sum(record.size for record in outcome.made))}")
+    done = {record.key for record in (*outcome.made, *outcome.refused)}
+    stored = outcome.ledger.deltas
+    there = {want.key for want in outcome.plan.wanted if want.key in stored and want.accepts(stored[want.key])} - done
+    if there:
+        parts.append(f"{len(there):,} there already")
+    reasons = Counter(record.refused or "" for record in outcome.refused)
+    parts += [f"{number:,} refused: {reason}" for reason, number in reasons.most_common(_REASONS)]
+    if len(reasons) > _REASONS:
+        parts.append(
+            f"{sum(reasons.values()) - sum(n for _, n in reasons.most_common(_REASONS)):,} refused as --json says"
+        )
+    if outcome.delta_failures:
+        parts.append(f"{len(outcome.delta_failures):,} failed")
+    return parts
+
+
+def _deletion_counts(outcome: Outcome) -> Iterator[str]:
+    plan = outcome.prune
+    if plan.remove:
+        what = f"{count(len(plan.remove), 'unreferenced file')}, {format_size(plan.size)}"
+        yield what if outcome.is_pruned else f"nothing: {what} left for later"
+    if plan.waiting:
+        yield f"{count(len(plan.waiting), 'unreferenced file')} later, in the grace period"
 
 
 def plan_text(outcome: Outcome) -> str:
     """What a dry run would do, and why."""
-    return text_of([*outcome.notes, *_writes(outcome), *_deltas(outcome), *_deletions(outcome)])
+    return text_of(
+        [
+            *outcome.notes,
+            *move_lines(outcome.moves),
+            *_writes(outcome),
+            *_deltas(outcome),
+            *_deletions(outcome),
+        ]
+    )
 
 
 def prune_text(outcome: Outcome) -> str:
@@ -68,7 +147,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
             for name in outcome.repositories
         },
         "broken": [_broken_json(name, found) for name, broken in outcome.broken.items() for found in broken],
-        "written": {"keys": outcome.written.keys, "size": outcome.written.size},
+        "written": {"keys": outcome.written.keys, "size": outcome.written.size} | _written_json(outcome),
         "writes": [{"key": entry.key, "size": entry.size} for entry in outcome.writes],
         "deltas": {
             "planned": [_key_json(job.key) | {"layer_size": job.layer.size} for job in outcome.plan.jobs],
@@ -99,6 +178,8 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
             {"key": repair.key, "problem": repair.problem, "remedy": repair.remedy} for repair in outcome.repairs
         ],
         "lost": list(outcome.lost),
+        "moves": [move_json(move) for move in outcome.moves],
+        "seconds": {name: round(seconds, 3) for name, seconds in outcome.seconds.items()},
         "notes": list(outcome.notes),
     }
 
@@ -186,6 +267,14 @@ def _deletions(outcome: Outcome) -> Iterator[str]:
         yield f"{count(len(plan.waiting), 'unreferenced file')} in the grace period."
     if not plan.remove and not plan.waiting and not outcome.written.keys and not outcome.writes:
         yield "Nothing to delete."
+
+
+def _written_json(outcome: Outcome) -> dict[str, list[Key]]:
+    """The keys that clients can ask for: a cache in front must be told of those that `changed`, and of no others."""
+    served = [key for key in sorted(outcome.written.sizes) if not key.startswith(f"{PRIVATE}/")]
+    parsed = {key: classify(key) for key in served}
+    unchanging = [key for key, what in parsed.items() if what is not None and what.kind in {Kind.BLOB, Kind.MANIFEST}]
+    return {"unchanging": unchanging, "changed": sorted(parsed.keys() - unchanging)}
 
 
 def _broken_json(repository: str, found: BrokenTag) -> dict[str, Any]:

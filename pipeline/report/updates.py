@@ -1,14 +1,18 @@
 """What clients save by deltas, and which tags moved."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from itertools import groupby
+from typing import Any, Final
 
 from ..deltas.plan import Wanted
 from ..deltas.savings import Saving, distinct
+from ..history.moves import TagMove
 from ..history.records import DeltaKey
 from ..oci.digest import Digest
 from ..quantities import format_share, format_size
 from .lines import table
+
+_SHOWN: Final = 5  # tags in one line
 
 
 def savings_table(savings: Sequence[Saving]) -> Iterator[str]:
@@ -78,3 +82,32 @@ def saving_json(saving: Saving) -> dict[str, Any]:
         "whole": saving.whole,
         "with_deltas": saving.with_deltas,
     }
+
+
+def move_lines(moves: Sequence[TagMove]) -> Iterator[str]:
+    """One line for each tag that moved, and one a repository for those that are new."""
+    for repository, group in groupby(moves, key=lambda move: move.repository):
+        found = list(group)
+        new = [move.tag for move in found if move.old is None]
+        if new:
+            more = f" and {len(new) - _SHOWN:,} more" if len(new) > _SHOWN else ""
+            yield f"{repository}: new {'tag' if len(new) == 1 else 'tags'} {', '.join(new[:_SHOWN])}{more}"
+        for move in found:
+            if move.old is not None:
+                back = " (rolled back)" if move.is_back else ""
+                old, now = _image_name(move.old, move.old_names), _image_name(move.new, move.new_names)
+                yield f"{repository}:{move.tag}  {old} → {now}{back}"
+
+
+def move_json(move: TagMove) -> dict[str, Any]:
+    return {
+        "repository": move.repository,
+        "tag": move.tag,
+        "old": str(move.old) if move.old is not None else None,
+        "new": str(move.new),
+        "rolled_back": move.is_back,
+    }
+
+
+def _image_name(digest: Digest, names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) or digest.short
