@@ -21,7 +21,7 @@ FLOORS: Final[tuple[set[str], ...]] = (
     {"__main__"},
     {"cli"},
     {"report", "serve"},
-    {"verify"},
+    {"client", "verify"},
     {"publish"},
     {"tree"},
     {"deltas"},
