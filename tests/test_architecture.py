@@ -102,7 +102,9 @@ DOORS: Final[dict[str, set[str]]] = {
     "time": {"pipeline.cli", "pipeline.targets.flock", "pipeline.targets.objects.lease"},
     "logging": set(),
     "pickle": set(),
-    "subprocess": set(),
+    # docker, podman and containerd have an interface in common that no package has: their commands
+    "subprocess": {"pipeline.client.runtimes.commands"},
+    "sqlite3": {"pipeline.client.runtimes.podman"},
 }
 TYPES_ONLY: Final = {"_typeshed"}  # there for type checkers alone
 

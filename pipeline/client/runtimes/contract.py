@@ -78,7 +78,7 @@ class ContainerRuntime(Protocol):
         """
         ...
 
-    def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> Digest | None:
+    def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
         """Have the runtime pull `reference`, without the layers that lie in `layout`.
 
         `layout` is an OCI image layout of one image: its configuration is, byte for byte, that of the image which
@@ -87,7 +87,8 @@ class ContainerRuntime(Protocol):
 
         Where `reference` leads elsewhere by now, or a layer does not fit, the runtime fetches what it lacks.
 
-        Returns: the digest by which the runtime knows the image that it pulled; None where it does not say.
+        Returns: the digests by which the runtime knows what it pulled, of the manifest, of the index that led to it, or
+        of both.
 
         Raises:
             ContainerRuntimeError: the runtime refused the layout or the pull.
