@@ -65,6 +65,9 @@ class Program:
                         process.stdin.close()
                     except BrokenPipeError:
                         pass  # it has read enough, or it says itself what is wrong
+                    except OSError as error:
+                        problem = f"cannot be given what it reads: {error}"
+                        raise CommandFailedError(self.shown(arguments), problem) from error
             answer.seek(0)
             data = answer.read(MAX_ANSWER + 1)
         if len(data) > MAX_ANSWER:

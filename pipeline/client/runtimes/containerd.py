@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +19,6 @@ from .commands import LONG, CommandFailedError, Program
 from .contract import InstalledImage, LayerPair
 from .rebuilt import RebuiltImage
 
-# a name for layers that no registry has (RFC 2606, "invalid")
-_REBUILT: Final = "deltapress.invalid/rebuilt"
-_NAME: Final = "io.containerd.image.name"
 _FIRST_THAT_LOOKS: Final = 2  # the major version whose ctr looks what is there before it fetches
 _PLATFORMS: Final = 100  # of one index that are looked at
 
@@ -80,13 +76,11 @@ class Containerd:
 
     def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
         image = RebuiltImage.read(layout)
-        name = f"{_REBUILT}:{image.manifest.digest.hex}"
-        feed = partial(image.write_oci_archive, annotations={_NAME: name})
-        self.program.ask("images", "import", "-", seconds=LONG, feed=feed)
+        self.program.ask("images", "import", "-", seconds=LONG, feed=image.write_oci_archive)
         try:
             self.program.ask("images", "pull", *self.pulling, reference, seconds=LONG)
         finally:
-            self.program.ask("images", "rm", "--sync", name)
+            self.program.ask("images", "rm", "--sync", image.private_name)
         lines = [line.split() for line in self._text("images", "ls", f"name=={reference}").splitlines()[1:]]
         return tuple(Digest.parse(fields[2]) for fields in lines)
 

@@ -8,7 +8,6 @@ Rule 3. The same layout gives the same bytes.
 import errno
 import io
 import tarfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, Self, cast
@@ -29,6 +28,7 @@ from ...oci.media_types import OCI_CONFIG, OCI_MANIFEST
 from ...oci.writing import write_index, write_json, write_manifest
 from .contract import ContainerRuntimeError
 
+_IMAGE_NAME: Final = "io.containerd.image.name"
 _VERSION_FILE: Final = ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
 
 
@@ -72,6 +72,11 @@ class RebuiltImage:
         path = _blob(self.layout, digest)
         return path if path.is_file() else None
 
+    @property
+    def private_name(self) -> str:
+        """A name for it where an image must have one: that of a host which cannot exist (RFC 2606, "invalid")."""
+        return f"deltapress.invalid/rebuilt:{self.manifest.digest.hex}"
+
     def write_docker_archive(self, stream: BinaryIO) -> None:
         """What `docker load` reads: the image by its own configuration, with no name.
 
@@ -84,10 +89,10 @@ class RebuiltImage:
             _add_bytes(archive, config, self.config)
             self._add_layers(archive, "{}.tar")
 
-    def write_oci_archive(self, stream: BinaryIO, annotations: Mapping[str, str]) -> None:
-        """The layout as one tar; `annotations` stand beside the manifest in the index. Raises OSError."""
+    def write_oci_archive(self, stream: BinaryIO) -> None:
+        """The layout as one tar, which containerd imports as `private_name`. Raises OSError."""
         manifest = self.manifest
-        entry = replace(manifest.descriptor(), annotations=dict(annotations))
+        entry = replace(manifest.descriptor(), annotations={_IMAGE_NAME: self.private_name})
         with _archive(stream) as archive:
             _add_bytes(archive, *_VERSION_FILE)
             _add_bytes(archive, "index.json", write_index([entry]))
