@@ -21,7 +21,7 @@ FLOORS: Final[tuple[set[str], ...]] = (
     {"__main__"},
     {"cli"},
     {"report", "serve"},
-    {"verify"},
+    {"client", "verify"},
     {"publish"},
     {"tree"},
     {"deltas"},
@@ -103,8 +103,9 @@ DOORS: Final[dict[str, set[str]]] = {
     "time": {"pipeline.cli", "pipeline.targets.flock", "pipeline.targets.objects.lease"},
     "logging": set(),
     "pickle": set(),
-    # credential helpers, which have no other interface
-    "subprocess": {"pipeline.targets.http.programs"},
+    # what has no other interface that a package knows: credential helpers, and docker, podman and containerd
+    "subprocess": {"pipeline.targets.http.programs", "pipeline.client.runtimes.commands"},
+    "sqlite3": {"pipeline.client.runtimes.podman"},
 }
 TYPES_ONLY: Final = {"_typeshed"}  # there for type checkers alone
 

@@ -1,0 +1,1 @@
+"""The other end: what a device does with a published tree."""
