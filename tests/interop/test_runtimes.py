@@ -124,14 +124,6 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[ContainerRuntime]:
         yield running
 
 
-def pull(runtime: ContainerRuntime, reference: str) -> None:
-    """As the runtime does by itself."""
-    assert isinstance(runtime, Docker | Podman | Containerd)
-    pulling = () if isinstance(runtime, Docker) else runtime.pulling
-    command = ("images", "pull") if isinstance(runtime, Containerd) else ("pull",)
-    runtime.program.ask(*command, *pulling, reference)
-
-
 def rebuilt(tree: Published, root: Path, layout: Path, *, without: int) -> tuple[Path, list[LayerPair]]:
     """The layout of 1.1, made of the files of 1.0 and the artifact, without some of the lowest layers."""
     files = {Key(path.relative_to(tree.tree).as_posix()): path for path in (tree.tree / "v2").rglob("*")}
@@ -158,7 +150,7 @@ def test_a_runtime_takes_the_layers_and_pulls_the_rest(
 ) -> None:
     assert runtime.obstacle() is None
     assert runtime.images() == ()
-    pull(runtime, tree.reference("1.0"))
+    assert [str(digest) for digest in runtime.pull(tree.reference("1.0"))] == [tree.digests["1.0"]]
     [old] = runtime.images()
     assert old.names == (tree.reference("1.0"),)
     assert [str(digest) for digest in old.digests] == [tree.digests["1.0"]]

@@ -74,15 +74,18 @@ class Containerd:
         except OSError as error:
             raise CommandFailedError(self.program.shown(("images", "mount", image.identity)), str(error)) from error
 
+    def pull(self, reference: str) -> tuple[Digest, ...]:
+        self.program.ask("images", "pull", *self.pulling, reference, seconds=LONG)
+        lines = [line.split() for line in self._text("images", "ls", f"name=={reference}").splitlines()[1:]]
+        return tuple(Digest.parse(fields[2]) for fields in lines)
+
     def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
         image = RebuiltImage.read(layout)
         self.program.ask("images", "import", "-", seconds=LONG, feed=image.write_oci_archive)
         try:
-            self.program.ask("images", "pull", *self.pulling, reference, seconds=LONG)
+            return self.pull(reference)
         finally:
             self.program.ask("images", "rm", "--sync", image.private_name)
-        lines = [line.split() for line in self._text("images", "ls", f"name=={reference}").splitlines()[1:]]
-        return tuple(Digest.parse(fields[2]) for fields in lines)
 
     def _images_of(self, name: str, digest: Digest, blobs: set[str]) -> Iterator[InstalledImage]:
         """The images that the name leads to and that are there: of an index, that of this platform as a rule."""

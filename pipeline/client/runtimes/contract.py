@@ -78,20 +78,27 @@ class ContainerRuntime(Protocol):
         """
         ...
 
+    def pull(self, reference: str) -> tuple[Digest, ...]:
+        """Have the runtime pull `reference`, which is `HOST/NAME:TAG` or `HOST/NAME@DIGEST`, as it does by itself.
+
+        Returns: the digests by which it knows what it pulled, of the manifest, of the index that led to it, or of both.
+
+        Raises:
+            ContainerRuntimeError: the runtime refused.
+        """
+        ...
+
     def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
-        """Have the runtime pull `reference`, without the layers that lie in `layout`.
+        """Have the runtime pull `reference`, without the layers that lie in `layout`. Returns what `pull` returns.
 
         `layout` is an OCI image layout of one image: its configuration is, byte for byte, that of the image which
         `reference` leads to, its layers are uncompressed. Blobs of the lowest layers, as many as `held_layers` says,
-        may be missing. `reference` is `HOST/NAME:TAG` or `HOST/NAME@DIGEST`; `pairs` has all layers, the lowest first.
+        may be missing. `pairs` has all layers, the lowest first.
 
         Where `reference` leads elsewhere by now, or a layer does not fit, the runtime fetches what it lacks.
 
-        Returns: the digests by which the runtime knows what it pulled, of the manifest, of the index that led to it, or
-        of both.
-
         Raises:
-            ContainerRuntimeError: the runtime refused the layout or the pull.
+            ContainerRuntimeError: the runtime refused the layout or the pull, or has an `obstacle`.
         """
         ...
 

@@ -47,19 +47,21 @@ class Docker:
     def mounted(self, image: InstalledImage) -> AbstractContextManager[Path]:
         return exported(self.program, image.identity, max_bytes=self.max_bytes, place=self.place)
 
-    def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
-        image = RebuiltImage.read(layout)
-        if self._keeps_chains():
-            self.program.ask("load", "--quiet", seconds=LONG, feed=image.write_oci_archive)
-            try:
-                self.program.ask("pull", "--quiet", reference, seconds=LONG)
-            finally:
-                self.program.ask("image", "rm", "--no-prune", image.private_name)
-        else:
-            self.program.ask("load", "--quiet", seconds=LONG, feed=image.write_docker_archive)
-            self.program.ask("pull", "--quiet", reference, seconds=LONG)
+    def pull(self, reference: str) -> tuple[Digest, ...]:
+        self.program.ask("pull", "--quiet", reference, seconds=LONG)
         [pulled] = inspect(self.program, reference)
         return pulled.digests
+
+    def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
+        image = RebuiltImage.read(layout)
+        if not self._keeps_chains():
+            self.program.ask("load", "--quiet", seconds=LONG, feed=image.write_docker_archive)
+            return self.pull(reference)
+        self.program.ask("load", "--quiet", seconds=LONG, feed=image.write_oci_archive)
+        try:
+            return self.pull(reference)
+        finally:
+            self.program.ask("image", "rm", "--no-prune", image.private_name)
 
     def _keeps_chains(self) -> bool:
         return _CONTAINERD_STORE in self.program.ask("info", "--format", "{{json .DriverStatus}}")

@@ -77,13 +77,15 @@ class Podman:
         finally:
             self.program.ask("image", "unmount", image.identity)
 
-    def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
-        image = RebuiltImage.read(layout)
-        with self._layers_of(image):
-            self._record(pairs)
-            self.program.ask("pull", "--quiet", *self.pulling, reference, seconds=LONG)
+    def pull(self, reference: str) -> tuple[Digest, ...]:
+        self.program.ask("pull", "--quiet", *self.pulling, reference, seconds=LONG)
         [pulled] = inspect(self.program, reference)
         return pulled.digests
+
+    def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
+        with self._layers_of(RebuiltImage.read(layout)):
+            self._record(pairs)
+            return self.pull(reference)
 
     @contextmanager
     def _layers_of(self, image: RebuiltImage) -> Iterator[None]:
