@@ -38,6 +38,11 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "tardiff": {"errors", "compression", "efforts"},
     "targets": {"errors", "keys", "content", "oci", "text"},
     "config": {"efforts", "errors", "limits", "oci", "quantities", "targets.s3.options"},
+    # a device has nothing to do with publishing
+    "client": {
+        *("compression", "content", "deltas", "errors", "history.records", "keys", "layout", "limits", "oci"),
+        *("parallel", "progress", "scratch", "tardiff", "targets", "text"),
+    },
     "layout": {"errors", "content", "compression", "limits", "oci", "tardiff.layer.outline", "text"},
     "serve": {"errors", "keys", "oci"},
 }
