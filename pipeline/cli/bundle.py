@@ -35,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
         required=True,
         type=_source,
         metavar="VERSION",
-        help="tag or digest of an image from which the file leads; may be repeated, but some clients take files for one alone",
+        help="tag or digest of an old image; may be repeated, but some clients take files for one alone",
     )
     add_json(parser)
     add_origin_options(parser)

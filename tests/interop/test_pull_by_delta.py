@@ -1,0 +1,117 @@
+"""`deltapress pull` against real servers, and what it makes in the hands of real tools."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from pipeline.client.into_runtime import pull_into_runtime
+from pipeline.client.reference import ImageName
+from pipeline.client.request import Request
+from pipeline.client.runtimes.contract import ContainerRuntime
+from pipeline.limits import Limits
+from pipeline.scratch import scratch_folder
+from pipeline.targets.http.options import HTTPOptions
+from pipeline.targets.http.target import HTTPTarget
+
+from ..layouts.builder import LayoutBuilder
+from ..pull.lab import AMD64, Device, Told, sha256
+from ..tars import directory, file, tar, whiteout
+from ..updates import NEW, OLD, changed, noise
+from . import published, servers
+from .clients import Skopeo, short_home
+from .test_runtimes import RUNTIMES
+
+pytestmark = pytest.mark.interop
+
+Pair = tuple[tuple[bytes, ...], tuple[bytes, ...]]
+LABELS = {"org.flatpak.ref": "app/org.test.App/x86_64/stable", "org.flatpak.metadata": "[Application]\n"}
+
+
+def base(*more: bytes) -> tuple[bytes, ...]:
+    return (tar(directory("usr"), file("usr/base", noise(50, 30_000))), *more)
+
+
+CASES: dict[str, Pair] = {
+    "one layer": (
+        (tar(file("usr/app", noise(51, 80_000))),),
+        (tar(file("usr/app", changed(noise(51, 80_000))), file("usr/new", b"new")),),
+    ),
+    "several layers": (OLD, NEW),
+    "whiteouts": (
+        base(tar(file("usr/a", noise(52, 9000)), file("usr/b", noise(53, 9000)))),
+        base(tar(whiteout("usr/base"), file("usr/b", changed(noise(53, 9000))))),
+    ),
+    "flatpak": (
+        base(tar(file("files/app", noise(54, 40_000)))),
+        base(tar(file("files/app", changed(noise(54, 40_000))))),
+    ),
+}
+
+
+@pytest.mark.parametrize("server", [servers.own, servers.nginx], ids=["serve", "nginx"])
+@pytest.mark.parametrize("name", CASES)
+def test_skopeo_reads_what_was_rebuilt(
+    tmp_path: Path, server: Callable[[Path], AbstractContextManager[servers.Site]], name: str
+) -> None:
+    old, new = CASES[name]
+    build = LayoutBuilder()
+    labels = LABELS if name == "flatpak" else {}
+    for tag, tars in (("1", old), ("2", new)):
+        build.tag(tag, build.image(*tars, labels=labels))
+    layout = build.write(tmp_path / "layouts")
+    with servers.public_directory() as root, short_home() as home:
+        published.publish(root, {"team/app": layout})
+        with server(root) as site:
+            device = Device(tmp_path / "device", HTTPTarget(f"http://{site.registry}", HTTPOptions()))
+            device.pull("team/app:1", tag="now")
+            outcome = device.pull("team/app:2", tag="now")
+            before = len(site.requests())
+            assert not device.pull("team/app:2", tag="now").is_changed
+            asked = site.requests()[before:]
+        assert "delta" in [layer.way for layer in outcome.layers]
+        assert device.told.steps == []
+        assert not [line for line in asked if "/blobs/" in line]
+        assert device.tars("now") == list(new)
+
+        skopeo = Skopeo(home=home)
+        shown = json.loads(skopeo.run("inspect", "--config", "--raw", f"oci:{device.layout}:now").stdout)
+        assert shown["rootfs"]["diff_ids"] == [sha256(layer) for layer in new]
+        skopeo.copy(f"oci:{device.layout}:now", f"dir:{tmp_path / 'copied'}")
+        copied = {file.name for file in (tmp_path / "copied").iterdir()}
+        assert str(outcome.config).partition(":")[2] in copied
+
+
+@pytest.fixture(params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> Iterator[ContainerRuntime]:
+    with RUNTIMES[request.param]() as running:
+        yield running
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="runtimes with storage of their own need root")
+def test_a_runtime_is_updated_by_deltas(runtime: ContainerRuntime, tmp_path: Path) -> None:
+    build = LayoutBuilder()
+    images = {tag: build.tag(tag, build.image(*tars))["digest"] for tag, tars in (("1.0", OLD), ("1.1", NEW))}
+    layout = build.write(tmp_path / "layouts")
+    with servers.public_directory() as root:
+        published.publish(root, {"team/app": layout})
+        with servers.own(root) as site:
+            target = HTTPTarget(f"http://{site.registry}", HTTPOptions())
+            runtime.pull(f"{site.registry}/team/app:1.0")
+            before = len(site.requests())
+            told = Told()
+            name = ImageName.parse(f"{site.registry}/team/app:1.1")
+            wish = Request(name=name, target=target, repositories=name.names_in_tree, platform=AMD64, limits=Limits())
+            with scratch_folder(tmp_path) as scratch:
+                outcome = pull_into_runtime(wish, runtime, tmp_path / "state", scratch=scratch, progress=told)
+                again = pull_into_runtime(wish, runtime, tmp_path / "state", scratch=scratch, progress=told)
+            blobs = {line.split()[2].rpartition("/")[2] for line in site.requests()[before:] if "/blobs/" in line}
+    assert [layer.way for layer in outcome.layers] == ["here", "delta", "delta"]
+    assert outcome.is_changed
+    assert not again.is_changed
+    assert blobs == {str(outcome.config), *(str(layer.delta) for layer in outcome.layers if layer.delta)}
+    assert images["1.1"] in {str(digest) for image in runtime.images() for digest in image.digests}
+    assert not (tmp_path / "state").exists()
