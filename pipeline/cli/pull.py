@@ -17,7 +17,6 @@ from ..oci.digest import Digest
 from ..oci.reference import TAG_RULE, is_tag
 from ..progress import Progress
 from ..quantities import parse_size
-from ..scratch import scratch_folder
 from .console import Console, OutputError
 from .options import Subparsers, add_json, checked
 from .origins import add_origin_options, request_of
@@ -117,17 +116,6 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
 def _pull(request: Request, place: Place, arguments: argparse.Namespace, progress: Progress) -> PullOutcome:
     if place.layout is not None:
         tag = place.tag or request.name.tag
-        # beside the layers, where there is room: what has temporary files may be in memory
-        with scratch_folder(_existing(place.layout)) as scratch:
-            return pull_into_layout(
-                request, place.layout, tag, scratch=scratch, progress=progress, unpack=arguments.unpack
-            )
-    state = state_folder() / place.text
+        return pull_into_layout(request, place.layout, tag, progress=progress, unpack=arguments.unpack)
     runtime = runtime_named(place.text, max_bytes=request.limits.layer)
-    with scratch_folder(_existing(state)) as scratch:
-        return pull_into_runtime(request, runtime, state, scratch=scratch, progress=progress)
-
-
-def _existing(path: Path) -> Path:
-    """The nearest folder above `path` that is there."""
-    return next(folder for folder in path.absolute().parents if folder.is_dir())
+    return pull_into_runtime(request, runtime, state_folder() / place.text, progress=progress)

@@ -130,6 +130,9 @@ def test_a_dry_run_downloads_and_writes_nothing(world: World) -> None:
     assert (dry.downloaded, dry.whole, ways(dry)) == (wet.downloaded, wet.whole, ways(wet))
     assert dry.is_dry
     assert dry.is_changed
+    other = world.other_device()
+    assert ways(other.pull("app:1.1", is_dry=True)) == ["whole"] * 3
+    assert not other.path.exists()
 
 
 def add_image(world: World, tag: str, *tars: bytes, diff_ids: list[str] | None = None) -> None:
