@@ -12,16 +12,19 @@ from pipeline.client.into_runtime import pull_into_runtime
 from pipeline.client.reference import ImageName
 from pipeline.client.request import Request
 from pipeline.client.runtimes.contract import ContainerRuntime
+from pipeline.keys import manifest_key
 from pipeline.limits import Limits
+from pipeline.oci.digest import Digest
 from pipeline.targets.http.options import HTTPOptions
 from pipeline.targets.http.target import HTTPTarget
 
+from ..conftest import require_tool
 from ..layouts.builder import LayoutBuilder
 from ..pull.lab import AMD64, Device, Told, sha256
 from ..tars import directory, file, tar, whiteout
 from ..updates import NEW, OLD, changed, noise
 from . import published, servers
-from .clients import Skopeo, short_home
+from .clients import Skopeo, run, short_home
 from .test_runtimes import RUNTIMES
 
 pytestmark = pytest.mark.interop
@@ -115,3 +118,37 @@ def test_a_runtime_is_updated_by_deltas(runtime: ContainerRuntime, tmp_path: Pat
     assert blobs == {str(outcome.config), *(str(layer.delta) for layer in outcome.layers if layer.delta)}
     assert images["1.1"] in {str(digest) for image in runtime.images() for digest in image.digests}
     assert not (tmp_path / "state").exists()
+
+
+def test_a_registry_that_is_pushed_to_has_the_same_deltas(tmp_path: Path) -> None:
+    build = LayoutBuilder()
+    for tag, tars in (("1.0", OLD), ("1.1", NEW)):
+        build.tag(tag, build.image(*tars))
+    layout = build.write(tmp_path / "layouts")
+    with servers.public_directory() as root, servers.crane_registry() as registry, short_home() as home:
+        published.publish(root, {"team/app": layout})
+        with servers.own(root) as site:
+            theirs, ours = f"{registry.registry}/team/app", f"{site.registry}/team/app"
+            for version in ("1.0", "1.1"):
+                command = ("cp", "--from-oci-layout", f"{layout}:{version}", "--to-plain-http", f"{theirs}:{version}")
+                run(home, require_tool("oras"), *command)
+            [artifact] = json.loads(
+                next((root / "v2/team/app/referrers").glob(f"{build.entries[1]['digest']}")).read_bytes()
+            )["manifests"]
+            run(
+                home,
+                require_tool("crane"),
+                "--insecure",
+                "copy",
+                f"{ours}@{artifact['digest']}",
+                f"{theirs}@{artifact['digest']}",
+            )
+        target = HTTPTarget(f"http://{registry.registry}", HTTPOptions())
+        device = Device(tmp_path / "device", target)
+        device.pull("team/app:1.0", tag="now")
+        outcome = device.pull("team/app:1.1", tag="now")
+        assert [layer.way for layer in outcome.layers] == ["here", "delta", "delta"]
+        assert device.tars("now") == list(NEW)
+        assert device.told.steps == []
+        expected = {manifest_key("team/app", Digest.parse(artifact["digest"])), manifest_key("team/app", "1.1")}
+        assert expected < set(target.keys())

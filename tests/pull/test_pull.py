@@ -385,3 +385,15 @@ def test_the_files_are_unpacked_and_follow_the_image(world: World, tmp_path: Pat
     shutil.rmtree(place)
     assert not world.device.pull("app:1.1", tag="t", unpack=place).is_changed
     assert (place / "usr/bin/kept").exists()
+
+
+def test_a_list_that_tells_nothing_of_its_entries_is_enough(world: World) -> None:
+    for listing in (world.tree / "v2").rglob("referrers/*"):
+        found = json.loads(listing.read_bytes())
+        for entry in found["manifests"]:
+            del entry["annotations"]
+            entry["artifactType"] = "application/vnd.oci.empty.v1+json"
+        listing.write_text(json.dumps(found))
+    (world.tree / "v2/app/manifests/_deltaindex").unlink()
+    world.device.pull("app:1.0", tag="t")
+    assert ways(world.device.pull("app:1.1", tag="t")) == ["here", "delta", "delta"]
