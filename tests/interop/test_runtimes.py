@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import platform
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,22 @@ import pytest
 
 from pipeline.client.runtimes.commands import Program
 from pipeline.client.runtimes.containerd import Containerd
-from pipeline.client.runtimes.contract import ContainerRuntime, LayerPair, held_layers
+from pipeline.client.runtimes.contract import (
+    ContainerRuntime,
+    ContainerRuntimeError,
+    InstalledImage,
+    LayerPair,
+    held_layers,
+)
 from pipeline.client.runtimes.docker import Docker
 from pipeline.client.runtimes.podman import Podman
 from pipeline.keys import Key
 from pipeline.oci.digest import DiffID, Digest
 
 from ..conftest import require_tool
-from ..device import Device, Update
-from ..layouts.builder import LayoutBuilder
+from ..device import Device
+from ..layouts.builder import LayoutBuilder, on, sha256
+from ..tars import file, tar
 from ..updates import NEW, OLD, noise
 from . import clients, daemons, published, servers
 
@@ -29,6 +37,9 @@ pytestmark = [
 ]
 
 _LIMIT = 1 << 30
+_HERE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+# the last is the latest
+IMAGES = {"other": (tar(file("other", b"other")),), "1.0": OLD, "1.1": NEW}
 
 
 @contextmanager
@@ -85,58 +96,81 @@ RUNTIMES: dict[str, Callable[[], AbstractContextManager[ContainerRuntime]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A tag of a repository: what it points to, and of the image that it means here, manifest and configuration.
+
+    `configs` are those of all its platforms, which containerd fetches.
+    """
+
+    reference: str
+    digest: str
+    manifest: str
+    config: str
+    configs: set[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A served tree with the versions 1.0, 1.1 and other, whose digests these are."""
+    """A served tree. In `team/app`, tags point to images, in `team/multi` to indexes; 1.1 has a delta from 1.0."""
 
     site: servers.Site
     tree: Path
-    digests: dict[str, str]
 
-    def reference(self, tag: str) -> str:
-        return f"{self.site.registry}/team/app:{tag}"
+    def version(self, repository: str, tag: str) -> Version:
+        folder = self.tree / "v2" / repository / "manifests"
+        raw = (folder / tag).read_bytes()
+        entries = json.loads(raw).get("manifests", [])
+        platforms = {entry["platform"]["architecture"]: entry["digest"] for entry in entries} or {_HERE: sha256(raw)}
+        configs = {
+            name: json.loads((folder / digest).read_bytes())["config"]["digest"] for name, digest in platforms.items()
+        }
+        return Version(
+            reference=f"{self.site.registry}/{repository}:{tag}",
+            digest=sha256(raw),
+            manifest=platforms[_HERE],
+            config=configs[_HERE],
+            configs=set(configs.values()),
+        )
 
-    def document(self, kind: str, digest: str) -> bytes:
-        return (self.tree / "v2/team/app" / kind / digest).read_bytes()
-
-    def fetched(self) -> set[str]:
-        """The blobs that were asked for so far."""
-        paths = [line.split()[2] for line in self.site.requests()]
-        return {path.rpartition("/")[2] for path in paths if "/blobs/" in path}
+    def fetched(self) -> list[str]:
+        """The blobs that were asked for so far, one entry a request."""
+        paths = [line.split()[2] for line in self.site.requests() if " GET " in line]
+        return [path.rpartition("/")[2] for path in paths if "/blobs/" in path]
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
-    build = LayoutBuilder()
-    digests = {}
-    images = {"1.0": OLD, "1.1": NEW}
-    for tag, tars in images.items():
-        digests[tag] = build.tag(tag, build.image(*tars))["digest"]
-    layout = build.write(tmp_path_factory.mktemp("layouts") / "app")
+    made = tmp_path_factory.mktemp("layouts")
+    app, multi = LayoutBuilder(), LayoutBuilder()
+    for tag, tars in IMAGES.items():
+        app.tag(tag, app.image(*tars))
+        here = multi.image(*tars, tar(file("usr/share", tag.encode())), architecture=_HERE)
+        elsewhere = multi.image(*reversed(tars), architecture="riscv64")
+        multi.tag(tag, multi.index(on(here, f"linux/{_HERE}"), on(elsewhere, "linux/riscv64")))
     with servers.public_directory() as root:
-        published.publish(root, {"team/app": layout})
+        published.publish(root, {"team/app": app.write(made / "app"), "team/multi": multi.write(made / "multi")})
         with servers.own(root) as site:
-            yield Published(site=site, tree=root, digests=digests)
+            yield Published(site=site, tree=root)
 
 
-@pytest.fixture(params=RUNTIMES)
+@pytest.fixture(params=RUNTIMES, scope="module")
 def runtime(request: pytest.FixtureRequest) -> Iterator[ContainerRuntime]:
     with RUNTIMES[request.param]() as running:
         yield running
 
 
-def rebuilt(tree: Published, root: Path, layout: Path, *, without: int) -> tuple[Path, list[LayerPair]]:
-    """The layout of 1.1, made of the files of 1.0 and the artifact, without some of the lowest layers."""
+def rebuilt(tree: Published, repository: str, root: Path, layout: Path) -> tuple[Path, list[LayerPair]]:
+    """The layout of 1.1, made of the files of 1.0 and the artifact, without the layer that both have."""
     files = {Key(path.relative_to(tree.tree).as_posix()): path for path in (tree.tree / "v2").rglob("*")}
     contents = {key: path.read_bytes() for key, path in files.items() if path.is_file()}
-    device = Device(contents=contents, repository="team/app", booted=tree.digests["1.0"], root=root)
-    update: Update = device.update("1.1")
+    old = tree.version(repository, "1.0")
+    device = Device(contents=contents, repository=repository, booted=old.manifest, root=root)
+    update = device.update("1.1")
     manifest = json.loads(update.manifest)
     diff_ids = json.loads(update.config)["rootfs"]["diff_ids"]
     build = LayoutBuilder()
-    layers = [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": name, "size": 0} for name in diff_ids]
-    for number, layer in enumerate(layers):
-        if number >= without:
-            layers[number] = build.layer(update.layers[layer["digest"]], "")
+    base = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": diff_ids[0], "size": len(OLD[0])}
+    layers = [base, *(build.layer(update.layers[diff_id], "") for diff_id in diff_ids[1:])]
     build.entry(build.manifest(build.blob(update.config, manifest["config"]["mediaType"]), *layers))
     pairs = [
         LayerPair(digest=Digest.parse(layer["digest"]), diff_id=DiffID.parse(diff_id))
@@ -145,31 +179,57 @@ def rebuilt(tree: Published, root: Path, layout: Path, *, without: int) -> tuple
     return build.write(layout), pairs
 
 
+def named(runtime: ContainerRuntime, reference: str) -> InstalledImage:
+    [found] = [image for image in runtime.images() if reference in image.names]
+    return found
+
+
+def known(digests: Sequence[Digest]) -> set[str]:
+    return {str(digest) for digest in digests}
+
+
+@pytest.mark.parametrize("repository", ["team/app", "team/multi"])
 def test_a_runtime_takes_the_layers_and_pulls_the_rest(
-    runtime: ContainerRuntime, tree: Published, tmp_path: Path
+    runtime: ContainerRuntime, tree: Published, tmp_path: Path, repository: str
 ) -> None:
+    before, after = tree.version(repository, "1.0"), tree.version(repository, "1.1")
     assert runtime.obstacle() is None
-    assert runtime.images() == ()
-    assert [str(digest) for digest in runtime.pull(tree.reference("1.0"))] == [tree.digests["1.0"]]
-    [old] = runtime.images()
-    assert old.names == (tree.reference("1.0"),)
-    assert [str(digest) for digest in old.digests] == [tree.digests["1.0"]]
-    manifests = {tag: json.loads(tree.document("manifests", digest)) for tag, digest in tree.digests.items()}
-    assert str(old.config) == manifests["1.0"]["config"]["digest"]
+    assert before.digest in known(runtime.pull(before.reference))
+    old = named(runtime, before.reference)
+    assert str(old.config) == before.config
+    assert before.digest in known(old.digests)
     wanted = [DiffID.of(layer) for layer in NEW]
     assert held_layers([old], wanted) == 1
 
     with runtime.mounted(old) as files:
         assert (files / "usr/bin/app").read_bytes() == noise(9, 9000)
-        layout, pairs = rebuilt(tree, files, tmp_path / "rebuilt", without=1)
-    before = tree.fetched()
-    assert [str(digest) for digest in runtime.accept(layout, tree.reference("1.1"), pairs)] == [tree.digests["1.1"]]
-    config = manifests["1.1"]["config"]["digest"]
-    assert tree.fetched() - before <= {config}
+        layout, pairs = rebuilt(tree, repository, files, tmp_path / "rebuilt")
+    fetched = tree.fetched()
+    assert after.digest in known(runtime.accept(layout, after.reference, pairs))
+    assert set(tree.fetched()[len(fetched) :]) <= after.configs
 
-    assert {image.names for image in runtime.images()} == {(tree.reference("1.0"),), (tree.reference("1.1"),)}
-    [new] = [image for image in runtime.images() if image.config == Digest.parse(config)]
-    assert new.diff_ids == tuple(wanted)
+    new = named(runtime, after.reference)
+    assert (str(new.config), new.names) == (after.config, (after.reference,))
+    assert after.digest in known(new.digests)
+    assert new.diff_ids[: len(wanted)] == tuple(wanted)
     with runtime.mounted(new) as files:
         assert (files / "usr/lib/as-before").read_bytes() == noise(2)
         assert not (files / "etc/two").exists()
+
+
+def test_nothing_is_left_of_layers_that_the_pull_did_not_want(
+    runtime: ContainerRuntime, tree: Published, tmp_path: Path
+) -> None:
+    other, gone = tree.version("team/app", "other"), f"{tree.site.registry}/team/app:none"
+    build = LayoutBuilder()
+    layer = tar(file("rebuilt", b"of a tag that has moved on"))
+    build.entry(build.image(layer, compression=""))
+    layout = build.write(tmp_path / "rebuilt")
+    pairs = [LayerPair(digest=Digest.of(b"its compressed form"), diff_id=DiffID.of(layer))]
+    before = {image.identity for image in runtime.images()}
+    with pytest.raises(ContainerRuntimeError, match=f"pull.*{gone}"):
+        runtime.accept(layout, gone, pairs)
+    assert {image.identity for image in runtime.images()} == before
+    assert other.digest in known(runtime.accept(layout, other.reference, pairs))
+    after = {image.identity for image in runtime.images()}
+    assert after - before == {named(runtime, other.reference).identity}
