@@ -3,15 +3,12 @@
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pipeline.client.runtimes.commands import Program
-from pipeline.client.runtimes.containerd import Containerd
 from pipeline.client.runtimes.contract import (
     ContainerRuntime,
     ContainerRuntimeError,
@@ -19,80 +16,23 @@ from pipeline.client.runtimes.contract import (
     LayerPair,
     held_layers,
 )
-from pipeline.client.runtimes.docker import Docker
-from pipeline.client.runtimes.podman import Podman
 from pipeline.keys import Key
 from pipeline.oci.digest import DiffID, Digest
 
-from ..conftest import require_tool
 from ..device import Device
 from ..layouts.builder import LayoutBuilder, on, sha256
 from ..tars import file, tar
 from ..updates import NEW, OLD, noise
-from . import clients, daemons, published, servers
+from . import published, runtimes, servers
 
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.skipif(os.geteuid() != 0, reason="runtimes with storage of their own need root"),
 ]
 
-_LIMIT = 1 << 30
 _HERE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 # the last is the latest
 IMAGES = {"other": (tar(file("other", b"other")),), "1.0": OLD, "1.1": NEW}
-
-
-@contextmanager
-def docker() -> Iterator[ContainerRuntime]:
-    require_tool("docker")
-    with clients.short_home() as home:
-        environment = clients.environment(home)
-        with daemons.dockerd(home, environment) as address:
-            program = Program(command=("docker", "--host", address), environment=environment)
-            yield Docker(program=program, max_bytes=_LIMIT, place=home)
-
-
-@contextmanager
-def containerd() -> Iterator[ContainerRuntime]:
-    require_tool("ctr2")
-    with clients.short_home() as home:
-        environment = clients.environment(home)
-        with daemons.containerd(home, environment) as address:
-            program = Program(command=("ctr2", "--address", address), environment=environment)
-            yield Containerd(program=program, pulling=("--plain-http",), place=home)
-
-
-@contextmanager
-def podman(name: str = "podman5") -> Iterator[ContainerRuntime]:
-    require_tool(name)
-    with clients.short_home() as home:
-        cache = home / "cache"
-        cache.mkdir()
-        policy = home / "policy.json"
-        policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
-        # root's blob info cache has one fixed place, in which these commands see a folder of their own
-        place = Path("/var/lib/containers/cache")
-        place.mkdir(parents=True, exist_ok=True)
-        script = f'mount --bind {cache} {place} && exec {name} "$@"'
-        storage = ("--root", f"{home}/root", "--runroot", f"{home}/runroot", "--storage-driver", "vfs")
-        yield Podman(
-            program=Program(
-                command=("unshare", "--mount", "sh", "-c", script, name, *storage, "--events-backend=none"),
-                environment=clients.environment(home),
-            ),
-            pulling=(f"--signature-policy={policy}", "--tls-verify=false"),
-            cache=cache,
-            can_mount=True,
-            max_bytes=_LIMIT,
-            place=home,
-        )
-
-
-RUNTIMES: dict[str, Callable[[], AbstractContextManager[ContainerRuntime]]] = {
-    "docker": docker,
-    "podman": podman,
-    "containerd": containerd,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,10 +93,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
             yield Published(site=site, tree=root)
 
 
-@pytest.fixture(params=RUNTIMES, scope="module")
-def runtime(request: pytest.FixtureRequest) -> Iterator[ContainerRuntime]:
-    with RUNTIMES[request.param]() as running:
+@pytest.fixture(params=runtimes.RUNTIMES, scope="module")
+def machine(request: pytest.FixtureRequest, tree: Published) -> Iterator[runtimes.Machine]:
+    with runtimes.RUNTIMES[request.param](tree.site.registry) as running:
         yield running
+
+
+@pytest.fixture
+def runtime(machine: runtimes.Machine) -> ContainerRuntime:
+    return machine.runtime
 
 
 def rebuilt(tree: Published, repository: str, root: Path, layout: Path) -> tuple[Path, list[LayerPair]]:

@@ -42,10 +42,10 @@ class Podman:
     """
 
     program: Program
-    pulling: tuple[str, ...]
     cache: Path
     can_mount: bool
     max_bytes: int
+    pulling: tuple[str, ...] = ()
     place: Path | None = None
 
     @property
