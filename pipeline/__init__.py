@@ -3,7 +3,7 @@
 The rooms, the way of the data upside down: each imports only what stands below it, as a test says.
 
     cli/        the only user of argv, environ, stdout, the clock and exit codes; one file a command
-    report      result values -> text and JSON
+    report/     result values -> text and JSON
     serve       a tree over HTTP, for trying things
     client/     the other end: a device that pulls
     verify/     read a published tree as its clients do
@@ -12,8 +12,8 @@ The rooms, the way of the data upside down: each imports only what stands below 
     deltas/     which deltas are wanted; extract, encode, prove
     history/    what the publisher remembers, and what it sees in the layouts
     config/     deltapress.toml -> a frozen Config
-    layout/     OCI image layouts on disk: read, and checked
-    targets/    where a tree is written: the contract, memory, directory, S3
+    layout/     OCI image layouts on disk: read, checked, and written
+    targets/    where a tree is written, or read: the contract, memory, directory, S3, any registry over HTTP
     tardiff/    the tar-diff format: encoder, decoder, tar reader, source matching
     keys        the grammar of the tree's keys, and the headers that each is served with
     content     bytes that are somewhere, and how they are read

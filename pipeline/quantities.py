@@ -82,3 +82,13 @@ def format_share(part: int, whole: int) -> str:
     """
     tenths = 1000 * part // whole if whole else 0
     return "< 0.1 %" if part and not tenths else f"{tenths // 10}.{tenths % 10} %"
+
+
+def format_seconds(seconds: float) -> str:
+    """A time for people: `0.4 s`, `12 s`, `3 min 20 s`, `1 h 2 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60:,} h {minutes % 60} min"

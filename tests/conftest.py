@@ -28,11 +28,22 @@ def examples(count: int) -> int:
 
 def require_tool(*names: str) -> str:
     """Return the path of the first of `names` that is installed; skip the test (fail it when CI=true) where none is."""
-    for name in names:
-        for path in (os.environ.get("PATH", ""), "/usr/sbin:/sbin"):
-            if found := shutil.which(name, path=path):
-                return found
+    if found := _installed(*names):
+        return found
     reason = f"needs {' or '.join(names)}; .ci/run installs it"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def optional_tool(name: str, *, script: str) -> str:
+    """Return the path of a tool that `.ci/run` leaves out, since it takes too long to build; skip the test where it is
+    missing, in CI too. `script` builds it."""
+    if found := _installed(name):
+        return found
+    pytest.skip(f"needs {name}, which {script} builds; .ci/run leaves it out")
+
+
+def _installed(*names: str) -> str | None:
+    paths = (os.environ.get("PATH", ""), "/usr/sbin:/sbin")
+    return next((found for name in names for path in paths if (found := shutil.which(name, path=path))), None)

@@ -14,6 +14,7 @@ from pipeline import publish
 from pipeline.config import Config, parse_config
 from pipeline.content import Content
 from pipeline.history.removal import Removable
+from pipeline.history.retraction import Retractable
 from pipeline.keys import LEDGER_KEY, Headers, Key
 from pipeline.oci.digest import Digest
 from pipeline.progress import Silent
@@ -200,6 +201,27 @@ class Shop:
             self.config,
             target or self.target,
             _settings(number, settings),
+            is_undo=is_undo,
+            is_dry=is_dry,
+            progress=Silent(),
+        )
+
+    def retract(
+        self,
+        what: str | None,
+        source: str | None = None,
+        number: float = 0,
+        *,
+        target: Target | None = None,
+        is_all: bool = False,
+        is_undo: bool = False,
+        is_dry: bool = False,
+    ) -> publish.Outcome:
+        return publish.retract(
+            Retractable.named(what, source, is_all=is_all),
+            self.config,
+            target or self.target,
+            _settings(number, {"prune": False}),
             is_undo=is_undo,
             is_dry=is_dry,
             progress=Silent(),

@@ -5,7 +5,6 @@ Rule 2. Every error ends here as lines on standard error and an exit code; a tra
 Rule 3. Whatever ends a run early unwinds the stack, so that locks and temporary files go with it.
 """
 
-import argparse
 import gc
 import os
 import signal
@@ -20,11 +19,14 @@ from typing import Final
 from .. import __version__
 from ..errors import DeltapressError, ExitCode
 from .console import Console
-from .options import DEFAULT_CONFIG, add_config, add_verbose
+from .options import add_config, add_quiet, add_verbose
+from .parser import PREFIX, Parser
 
-_COMMANDS: Final = ("init", "publish", "plan", "prune", "remove", "verify", "diff", "patch", "serve")
+_COMMANDS: Final = ("init", "publish", "plan", "prune", "remove", "retract", "verify", "diff", "patch", "pull", "serve")
 
-_EXIT_CODES: Final = """\
+_EPILOG: Final = f"""\
+Each option can be given in the environment: {PREFIX}JOBS=2 is --jobs 2, {PREFIX}JSON=1 is --json.
+
 exit codes:
   0  success                     4  the target failed
   1  internal error              5  partly done: something was refused
@@ -47,8 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = _commands(argv)
     if is_process:
         gc.freeze()  # what is loaded stays: no search for garbage need go through it, the one at the end included
-    arguments = _parser(commands).parse_args(argv)
-    console = Console(verbose=arguments.verbose)
+    parser = _parser(commands)
+    parser.read_environment(os.environ)
+    arguments = parser.parse_args(argv)
+    console = Console(verbose=arguments.verbose, quiet=arguments.quiet)
     try:
         with _signals_interrupt():
             code: ExitCode = arguments.run(arguments, console)
@@ -82,22 +86,22 @@ def _commands(argv: Sequence[str]) -> list[ModuleType]:
     return [import_module(f".{name}", __name__) for name in names]
 
 
-def _parser(commands: Sequence[ModuleType]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser(commands: Sequence[ModuleType]) -> Parser:
+    parser = Parser(
         prog="deltapress",
         description="Publish OCI image layouts as a static registry tree, with verified tar-diff deltas.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        epilog=_EPILOG,
     )
-    parser.add_argument("--version", action="version", version=f"deltapress {__version__}")
-    add_config(parser, default=DEFAULT_CONFIG)
+    parser.add_argument("-V", "--version", action="version", version=f"deltapress {__version__}")
+    add_config(parser, default=None)
     add_verbose(parser, default=False)
+    add_quiet(parser, default=False)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in commands:
         command.add_parser(subparsers)
     for subparser in subparsers.choices.values():
         add_verbose(subparser)
+        add_quiet(subparser)
     return parser
 
 

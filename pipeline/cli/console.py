@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO, TextIO
 
 from ..errors import DeltapressError, ExitCode
-from ..progress import Progress
+from ..progress import Progress, Silent
 from ..text import printable
 
 
@@ -31,17 +31,19 @@ class OutputError(DeltapressError):
 class Console:
     """The streams of one command."""
 
-    def __init__(self, *, verbose: bool = False) -> None:
-        self.verbose = verbose
+    def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
+        self.verbose, self.quiet = verbose, quiet
 
-    def result(self, text: str) -> None:
-        """Write `text` and a line end to standard output.
+    def result(self, text: str, *, is_asked_for: bool = False) -> None:
+        """Write `text` and a line end to standard output; with --quiet only what `is_asked_for`.
 
         A reader that has left (`deltapress plan | head`) is not an error: what the command did stays done.
 
         Raises:
             OutputError: it goes to a full disk, say.
         """
+        if self.quiet and not is_asked_for:
+            return
         try:
             _write(sys.stdout, f"{printable(text)}\n")
         except BrokenPipeError:
@@ -83,7 +85,10 @@ class Console:
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
-        """Bars on a terminal, lines otherwise."""
+        """Bars on a terminal, lines otherwise, nothing with --quiet."""
+        if self.quiet:
+            yield Silent()
+            return
         from .progress import LogLines, bars
 
         if sys.stderr.isatty():

@@ -7,9 +7,9 @@ from typing import Final
 from ..errors import DeltapressError, ExitCode
 from ..tree.templates import read_template
 from .console import Console, OutputError
-from .options import Subparsers, add_config
+from .options import DEFAULT_CONFIG, Subparsers, add_config
 
-STARTER: Final = "deltapress.toml"
+STARTER: Final = "deltapress.toml"  # the template
 
 
 class ConfigExistsError(DeltapressError):
@@ -29,7 +29,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
-    path = Path(arguments.config)
+    path = Path(arguments.config or DEFAULT_CONFIG)
     text = read_template(STARTER)
     try:
         with path.open("x", encoding="utf-8") as file:

@@ -41,10 +41,14 @@ port = _number(0, 65_535)
 seconds = _number(0, 604_800)
 
 
-def add_config(parser: argparse.ArgumentParser, *, default: str = argparse.SUPPRESS) -> None:
+def add_config(parser: argparse.ArgumentParser, *, default: object = argparse.SUPPRESS) -> None:
     """`-c`. A command's own one has no default: it would undo what was given before the command."""
     parser.add_argument(
-        "-c", "--config", metavar="FILE", default=default, help=f"the configuration (default: {DEFAULT_CONFIG})"
+        "-c",
+        "--config",
+        metavar="FILE",
+        default=default,
+        help=f"the configuration (default: {DEFAULT_CONFIG} here, in a folder above or in /etc)",
     )
 
 
@@ -52,6 +56,13 @@ def add_verbose(parser: argparse.ArgumentParser, *, default: object = argparse.S
     """`-v`, in the same two places."""
     parser.add_argument(
         "-v", "--verbose", action="store_true", default=default, help="say more, and show where errors come from"
+    )
+
+
+def add_quiet(parser: argparse.ArgumentParser, *, default: object = argparse.SUPPRESS) -> None:
+    """`-q`, in the same two places."""
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", default=default, help="say nothing but what is wrong; --json stays"
     )
 
 

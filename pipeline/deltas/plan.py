@@ -19,14 +19,16 @@ Rule 6. A result of the same encoder with the same options is not made again.
 Rule 7. For a repository that another configuration publishes nothing is made, and what it lists is not made again with
         other options because a repository of this one wants the same: two configurations for one target would undo each
         other's work every night. Only another encoder makes it again.
+Rule 8. What was retracted is not wanted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..config.values import FormatName, Policy
 from ..history.ledger import Ledger
 from ..history.records import DeltaKey, DeltaRecord, LayerRecord, PlatformRecord, RepositoryRecord
+from ..history.retraction import Reach, reaches
 from ..history.versions import Series, series_of
 from ..oci.descriptor import Platform
 from ..oci.digest import DiffID, Digest
@@ -96,11 +98,22 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeltaPlan:
-    """`wanted` in the order of repositories, series, platforms and versions (newest first); `jobs` largest first."""
+    """`wanted` in the order of repositories, series, platforms and versions (newest first); `jobs` largest first.
+
+    `retracted` are those that would be wanted but for a retraction, by its name.
+    """
 
     wanted: tuple[Wanted, ...]
     jobs: tuple[PlannedDelta, ...]
     skipped: tuple[Skipped, ...]
+    retracted: Mapping[str, tuple[Wanted, ...]] = field(default_factory=dict)
+
+    def retracted_counts(self) -> dict[str, int]:
+        """How many deltas each retraction keeps back, whatever the number of formats and series that want them."""
+        return {
+            name: len({(want.repository, want.source, want.target, want.key) for want in wants})
+            for name, wants in sorted(self.retracted.items())
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,14 +133,20 @@ def plan_deltas(ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, o
         generator: the encoder's version, `options` its options: results of others are made again.
     """
     found: list[Wanted | Skipped] = []
+    retracted: dict[str, list[Wanted]] = {}
     layers: dict[DiffID, LayerRecord] = {}
     for name, record in sorted(ledger.repositories.items()):
         layers.update((layer.diff_id, layer) for layer in record.layers())
         if name not in rules:
             continue
         pairs = Pairs(record, ledger.outlines)
+        covers = tuple(reaches(ledger, name))
         for series in series_of(record, rules[name].scopes):
-            found.extend(_wants(name, record, series, rules[name].policy, pairs))
+            for entry in _wants(name, record, series, rules[name].policy, pairs):
+                if isinstance(entry, Wanted) and (by := _retracted_by(entry, covers)) is not None:
+                    retracted.setdefault(by, []).append(entry)
+                else:
+                    found.append(entry)
     wanted = tuple(entry for entry in found if isinstance(entry, Wanted))
     theirs = {want.key for want in wanted if rules[want.repository].is_foreign}
     ours = [want for want in wanted if not rules[want.repository].is_foreign]
@@ -142,6 +161,7 @@ def plan_deltas(ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, o
             options=options,
         ),
         skipped=tuple(entry for entry in found if isinstance(entry, Skipped)),
+        retracted={name: tuple(wants) for name, wants in retracted.items()},
     )
 
 
@@ -249,3 +269,8 @@ def _must_make(want: Wanted, record: DeltaRecord | None, *, generator: str, opti
         return True
     # made once, found too large, and not stored; by today's policy it would be listed
     return record.digest is None and 0 < record.size <= want.max_size
+
+
+def _retracted_by(want: Wanted, covers: Sequence[Reach]) -> str | None:
+    """The name of the retraction that covers it, if any does."""
+    return next((reach.name for reach in covers if reach.covers(want.source, want.target, want.key)), None)

@@ -17,6 +17,7 @@ from .records import (
     KeyRecord,
     RemovalRecord,
     RepositoryRecord,
+    RetractionRecord,
     parse_diff_id,
     read_time,
     write_time,
@@ -25,7 +26,10 @@ from .records import (
 # 2: the rules by which a repository was published, and what was removed. A reader of schema 1 would drop them without a
 # word: another configuration would take a repository's deltas away, and a layout would bring back what was removed. So
 # it must refuse. Schema 1 is still read.
-SCHEMA: Final = 2
+# 3: what was retracted. A reader of schema 2 would list again what clients choke on. Where nothing is retracted, 2 is
+# written: both can read that.
+SCHEMA: Final = 3
+_SCHEMA_WITHOUT_RETRACTIONS: Final = 2
 MAX_LEDGER_SIZE: Final = 1 << 30
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
@@ -45,8 +49,8 @@ class LedgerError(DeltapressError):
 class Ledger:
     """The whole memory of a publisher. A value: every change gives a new one.
 
-    `keys` are the only ones that it may delete; `removals` are by name, see `removal`; `renewed` is when the marks of
-    keys last began to count again.
+    `keys` are the only ones that it may delete; `removals` and `retractions` are by name, see there; `renewed` is when
+    the marks of keys last began to count again.
     """
 
     repositories: Mapping[str, RepositoryRecord] = field(default_factory=dict)
@@ -54,6 +58,7 @@ class Ledger:
     deltas: Mapping[DeltaKey, DeltaRecord] = field(default_factory=dict)
     keys: Mapping[Key, KeyRecord] = field(default_factory=dict)
     removals: Mapping[str, RemovalRecord] = field(default_factory=dict)
+    retractions: Mapping[str, RetractionRecord] = field(default_factory=dict)
     renewed: datetime | None = None
 
     def with_keys(self, records: Mapping[Key, KeyRecord]) -> "Ledger":
@@ -86,7 +91,9 @@ class Ledger:
     @classmethod
     def _read(cls, fields: Fields) -> Self:
         repositories, keys, outlines = (fields.object(name) for name in ("repositories", "keys", "outlines"))
-        removals = fields.object("removals") if fields.has("removals") else Fields({})
+        removals, retractions = (
+            fields.object(name) if fields.has(name) else Fields({}) for name in ("removals", "retractions")
+        )
         deltas = [DeltaRecord.read(entry) for entry in fields.objects("deltas")]
         return cls(
             repositories={name: RepositoryRecord.read(repositories.object(name)) for name in repositories.names()},
@@ -94,6 +101,7 @@ class Ledger:
             deltas={delta.key: delta for delta in deltas},
             keys={Key(name): KeyRecord.read(keys.object(name)) for name in keys.names()},
             removals={name: RemovalRecord.read(removals.object(name)) for name in removals.names()},
+            retractions={name: RetractionRecord.read(retractions.object(name)) for name in retractions.names()},
             renewed=read_time(fields, "renewed") if fields.has("renewed") else None,
         )
 
@@ -104,12 +112,17 @@ class Ledger:
         """
         lines = known or Lines()
         sections = (
-            f'"schema": {SCHEMA}',
+            f'"schema": {SCHEMA if self.retractions else _SCHEMA_WITHOUT_RETRACTIONS}',
             *([f'"renewed": {_encode(write_time(self.renewed))}'] if self.renewed else []),
             '"repositories": {\n' + lines.members("repositories", self.repositories) + "\n}",
             '"outlines": {\n' + lines.members("outlines", self.outlines) + "\n}",
             '"deltas": [\n' + lines.elements("deltas", self.deltas) + "\n]",
             *(['"removals": {\n' + lines.members("removals", self.removals) + "\n}"] if self.removals else []),
+            *(
+                ['"retractions": {\n' + lines.members("retractions", self.retractions) + "\n}"]
+                if self.retractions
+                else []
+            ),
             '"keys": {\n' + lines.members("keys", self.keys) + "\n}",
         )
         return ("{\n" + ",\n".join(sections) + "\n}\n").encode("utf-8")

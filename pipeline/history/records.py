@@ -314,6 +314,39 @@ class DeltaKey:
     def __str__(self) -> str:
         return f"{self.from_diff_id.short} -> {self.to_diff_id.short}"
 
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        return cls(
+            from_diff_id=read_diff_id(fields, "from"),
+            to_diff_id=read_diff_id(fields, "to"),
+            below=fields.diff_ids("below") if fields.has("below") else (),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"from": str(self.from_diff_id), "to": str(self.to_diff_id)}
+        if self.below:
+            found["below"] = [str(diff_id) for diff_id in self.below]
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetractionRecord:
+    """When somebody retracted deltas; `deltas` are those that one blob was, where a single one was named."""
+
+    since: datetime
+    deltas: tuple[DeltaKey, ...] = ()
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        deltas = fields.objects("deltas") if fields.has("deltas") else ()
+        return cls(since=read_time(fields, "since"), deltas=tuple(map(DeltaKey.read, deltas)))
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"since": write_time(self.since)}
+        if self.deltas:
+            found["deltas"] = [key.to_json() for key in self.deltas]
+        return found
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeltaRecord:
@@ -333,11 +366,7 @@ class DeltaRecord:
     @classmethod
     def read(cls, fields: Fields) -> Self:
         return cls(
-            key=DeltaKey(
-                from_diff_id=read_diff_id(fields, "from"),
-                to_diff_id=read_diff_id(fields, "to"),
-                below=fields.diff_ids("below") if fields.has("below") else (),
-            ),
+            key=DeltaKey.read(fields),
             generator=fields.text("generator"),
             options=fields.text("options"),
             size=fields.size("size"),
@@ -346,10 +375,7 @@ class DeltaRecord:
         )
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"from": str(self.key.from_diff_id), "to": str(self.key.to_diff_id)}
-        if self.key.below:
-            found["below"] = [str(diff_id) for diff_id in self.key.below]
-        found |= {"generator": self.generator, "options": self.options, "size": self.size}
+        found = self.key.to_json() | {"generator": self.generator, "options": self.options, "size": self.size}
         if self.digest is not None:
             found["digest"] = str(self.digest)
         if self.refused is not None:

@@ -1,9 +1,9 @@
-"""Publish, dry run, prune, remove, reconcile: which steps each takes, in which order.
+"""Publish, dry run, prune, remove, retract, reconcile: which steps each takes, in which order.
 
 The order is the promise of README, "Guarantees"; what a step does is told where it is defined, in `steps`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
@@ -12,6 +12,7 @@ from ..config import Config
 from ..errors import DeltapressError
 from ..history.ledger import LedgerError
 from ..history.removal import Removable
+from ..history.retraction import Retractable
 from ..history.store import LedgerStore
 from ..progress import Progress
 from ..targets.base import Target
@@ -19,7 +20,7 @@ from . import steps
 from .begin import load_history, read_history
 from .outcome import Outcome, Settings
 from .reconcile import Reconciliation, compare_keys, delete_stray
-from .removal import history_of_removal
+from .removal import history_of_removal, history_of_retraction
 from .run import Done, Order, Run
 from .steps import Step
 from .write import SourceChangedError
@@ -34,6 +35,7 @@ _CLEAN_UP: Final = (
 )
 PUBLISH: Final = (
     steps.plan_jobs,
+    steps.mention_retracted,
     steps.assemble_tree,
     steps.refuse_foreign,
     steps.write_images,
@@ -44,6 +46,7 @@ PUBLISH: Final = (
 )
 REPAIR: Final = (
     steps.plan_jobs,
+    steps.mention_retracted,
     steps.assemble_tree,
     steps.refuse_foreign,
     steps.remove_damage,
@@ -56,6 +59,7 @@ REPAIR: Final = (
 )
 DRY_RUN: Final = (
     steps.plan_jobs,
+    steps.mention_retracted,
     steps.assemble_tree,
     steps.mention_foreign,
     steps.plan_writing,
@@ -72,14 +76,25 @@ PRUNE: Final = (
 )
 DRY_PRUNE: Final = (steps.spare_foreign_page, steps.plan_jobs, steps.settle_clock, steps.plan_deletion)
 
-REMOVE: Final = (
+UN_LIST: Final = (
     steps.spare_foreign_page,
     steps.plan_jobs,
+    steps.mention_retracted,
     steps.assemble_tree,
     steps.refuse_foreign,
     steps.write_all,
     *_CLEAN_UP,
 )
+
+# Under which name the time of a step is counted.
+_STAGES: Final[Mapping[Step, str]] = {
+    steps.plan_jobs: "plan",
+    steps.assemble_tree: "plan",
+    steps.write_images: "write",
+    steps.write_all: "write",
+    steps.make_missing_deltas: "deltas",
+    steps.delete: "delete",
+}
 
 
 def run(config: Config, target: Target, settings: Settings, *, progress: Progress) -> Outcome:
@@ -98,7 +113,8 @@ def run(config: Config, target: Target, settings: Settings, *, progress: Progres
         given_up: dict[str, DeltapressError] = {}
         while True:
             try:
-                history = read_history(order.store, config, settings, given_up, progress=progress)
+                with done.timed("read", settings.clock):
+                    history = read_history(order.store, config, settings, given_up, progress=progress)
                 return _take(REPAIR if settings.repair else PUBLISH, Run.after(history, order, done))
             except SourceChangedError as error:
                 if error.repository in given_up:
@@ -140,12 +156,33 @@ def remove(
     with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
         order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
         history = history_of_removal(order.store, what, settings, is_undo=is_undo)
-        return _take(DRY_RUN if is_dry else REMOVE, Run.after(history, order))
+        return _take(DRY_RUN if is_dry else UN_LIST, Run.after(history, order))
+
+
+def retract(
+    what: Retractable,
+    config: Config,
+    target: Target,
+    settings: Settings,
+    *,
+    is_undo: bool,
+    is_dry: bool,
+    progress: Progress,
+) -> Outcome:
+    """Un-list deltas at once and for good, or list them again as far as they are still there.
+
+    Raises what `run` raises, RetractionError when no deltas go by that name, and LedgerError when there is no ledger.
+    """
+    with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
+        order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
+        history = history_of_retraction(order.store, what, config, settings, is_undo=is_undo)
+        return _take(DRY_RUN if is_dry else UN_LIST, Run.after(history, order))
 
 
 def _take(chosen: Sequence[Step], run: Run) -> Outcome:
     for step in chosen:
-        step(run)
+        with run.done.timed(_STAGES.get(step, "other"), run.order.settings.clock):
+            step(run)
     return run.outcome
 
 

@@ -1,6 +1,6 @@
 """How a run is to be carried out, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from ..deltas.plan import DeltaPlan
 from ..deltas.savings import Saving
 from ..errors import DeltapressError, ExitCode, InternalError
 from ..history.ledger import Ledger
+from ..history.moves import TagMove
 from ..history.records import DeltaRecord
 from ..layout import BrokenTag
 from ..tree.static import Entry
@@ -21,7 +22,8 @@ from .write import Written
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How a run is to be carried out. `jobs` threads and `memory` bytes for making deltas; `wait` seconds for the
-    lock; `repair` doubts every key that the ledger knows; `adopt` overwrites what somebody else had there before."""
+    lock; `repair` doubts every key that the ledger knows; `adopt` overwrites what somebody else had there before;
+    `clock` tells seconds, and never goes back: without it nothing is said about how long anything took."""
 
     now: datetime
     jobs: int
@@ -32,6 +34,7 @@ class Settings:
     adopt: bool = False
     wait: float = 0.0
     temporary: Path | None = None
+    clock: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,8 @@ class Outcome:
     `failed` maps a repository to what is wrong with it, `broken` one of the others to its tags that were left out.
     `made` and `refused` are the deltas that were decided for good, `delta_failures` the others that were tried;
     `writes` is for a dry run; `prune_problem` says why nothing was deleted, when something could have been. `repairs`
-    are what a repair found and did, `lost` a line for each image that it could not put back.
+    are what a repair found and did, `lost` a line for each image that it could not put back. `moves` are the tags that
+    moved, `seconds` what each stage took.
     """
 
     is_dry: bool
@@ -62,6 +66,14 @@ class Outcome:
     repairs: tuple[Repair, ...] = ()
     lost: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    moves: tuple[TagMove, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_idle(self) -> bool:
+        """True where nothing was written, made, deleted or put back."""
+        is_pruned = self.is_pruned and self.prune.remove
+        return not (self.written.keys or self.made or self.refused or self.repairs or is_pruned)
 
     @property
     def exit_code(self) -> ExitCode:

@@ -1,31 +1,73 @@
-"""The ledger, after something was removed or put back: what the run that says so to the target begins with."""
+"""The ledger, after something was removed, retracted or put back: what the run that says so to the target begins with.
 
+No layout is looked at.
+"""
+
+from collections.abc import Callable, Set
 from dataclasses import replace
 
-from ..history.ledger import LedgerError
+from ..config import Config
+from ..deltas.plan import plan_deltas
+from ..history.ledger import Ledger, LedgerError
 from ..history.removal import Removable, changes, put_back, remove
 from ..history.resolver import ContentResolver, find_stored
+from ..history.retraction import Retractable, RetractionError, retract, settled, take_back
 from ..history.store import LedgerStore
+from ..oci.digest import Digest
 from .begin import History, load_history
 from .outcome import Settings
 from .prune import without_lost
 from .repair import forget_lost
+from .rules import rules_of
+
+# from the ledger and the digests that the target holds to the changed one, and lines for the user
+_Change = Callable[[Ledger, Set[Digest]], tuple[Ledger, list[str]]]
 
 
 def history_of_removal(store: LedgerStore, what: Removable, settings: Settings, *, is_undo: bool) -> History:
-    """What is remembered, after `what` was removed or put back. No layout is looked at.
+    """What is remembered, after `what` was removed or put back.
 
     Raises what `load_history` raises, LedgerError when there is no ledger, and RemovalError when nothing goes by that
     name.
     """
+
+    def change(before: Ledger, there: Set[Digest]) -> tuple[Ledger, list[str]]:
+        after = put_back(before, what, there=there) if is_undo else remove(before, what, now=settings.now)
+        return after, [f"{what.repository}: {line}" for line in changes(before, after, what.repository)]
+
+    return _changed(store, settings, change)
+
+
+def history_of_retraction(
+    store: LedgerStore, what: Retractable, config: Config, settings: Settings, *, is_undo: bool
+) -> History:
+    """What is remembered, after deltas were retracted, or a retraction was taken back.
+
+    Raises what `load_history` raises, LedgerError when there is no ledger, and RetractionError when no deltas go by
+    that name.
+    """
+
+    def change(before: Ledger, _: Set[Digest]) -> tuple[Ledger, list[str]]:
+        meant = settled(before, what)
+        if is_undo:
+            return take_back(before, meant), [f"{meant}: retracted no longer; the next publish makes what is not there"]
+        after = retract(before, meant, now=settings.now)
+        if after is before:
+            return after, [f"{meant}: was retracted already"]
+        _check_reach(after, meant, config)
+        return after, []
+
+    return _changed(store, settings, change)
+
+
+def _changed(store: LedgerStore, settings: Settings, change: _Change) -> History:
     loaded = load_history(store, settings)
     before = loaded.ledger
     if loaded.is_rebuilt:
         raise LedgerError("is missing or damaged, and says what was published; run `deltapress publish` first")
     found = find_stored(before, store.target)
     resolver = ContentResolver.of(store.target, before, found=found)
-    after = put_back(before, what, there=found.keys()) if is_undo else remove(before, what, now=settings.now)
-    notes = [f"{what.repository}: {line}" for line in changes(before, after, what.repository)]
+    after, notes = change(before, found.keys())
     repositories = dict(after.repositories)
     # a run that was killed may have left images of which not all is there: their layouts bring the rest
     unfinished, lost = forget_lost(repositories, resolver, ledger=after, damage={})
@@ -36,3 +78,18 @@ def history_of_removal(store: LedgerStore, what: Removable, settings: Settings, 
         notes=(*notes, *unfinished),
         lost=tuple(lost),
     )
+
+
+def _check_reach(ledger: Ledger, what: Retractable, config: Config) -> None:
+    """Raises RetractionError when `what` is an image or a delta, and no delta that is wanted today goes by that name.
+
+    Of a repository, or all, the deltas of tomorrow are meant too.
+    """
+    if what.source is None and (what.of is None or (what.of.tag is None and what.of.digest is None)):
+        return
+    alone = replace(ledger, retractions={str(what): ledger.retractions[str(what)]})
+    if not plan_deltas(alone, rules_of(config, ledger), generator="", options="").retracted:
+        raise RetractionError(
+            f"no delta is wanted today that {what} would name. Name the image into which deltas lead, the one out of "
+            "which they lead with --source, or the blob of one; `deltapress plan` shows them"
+        )

@@ -1,6 +1,7 @@
 """The state of one run, which its steps change one after the other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ from ..deltas.job import Failed
 from ..deltas.plan import DeltaPlan
 from ..deltas.savings import savings
 from ..history.ledger import Ledger
+from ..history.moves import moves_at
 from ..history.records import DeltaRecord
 from ..history.store import LedgerStore
 from ..keys import Key
@@ -40,12 +42,24 @@ class Order:
 
 @dataclass(slots=True)
 class Done:
-    """What a run has written, and what a repair has met, in all of its attempts: keys, each with its problem."""
+    """What a run has written, and what a repair has met, in all of its attempts: keys, each with its problem. `seconds`
+    are what each stage took in all of them."""
 
     written: Written = field(default_factory=Written)
     damage: dict[Key, str] = field(default_factory=dict)
     misserved: dict[Key, str] = field(default_factory=dict)
     broken: dict[Key, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str, clock: Callable[[], float] | None) -> Iterator[None]:
+        """Count what happens meanwhile as a part of `stage`."""
+        start = clock() if clock is not None else 0.0
+        try:
+            yield
+        finally:
+            if clock is not None:
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + clock() - start
 
     @property
     def repairs(self) -> tuple[Repair, ...]:
@@ -113,4 +127,6 @@ class Run:
             repairs=self.done.repairs,
             lost=self.history.lost,
             notes=(*self.notes, *self.tree.notes, *(lock.caveats if lock is not None else ())),
+            moves=() if self.history.is_rebuilt else tuple(moves_at(self.ledger, self.order.settings.now)),
+            seconds=self.done.seconds,
         )

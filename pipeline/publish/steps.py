@@ -37,6 +37,15 @@ def plan_jobs(run: Run) -> None:
     )
 
 
+def mention_retracted(run: Run) -> None:
+    """Say for which deltas nothing is made, because somebody has retracted them."""
+    for name, count in run.plan.retracted_counts().items():
+        run.notes.append(
+            f"{count:,} delta{'s are' if count > 1 else ' is'} neither listed nor made, since "
+            f"{run.ledger.retractions[name].since:%Y-%m-%d %H:%M}: `deltapress retract --undo {name}` takes that back"
+        )
+
+
 def assemble_tree(run: Run) -> None:
     """Lay out what should be published, with the deltas that are there by now. Raises CollisionError."""
     properties = run.order.target.properties

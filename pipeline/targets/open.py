@@ -6,9 +6,10 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from ..errors import DeltapressError, ExitCode
-from .base import Target
+from .base import ReadableTarget, Target
 from .checks import is_key
 from .directory import DirectoryTarget
+from .http.options import HTTPOptions
 from .s3.options import S3Options
 
 S3_SCHEME: Final = "s3://"
@@ -16,6 +17,7 @@ S3_SCHEME: Final = "s3://"
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 # `s3:/bucket` is no folder called "s3:", but a typing error
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+_HTTP: Final = re.compile("https?://", re.IGNORECASE)
 _NO_CREDENTIALS: Final = "may hold no user and no password; credentials come from the AWS_… variables or a profile"
 
 
@@ -53,6 +55,42 @@ def open_target(url: str, base: Path, *, s3: S3Options | None = None) -> Target:
     if not url or "\0" in url:
         raise TargetURLError(url, "is not a path; give the path of a folder, file:///… or s3://bucket/prefix")
     return DirectoryTarget(base / url)
+
+
+def open_readable(
+    url: str, base: Path, *, s3: S3Options | None = None, http: HTTPOptions | None = None
+) -> ReadableTarget:
+    """The target of `url`, to read it: also `http(s)://HOST[:PORT][/PATH]`, below which a registry or a tree has `v2/`.
+
+    Raises:
+        TargetURLError: of any other kind, or incomplete.
+        TargetError: the SDK does not accept the options.
+    """
+    if _HTTP.match(url) is None:
+        return open_target(url, base, s3=s3)
+    check_http_url(url)
+    from .http.target import (
+        HTTPTarget,
+    )  # here, because urllib3 and TLS take a while to load, and directories do without
+
+    return HTTPTarget(url, http)
+
+
+def check_http_url(url: str) -> None:
+    """Raises TargetURLError where it is no base URL of http or https."""
+    scheme, _, rest = url.partition("://")
+    if "@" in rest.partition("/")[0]:
+        raise TargetURLError(f"{scheme}://…", "may hold no user and no password; log in (podman login, docker login)")
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    is_clean = url.isprintable() and " " not in url and not {".", ".."} & set(parts.path.split("/"))
+    if not parts.hostname or port == 0 or parts.query or parts.fragment or not is_clean:
+        raise TargetURLError(url, "is no base URL; write https://HOST, https://HOST:PORT or https://HOST/PATH")
+    if re.search("/v2(/|$)", parts.path):
+        raise TargetURLError(url, "is the URL of something in a registry; give the part before /v2")
 
 
 def _bucket_of(url: str) -> tuple[str, str]:

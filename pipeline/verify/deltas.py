@@ -1,20 +1,25 @@
-"""Every listed delta, applied again to the published old layer."""
+"""Every listed delta, applied again to the published old layer; and each layer that stands beside them as it is."""
 
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from pathlib import Path
 from uuid import uuid4
 
+from ..compression import CompressionError, decompressed
+from ..content import chunks
 from ..deltas.layers import LayerSource
 from ..deltas.prove import prove
 from ..errors import DeltapressError
 from ..history.ledger import Ledger
+from ..history.records import LayerRecord
 from ..history.resolver import LayerLocator
 from ..keys import Key, blob_key
+from ..limits import Limits
 from ..oci.digest import DiffID
 from ..progress import Progress
-from ..targets.base import ReadableTarget
+from ..targets.base import ReadableTarget, TargetError
 from .findings import Findings, FoundDelta, Problem
 
 
@@ -61,6 +66,39 @@ def check_deltas(
             f"{delta.key}: its source {sources[-1].short} is not published" for delta in groups[sources].values()
         )
     return tuple(sorted(unproven))
+
+
+def check_whole_layers(
+    findings: Findings, target: ReadableTarget, limits: Limits, *, jobs: int, progress: Progress
+) -> None:
+    """Complain of each layer that clients could not unpack as they do: as one gzip member, with nothing behind it."""
+
+    def check(entry: tuple[Key, LayerRecord]) -> str | None:
+        try:
+            return _problem_of_whole(*entry, target, limits)
+        except TargetError as error:
+            return error.problem
+        except CompressionError as error:
+            return str(error)
+
+    entries = sorted(findings.whole, key=itemgetter(0))
+    with progress.task("layers", len(entries)) as task, ThreadPoolExecutor(jobs) as pool:
+        for (key, _), problem in zip(entries, pool.map(check, entries), strict=True):
+            if problem is not None:
+                findings.complain(key, f"is listed as it is, beside deltas: {problem}")
+            task.advance()
+
+
+def _problem_of_whole(key: Key, layer: LayerRecord, target: ReadableTarget, limits: Limits) -> str | None:
+    """Raises TargetError and CompressionError."""
+    hasher = layer.diff_id.new_hasher()
+    with target.open(key) as stored, decompressed(stored, max_bytes=limits.layer_of(layer.size)) as plain:
+        for data in chunks(plain):
+            hasher.update(data)
+        if not plain.is_one_gzip_member:
+            return "it is not exactly one gzip member, of which clients read the first alone"
+    found = DiffID.of_hasher(layer.diff_id.algorithm, hasher)
+    return None if found == layer.diff_id else f"it decompresses to {found}, not to {layer.diff_id}"
 
 
 def _check_group(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..history.records import DeltaKey
+from ..history.records import DeltaKey, LayerRecord
 from ..history.resolver import LayerLocator
 from ..keys import Key
 from ..oci.digest import DiffID, Digest
@@ -37,12 +37,13 @@ class FoundDelta:
 
 @dataclass(slots=True)
 class Findings:
-    """Problems, and what later checks need: where each layer lies, which deltas are listed, and for which of what is
-    listed there is nothing to compare it with."""
+    """Problems, and what later checks need: where each layer lies, which deltas are listed, which layers as they are
+    beside them (each with its blob), and for which of what is listed there is nothing to compare it with."""
 
     problems: list[Problem] = field(default_factory=list)
     layers: dict[DiffID, LayerLocator] = field(default_factory=dict)
     deltas: list[FoundDelta] = field(default_factory=list)
+    whole: set[tuple[Key, LayerRecord]] = field(default_factory=set)
     unproven: list[str] = field(default_factory=list)
 
     def complain(self, key: str, problem: str) -> None:

@@ -245,8 +245,28 @@ class RepositoryCheck:
                         is_exact=delta.is_exact,
                     )
                 )
+            for layer in parsed.whole:
+                self._findings.whole.add((blob_key(self._repository.name, layer.digest), layer))
+            for part in parsed.carried:
+                self._check_carried(document, part)
             if parsed.unknown is not None:
                 self._findings.unproven.append(f"{manifest_key(self._repository.name, digest)}: {parsed.unknown}")
+
+    def _check_carried(self, document: Manifest, part: Descriptor) -> None:
+        """A manifest that a document carries as a blob: what it leads to must be carried as well."""
+        key = manifest_key(self._repository.name, document.digest)
+        raw = self._read(blob_key(self._repository.name, part.digest), MAX_MANIFEST_SIZE)
+        if raw is None:
+            return
+        try:
+            needed = successors(parse_document(raw, part.media_type)).blobs
+        except FieldError as error:
+            self._complain(key, f"carries {part.digest}, which is no manifest: {error}")
+            return
+        there = {(layer.digest, layer.size) for layer in document.layers}
+        for blob in needed:
+            if (blob.digest, blob.size) not in there:
+                self._complain(key, f"carries the manifest {part.digest}, and not its blob {blob.digest}")
 
     def _index(self, key: Key) -> Index | None:
         raw = self._read(key, MAX_LISTING)

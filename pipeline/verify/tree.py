@@ -17,7 +17,7 @@ from ..publish.repair import find_damage, find_misserved
 from ..scratch import scratch_folder
 from ..targets.base import ReadableTarget, TargetError, read_bytes
 from ..tree.published import PublishedRepository, by_repository
-from .deltas import check_deltas
+from .deltas import check_deltas, check_whole_layers
 from .findings import Findings, Problem
 from .repository import MAX_LISTING, RepositoryCheck
 
@@ -70,6 +70,7 @@ def verify(
     except TargetError as error:  # something other than a file stands in its place
         findings.complain(error.key or target.url, error.problem)
 
+    check_whole_layers(findings, target, limits, jobs=jobs, progress=progress)
     with scratch_folder(temporary) as directory:
         source = LayerSource(resolver=ContentResolver(target=target), limits=limits)
         unproven = check_deltas(findings, ledger, target, source, directory, jobs=jobs, progress=progress)

@@ -2,12 +2,14 @@
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.cli import main
+from pipeline.cli.retract import _EXAMPLES
 from pipeline.errors import ExitCode
 from tests.layouts.builder import LayoutBuilder, tar_of
 
@@ -82,12 +84,12 @@ def test_a_page_that_was_there_before_is_named_and_left(site: Path, capsys: Capt
 def test_a_first_run_and_one_with_nothing_new(site: Path, capsys: Capture) -> None:
     assert main(["publish"]) == ExitCode.SUCCESS
     first = capsys.readouterr()
-    assert "Made 2 deltas." in first.out
+    assert "  deltas   2 made, " in first.out
     assert "1.1 → 1.2" in first.out
     assert "deltapress:" not in first.err
     before = tree(site / "public")
     assert main(["publish"]) == ExitCode.SUCCESS
-    assert capsys.readouterr().out.startswith("Nothing to write: everything is published already.\n")
+    assert capsys.readouterr().out.startswith("Nothing to write: everything is published already. (")
     assert tree(site / "public") == before
 
 
@@ -129,7 +131,7 @@ def test_a_plan_tells_what_is_there(site: Path, capsys: Capture) -> None:
 def test_what_no_client_gains_by_is_told(site: Path, capsys: Capture) -> None:
     (site / "deltapress.toml").write_text(CONFIG.replace("versions = 2", "versions = 2\nmax_ratio = 0.000001"))
     main(["publish"])
-    assert "Made 0 deltas, and 2 that no client would gain by." in capsys.readouterr().out
+    assert re.search("^  deltas   2 refused: .* max_ratio allows ", capsys.readouterr().out, re.MULTILINE)
     main(["plan"])
     assert "skip: " in capsys.readouterr().out
 
@@ -152,6 +154,42 @@ def test_a_tag_is_removed_and_put_back(site: Path, capsys: Capture) -> None:
     assert json.loads(tags.read_bytes())["tags"] == ["1.0", "1.1", "1.2"]
 
 
+def test_deltas_are_retracted_and_listed_again(site: Path, capsys: Capture) -> None:
+    main(["publish"])
+    listing = site / "public/v2/team/app/manifests/_deltaindex"
+    before, listed = tree(site / "public"), listing.read_bytes()
+    assert main(["retract", "--all", "--dry-run"]) == ExitCode.SUCCESS
+    assert "2 deltas are neither listed nor made" in capsys.readouterr().out
+    assert tree(site / "public") == before
+    code, document = as_json(capsys, "retract", "team/app", "--source", "1.1")
+    assert code == ExitCode.SUCCESS
+    [(name, count)] = document["deltas"]["retracted"].items()
+    assert name.startswith("team/app --source sha256:")
+    assert count == 1
+    assert as_json(capsys, "plan")[1]["deltas"]["retracted"] == {name: 1}
+    main(["publish"])
+    assert "1 delta is neither listed nor made, since 20" in capsys.readouterr().out
+    assert main(["retract", "--undo", *name.split(" ")]) == ExitCode.SUCCESS
+    assert listing.read_bytes() == listed
+
+
+def test_the_examples_of_retract_work(site: Path) -> None:
+    main(["publish"])
+    lines = re.findall(r"^  deltapress (.*?)(?:  .*)?$", _EXAMPLES, re.MULTILINE)
+    assert len(lines) == 5
+    for line in lines:
+        assert main(line.split()) == ExitCode.SUCCESS, line
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all", "team/app"], ["--source", "1.1"], ["team/app:1.0"], ["Team"]])
+def test_what_names_no_deltas_is_told_in_a_line(arguments: list[str], site: Path, capsys: Capture) -> None:
+    main(["publish"])
+    capsys.readouterr()
+    assert main(["retract", *arguments]) == ExitCode.BAD_CONFIGURATION
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+
+
 @pytest.mark.parametrize("what", ["team/app:", "Team", "team/app@1.2", "team/app:1.9", "team/none"])
 def test_what_cannot_be_removed_is_told_in_a_line(what: str, site: Path, capsys: Capture) -> None:
     main(["publish"])
@@ -165,7 +203,7 @@ def test_one_bad_repository_leaves_the_run_partly_done(site: Path, capsys: Captu
     (site / "deltapress.toml").write_text(CONFIG + BROKEN)
     assert main(["publish"]) == ExitCode.PARTLY_DONE
     captured = capsys.readouterr()
-    assert "Wrote " in captured.out
+    assert "  written  " in captured.out
     assert "team/broken" not in captured.out
     (line,) = [line for line in captured.err.splitlines() if line.startswith("deltapress: ")]
     assert str(site / "layouts/broken") in line

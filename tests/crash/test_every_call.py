@@ -107,6 +107,13 @@ def _remove(path: Path) -> Scene:
     return Scene(shop=shop, run=lambda target: shop.remove(f"app@{image}", 8, target=target))
 
 
+def _retract(path: Path) -> Scene:
+    """All deltas are un-listed, in both formats."""
+    shop = _four_nights(path)
+    shop.run(8)
+    return Scene(shop=shop, run=lambda target: shop.retract(None, number=8, target=target, is_all=True))
+
+
 SCENES: Final[Mapping[str, Callable[[Path], Scene]]] = {
     "publish": partial(_publish, order="images-first"),
     "publish, deltas first": partial(_publish, order="deltas-first"),
@@ -114,6 +121,7 @@ SCENES: Final[Mapping[str, Callable[[Path], Scene]]] = {
     "prune": _prune,
     "prune --reconcile --force": _reconcile,
     "remove": _remove,
+    "retract": _retract,
 }
 
 

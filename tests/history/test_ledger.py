@@ -119,8 +119,8 @@ def test_every_cut_is_an_error(ledger: Ledger) -> None:
 
 
 def test_a_newer_schema_is_told_apart() -> None:
-    with pytest.raises(LedgerError, match="schema 3") as caught:
-        Ledger.parse(b'{"schema": 3}')
+    with pytest.raises(LedgerError, match="schema 4") as caught:
+        Ledger.parse(b'{"schema": 4}')
     assert caught.value.is_newer
 
 

@@ -16,6 +16,7 @@ from ..client import contents_of
 from ..conftest import require_tool
 from ..device import Device, unpack
 from ..layouts.builder import LayoutBuilder
+from ..layouts.signatures import bundle, signature, signature_tag
 from ..runs import Shop, app, other
 from ..tars import file, tar
 from ..updates import NEW, OLD, noise
@@ -30,6 +31,7 @@ CASES = {
     "a layer less": (OLD, (NEW[1], NEW[2]), "gzip"),
     "zstd": (OLD, (*NEW, tar(file("usr/new", noise(40)))), "zstd"),
     "plain": (OLD, (*NEW, TINY), ""),
+    "signed": (OLD, NEW, "gzip"),  # these clients check nothing, and pass over what carries it
 }
 
 
@@ -39,7 +41,11 @@ def published(path: Path, name: str) -> Device:
     shop = Shop(path, DirectoryTarget(path / "public"))
     for number, tars in enumerate((old, new)):
         build = LayoutBuilder()
-        shop.layout({"latest": build.image(*tars, compression=compression)}, build)
+        image = build.image(*tars, compression=compression)
+        if name == "signed":
+            build.tag(signature_tag(image), signature(build, image))
+            build.entry(bundle(build, image))
+        shop.layout({"latest": image}, build)
         shop.run(number)
     return Device(
         contents=contents_of(shop.target),

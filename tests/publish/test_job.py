@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ExitCode
-from pipeline.history.ledger import LedgerError
+from pipeline.history.ledger import SCHEMA, LedgerError
 from pipeline.keys import LEDGER_KEY, Key
 from pipeline.oci.digest import DiffID
 from pipeline.report import publish_text
@@ -254,11 +254,11 @@ def test_the_ledger_of_a_newer_program_stops_every_command(tmp_path: Path, comma
     shop.images({"latest": app(1)})
     shop.run()
     document = json.loads(shop.folder.contents[LEDGER_KEY])
-    shop.folder.contents[LEDGER_KEY] = json.dumps({**document, "schema": 3}).encode()
+    shop.folder.contents[LEDGER_KEY] = json.dumps({**document, "schema": SCHEMA + 1}).encode()
     shop.folder.contents[Key("v2/old/tags/list")] = b"stray"
     shop.images({"latest": app(2)})
     before = shop.folder.copy()
-    with pytest.raises(LedgerError, match="has schema 3, this deltapress knows up to 2; use the newer one") as caught:
+    with pytest.raises(LedgerError, match="has schema 4, this deltapress knows up to 3; use the newer one") as caught:
         command(shop, 1)
     assert caught.value.exit_code is ExitCode.TARGET_FAILED
     assert shop.folder.contents == before.contents

@@ -135,7 +135,7 @@ def test_who_comes_second_leaves_with_one_line_or_waits(site: Site) -> None:
         assert first.wait(60) == ExitCode.SUCCESS
         out, err = waiting.communicate(timeout=60)
         assert waiting.returncode == ExitCode.SUCCESS, err
-        assert "Made 3 deltas." in out
+        assert "  deltas   3 made, " in out
     code, out, err = site.run("-c", theirs, "verify")
     assert code == ExitCode.SUCCESS, out + err
     site.check(ours=4, theirs=4)

@@ -3,6 +3,7 @@
 contract      what a format is
 delta_index   `_deltaindex`: flatpak, containers/image
 oci_delta     artifacts among the referrers: bootc, composefs, flightctl
+signatures    what of an image's signatures travels with these
 
 Pure. A further format is a file beside these, and a line in `FORMATS`.
 """

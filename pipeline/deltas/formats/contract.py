@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...config.values import FormatName
-from ...history.records import DeltaKey, PlatformRecord, RepositoryRecord
+from ...history.records import DeltaKey, LayerRecord, PlatformRecord, RepositoryRecord
 from ...oci.descriptor import Descriptor
 from ...oci.digest import Digest
 from ...oci.manifest import Document, Index, Manifest
@@ -43,10 +43,14 @@ class DeltaDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedDocument:
-    """An entry of a listing: the document, and the image manifest into which its deltas lead."""
+    """An entry of a listing: the document, and the image manifest into which its deltas lead.
+
+    `source` is the manifest of the image from which they lead; None where each of them says so itself.
+    """
 
     descriptor: Descriptor
     target: Digest
+    source: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +75,17 @@ class ParsedDeltas:
     """What a document says. `target` is None where it does not; `problems` are as in `DeltaListing`.
 
     `unknown` says why the deltas of a sound document cannot be told: it is about images that the caller does not know.
+    `whole` are the layers of the target that are there as they are; clients read exactly one gzip member of each.
+    `carried` are those of its layers that are manifests of what travels with it: what one of them leads to must be
+    among the layers, too.
     """
 
     target: Digest | None
     deltas: tuple[ListedDelta, ...]
     problems: tuple[str, ...] = ()
     unknown: str | None = None
+    whole: tuple[LayerRecord, ...] = ()
+    carried: tuple[Descriptor, ...] = ()
 
 
 class DeltaFormat(Protocol):

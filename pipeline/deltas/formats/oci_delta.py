@@ -11,6 +11,8 @@ Rule 3. The manifest and the config of the new image are part of it, so they mus
 Rule 4. Clients take the first artifact that leads from what they run, and then download all of it: what saves too
         little is not published.
 Rule 5. A client that resolved a tag of many platforms asks for the referrers of the index.
+Rule 6. The signatures of the new image come along: the manifest of each, as a blob, and its blobs. Clients that check
+        none pass over them.
 """
 
 import json
@@ -26,6 +28,7 @@ from ...oci.manifest import Index, Manifest, parse_document
 from ...oci.media_types import IMAGE_CONFIGS, INDEXES, MANIFESTS, OCI_EMPTY, OCI_GZIP_LAYER, OCI_MANIFEST
 from ...oci.writing import EMPTY_JSON, write_manifest
 from .contract import DeltaDocument, DeltaListing, ListedDelta, ListedDocument, Offer, ParsedDeltas
+from .signatures import signatures_by_image
 
 ARTIFACT_TYPE: Final = "application/vnd.io.github.containers.oci-delta.v1"
 TAR_DIFF: Final = "application/vnd.tar-diff"  # the older application/vnd.redhat.tar-diff is refused
@@ -40,6 +43,8 @@ TO: Final = f"{_PREFIX}to"
 MANIFEST_CONTENT: Final = "image-manifest"
 CONFIG_CONTENT: Final = "image-config"
 LAYER_CONTENT: Final = "image-layer"
+SIGNATURE_CONTENT: Final = "cosign-signature"
+SIGNATURE_PART_CONTENT: Final = "cosign-signature-content"
 
 
 class OciDelta:
@@ -78,11 +83,11 @@ class OciDelta:
                 continue
             try:
                 target = Digest.parse(entry.annotations.get(TARGET, ""))
-                Digest.parse(entry.annotations.get(SOURCE, ""))
+                source = Digest.parse(entry.annotations.get(SOURCE, ""))
             except DigestError as error:
                 problems.append(f"manifests[{position}].annotations, {TARGET} and {SOURCE}: {error}")
                 continue
-            found.append(ListedDocument(descriptor=entry, target=target))
+            found.append(ListedDocument(descriptor=entry, target=target, source=source))
         return DeltaListing(documents=tuple(found), problems=tuple(problems))
 
     def parse(self, manifest: Manifest, images: Mapping[Digest, PlatformRecord]) -> ParsedDeltas:
@@ -106,8 +111,15 @@ class OciDelta:
             return ParsedDeltas(target=target, deltas=(), problems=tuple(problems), unknown=unknown)
         if old.config != named[SOURCE_CONFIG]:
             problems.append(f"annotations.{SOURCE_CONFIG} is not the config of the source, which is {old.config}")
-        deltas = _Layers(manifest, old, new, problems).deltas()
-        return ParsedDeltas(target=target, deltas=tuple(deltas), problems=tuple(problems))
+        layers = _Layers(manifest, old, new, problems)
+        deltas = tuple(layers.deltas())
+        return ParsedDeltas(
+            target=target,
+            deltas=deltas,
+            problems=tuple(problems),
+            whole=tuple(layers.whole),
+            carried=tuple(part for part in manifest.layers if part.annotations.get(CONTENT) == SIGNATURE_CONTENT),
+        )
 
 
 class _Images:
@@ -115,6 +127,7 @@ class _Images:
 
     def __init__(self, record: RepositoryRecord) -> None:
         self.platforms = {image.manifest: image for image in record.platform_images()}
+        self._signatures = signatures_by_image(record)
         self._holders: dict[Digest, dict[Digest, ImageRecord]] = {}
         for image in record.images.values():
             for platform in image.platforms:
@@ -145,6 +158,15 @@ class _Images:
         blobs = (blob for holder in self._holders[image.manifest].values() for blob in holder.blobs)
         return next((blob for blob in blobs if blob.digest == image.config), None)
 
+    def signatures(self, image: PlatformRecord) -> Iterator[Descriptor]:
+        """The parts that its signatures need; a blob that several have is one."""
+        parts: dict[Digest, Descriptor] = {}
+        for signature in self._signatures.get(image.manifest, ()):
+            parts[signature.digest] = _part(signature.root, SIGNATURE_CONTENT)
+            for blob in signature.blobs:
+                parts.setdefault(blob.digest, _part(blob, SIGNATURE_PART_CONTENT))
+        return iter(parts.values())
+
 
 def _document(
     images: _Images, old: PlatformRecord, new: PlatformRecord, offers: Mapping[DiffID, Offer]
@@ -174,6 +196,7 @@ def _document(
             _part(manifest, MANIFEST_CONTENT),
             _part(config, CONFIG_CONTENT),
             *(layer for layer in layers if layer is not None),
+            *images.signatures(new),
         ],
         subject=manifest,
         annotations=annotations,
@@ -218,10 +241,14 @@ def _texts(values: Iterable[object]) -> str:
 
 
 class _Layers:
-    """The layers of an artifact, read for images that are known; what is wrong with them goes to `problems`."""
+    """The layers of an artifact, read for images that are known; what is wrong with them goes to `problems`.
+
+    `whole` are those of the target that are there as they are, once the deltas were read.
+    """
 
     def __init__(self, manifest: Manifest, old: PlatformRecord, new: PlatformRecord, problems: list[str]) -> None:
         self._manifest, self._old, self._new, self._problems = manifest, old, new, problems
+        self.whole: list[LayerRecord] = []
         self._targets: dict[Digest, LayerRecord] = {layer.digest: layer for layer in new.layers}
         self._there = {layer.diff_id for layer in old.layers}
 
@@ -232,7 +259,7 @@ class _Layers:
         for position, part in enumerate(self._manifest.layers):
             content = part.annotations.get(CONTENT, "")
             contents.setdefault(content, []).append(part.digest)
-            if content == MANIFEST_CONTENT and part.media_type not in MANIFESTS:
+            if content in {MANIFEST_CONTENT, SIGNATURE_CONTENT} and part.media_type not in MANIFESTS:
                 self._complain(position, f"has the type {part.media_type!r}, which is none of a manifest")
             elif content == CONFIG_CONTENT and part.media_type not in IMAGE_CONFIGS:
                 self._complain(position, f"has the type {part.media_type!r}, which is none of a config")
@@ -244,6 +271,8 @@ class _Layers:
                     yield ListedDelta(blob=part, key=self._key(layer), is_exact=True)
                 elif part.media_type != OCI_GZIP_LAYER or part.digest != layer.digest:
                     self._complain(position, f"is neither a {TAR_DIFF} nor the gzip layer {layer.digest} itself")
+                else:
+                    self.whole.append(layer)
         for content, wanted in ((MANIFEST_CONTENT, self._new.manifest), (CONFIG_CONTENT, self._new.config)):
             if contents.get(content) != [wanted]:
                 self._problems.append(f"layers must have one with {CONTENT} {content!r}, which is {wanted}")

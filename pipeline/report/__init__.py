@@ -1,0 +1,36 @@
+"""Result values -> text for people, and JSON for programs.
+
+Rule 1. The text is for reading and may change; of the JSON, members may be added, and `schema` changes with any other
+        change. Sizes are in bytes, times in ISO 8601 with their zone.
+Rule 2. What failed stands in the JSON too, but not in the text: the command line sends that to standard error.
+Rule 3. Platforms, problems and the like are untrusted: in the text, none of them begins a line of its own or fills a
+        screen. The JSON has them whole, as ASCII, so that nothing on its way to a terminal has to change it.
+
+runs      what publish, plan, prune, remove and retract did, or would do
+updates   what clients save by deltas, and which tags moved
+checks    what verify and prune --reconcile found
+pulls     what a pull did, or would do
+lines     lines, tables, JSON
+"""
+
+from .checks import missing_keys, reconciliation_json, reconciliation_text, verification_json, verification_text
+from .lines import to_json
+from .pulls import pull_json, pull_text
+from .runs import failures, outcome_json, plan_text, prune_text, publish_text, removal_text
+
+__all__ = [
+    "failures",
+    "missing_keys",
+    "outcome_json",
+    "plan_text",
+    "prune_text",
+    "publish_text",
+    "pull_json",
+    "pull_text",
+    "reconciliation_json",
+    "reconciliation_text",
+    "removal_text",
+    "to_json",
+    "verification_json",
+    "verification_text",
+]

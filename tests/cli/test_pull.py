@@ -1,0 +1,73 @@
+"""`deltapress pull` as a command: its options, its results, its exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+from pipeline.targets.directory import DirectoryTarget
+
+from ..runs import Shop, app
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shop = Shop(tmp_path, DirectoryTarget(tmp_path / "public"))
+    shop.images({f"{number}.0": (app(number),) for number in range(2)})
+    shop.run()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "public"
+
+
+def pull(image: str, *more: str) -> int:
+    return main(["pull", image, "--platform", "amd64", "--from", "public", *more])
+
+
+def test_what_is_new_is_said(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pull("app:0.0", "--into", "oci:device:now") == 0
+    assert "whole" in capsys.readouterr().out
+    assert pull("app:1.0", "--into", "oci:device:now", "--dry-run") == 0
+    assert "would download" in capsys.readouterr().out
+    assert pull("app:1.0", "--into", "oci:device:now", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["changed"], [layer["how"] for layer in found["layers"]]) == (True, ["delta"])
+    assert found["downloaded"] < found["whole"]
+    assert pull("app:1.0", "--into", "oci:device:now") == 0
+    assert "app:1.0 is up to date" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["app:9", "--into", "oci:device"], 4, "public has no image app:9"),
+        (["app:1.0", "--into", "oci:device", "--root", "."], 2, "--root and --source belong together"),
+        (["app:1.0", "--into", "docker", "--unpack", "x"], 2, "--unpack needs a layout"),
+        (["app:1.0", "--into", "oci:device", "--platform", "s390x"], 4, "cannot"),
+    ],
+    ids=["unknown", "root", "unpack", "read-only"],
+)
+def test_what_is_wrong_is_said(
+    tree: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
+) -> None:
+    if said == "cannot":
+        Path("device").write_text("no folder")
+    assert pull(*arguments) == code
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["App", "--into", "oci:x"], "is not allowed"),
+        (["app", "--into", "dir:x"], "write oci:DIRECTORY, oci:DIRECTORY:TAG or one of docker, podman, containerd"),
+        (["app", "--into", "oci:x:-"], "'-' is no tag"),
+        (["app", "--into", "oci:x", "--source", "1"], "'1' is not a digest"),
+        (["app", "--into", "oci:x", "--platform", "a/b/c/d"], "is no platform"),
+    ],
+)
+def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["pull", *arguments])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
