@@ -3,9 +3,12 @@
 import json
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +19,8 @@ from pipeline.client.runtimes.contract import (
     LayerPair,
     held_layers,
 )
-from pipeline.keys import Key
 from pipeline.oci.digest import DiffID, Digest
 
-from ..device import Device
 from ..layouts.builder import LayoutBuilder, on, sha256
 from ..tars import file, tar
 from ..updates import NEW, OLD, noise
@@ -30,6 +31,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="runtimes with storage of their own need root"),
 ]
 
+_CHECKOUT = Path(__file__).parents[2]
 _HERE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 # the last is the latest
 IMAGES = {"other": (tar(file("other", b"other")),), "1.0": OLD, "1.1": NEW}
@@ -39,14 +41,14 @@ IMAGES = {"other": (tar(file("other", b"other")),), "1.0": OLD, "1.1": NEW}
 class Version:
     """A tag of a repository: what it points to, and of the image that it means here, manifest and configuration.
 
-    `configs` are those of all its platforms, which containerd fetches.
+    `layers` are those of all its platforms.
     """
 
     reference: str
     digest: str
     manifest: str
     config: str
-    configs: set[str]
+    layers: set[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +63,13 @@ class Published:
         raw = (folder / tag).read_bytes()
         entries = json.loads(raw).get("manifests", [])
         platforms = {entry["platform"]["architecture"]: entry["digest"] for entry in entries} or {_HERE: sha256(raw)}
-        configs = {
-            name: json.loads((folder / digest).read_bytes())["config"]["digest"] for name, digest in platforms.items()
-        }
+        manifests = {name: json.loads((folder / digest).read_bytes()) for name, digest in platforms.items()}
         return Version(
             reference=f"{self.site.registry}/{repository}:{tag}",
             digest=sha256(raw),
             manifest=platforms[_HERE],
-            config=configs[_HERE],
-            configs=set(configs.values()),
+            config=manifests[_HERE]["config"]["digest"],
+            layers={layer["digest"] for manifest in manifests.values() for layer in manifest["layers"]},
         )
 
     def fetched(self) -> list[str]:
@@ -104,26 +104,6 @@ def runtime(machine: runtimes.Machine) -> ContainerRuntime:
     return machine.runtime
 
 
-def rebuilt(tree: Published, repository: str, root: Path, layout: Path) -> tuple[Path, list[LayerPair]]:
-    """The layout of 1.1, made of the files of 1.0 and the artifact, without the layer that both have."""
-    files = {Key(path.relative_to(tree.tree).as_posix()): path for path in (tree.tree / "v2").rglob("*")}
-    contents = {key: path.read_bytes() for key, path in files.items() if path.is_file()}
-    old = tree.version(repository, "1.0")
-    device = Device(contents=contents, repository=repository, booted=old.manifest, root=root)
-    update = device.update("1.1")
-    manifest = json.loads(update.manifest)
-    diff_ids = json.loads(update.config)["rootfs"]["diff_ids"]
-    build = LayoutBuilder()
-    base = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": diff_ids[0], "size": len(OLD[0])}
-    layers = [base, *(build.layer(update.layers[diff_id], "") for diff_id in diff_ids[1:])]
-    build.entry(build.manifest(build.blob(update.config, manifest["config"]["mediaType"]), *layers))
-    pairs = [
-        LayerPair(digest=Digest.parse(layer["digest"]), diff_id=DiffID.parse(diff_id))
-        for layer, diff_id in zip(manifest["layers"], diff_ids, strict=True)
-    ]
-    return build.write(layout), pairs
-
-
 def named(runtime: ContainerRuntime, reference: str) -> InstalledImage:
     [found] = [image for image in runtime.images() if reference in image.names]
     return found
@@ -133,10 +113,20 @@ def known(digests: Sequence[Digest]) -> set[str]:
     return {str(digest) for digest in digests}
 
 
+def deltapress(machine: runtimes.Machine, *arguments: str) -> dict[str, Any]:
+    """What `deltapress … --json` says on the machine."""
+    environment = {**machine.environment, "PYTHONPATH": str(_CHECKOUT)}
+    command = [*machine.entrance, sys.executable, "-m", "pipeline", *arguments, "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    said = json.loads(done.stdout)
+    assert isinstance(said, dict)
+    return said
+
+
 @pytest.mark.parametrize("repository", ["team/app", "team/multi"])
-def test_a_runtime_takes_the_layers_and_pulls_the_rest(
-    runtime: ContainerRuntime, tree: Published, tmp_path: Path, repository: str
-) -> None:
+def test_an_image_comes_by_deltas(machine: runtimes.Machine, tree: Published, repository: str) -> None:
+    runtime = machine.runtime
     before, after = tree.version(repository, "1.0"), tree.version(repository, "1.1")
     assert runtime.obstacle() is None
     assert before.digest in known(runtime.pull(before.reference))
@@ -145,14 +135,17 @@ def test_a_runtime_takes_the_layers_and_pulls_the_rest(
     assert before.digest in known(old.digests)
     wanted = [DiffID.of(layer) for layer in NEW]
     assert held_layers([old], wanted) == 1
-
     with runtime.mounted(old) as files:
         assert (files / "usr/bin/app").read_bytes() == noise(9, 9000)
-        layout, pairs = rebuilt(tree, repository, files, tmp_path / "rebuilt")
-    fetched = tree.fetched()
-    assert after.digest in known(runtime.accept(layout, after.reference, pairs))
-    assert set(tree.fetched()[len(fetched) :]) <= after.configs
 
+    pull = ["pull", after.reference, "--into", runtime.name, "--from", f"http://{tree.site.registry}"]
+    begun = len(tree.fetched())
+    said = deltapress(machine, *pull)
+    assert said["changed"]
+    # of the layers themselves, only what no delta is worth while for, and not a second time by the runtime
+    whole = [layer["digest"] for layer in said["layers"] if layer["how"] == "whole"]
+    assert [digest for digest in tree.fetched()[begun:] if digest in after.layers] == whole
+    assert len(whole) == (repository == "team/multi")
     new = named(runtime, after.reference)
     assert (str(new.config), new.names) == (after.config, (after.reference,))
     assert after.digest in known(new.digests)
@@ -160,6 +153,10 @@ def test_a_runtime_takes_the_layers_and_pulls_the_rest(
     with runtime.mounted(new) as files:
         assert (files / "usr/lib/as-before").read_bytes() == noise(2)
         assert not (files / "etc/two").exists()
+
+    begun = len(tree.fetched())
+    assert not deltapress(machine, *pull)["changed"]
+    assert set(tree.fetched()[begun:]) <= {after.config}
 
 
 def test_nothing_is_left_of_layers_that_the_pull_did_not_want(

@@ -20,7 +20,7 @@ def answering(text: str) -> Program:
 
 def podman(version: str) -> ContainerRuntime:
     program = answering(f"{version}\\n")
-    return Podman(program=program, pulling=(), cache=Path("/nowhere"), can_mount=True, max_bytes=0)
+    return Podman(program=program, cache=Path("/nowhere"), can_mount=True, max_bytes=0)
 
 
 def containerd(version: str) -> ContainerRuntime:
@@ -50,7 +50,7 @@ def test_containerd_does_not_look(version: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_leads_to_its_runtime(name: str) -> None:
-    runtime = runtime_named(name, environment=ENVIRONMENT, user=0, plain_http=False, max_bytes=0)
+    runtime = runtime_named(name, environment=ENVIRONMENT, user=0, max_bytes=0)
     assert runtime.name == name
 
 
@@ -65,6 +65,6 @@ def test_every_name_leads_to_its_runtime(name: str) -> None:
     ],
 )
 def test_where_podman_keeps_its_cache(user: int, more: dict[str, str], cache: str) -> None:
-    found = runtime_named("podman", environment=ENVIRONMENT | more, user=user, plain_http=False, max_bytes=0)
+    found = runtime_named("podman", environment=ENVIRONMENT | more, user=user, max_bytes=0)
     assert isinstance(found, Podman)
     assert found.cache == Path(cache)

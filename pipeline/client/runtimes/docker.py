@@ -23,7 +23,7 @@ _CONTAINERD_STORE: Final = b"io.containerd.snapshotter.v1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Docker:
-    """`program` is `docker`, with options that lead to its daemon if need be.
+    """`program` is `docker`, whose daemon its environment names.
 
     `max_bytes` bounds the files of an old image, which are laid out in `place` (None: where temporary files are).
     """
