@@ -123,8 +123,8 @@ def _pull(request: Request, place: Place, arguments: argparse.Namespace, progres
                 request, place.layout, tag, scratch=scratch, progress=progress, unpack=arguments.unpack
             )
     state = state_folder() / place.text
-    runtime = runtime_named(place.text, max_bytes=request.limits.layer)
     with scratch_folder(_existing(state)) as scratch:
+        runtime = runtime_named(place.text, max_bytes=request.limits.layer, place=scratch)
         return pull_into_runtime(request, runtime, state, scratch=scratch, progress=progress)
 
 

@@ -12,9 +12,11 @@ RUNTIMES: Final = named.NAMES
 _STATE: Final = Path("/var/cache/deltapress")
 
 
-def runtime_named(name: str, *, max_bytes: int, environment: Mapping[str, str] = os.environ) -> ContainerRuntime:
-    """One of `RUNTIMES`. `max_bytes` bounds the files of an old image."""
-    return named.runtime_named(name, environment=dict(environment), user=os.geteuid(), max_bytes=max_bytes)
+def runtime_named(
+    name: str, *, max_bytes: int, place: Path, environment: Mapping[str, str] = os.environ
+) -> ContainerRuntime:
+    """One of `RUNTIMES`. `max_bytes` bounds the files of an old image, which may have to be laid out in `place`."""
+    return named.runtime_named(name, environment=dict(environment), user=os.geteuid(), max_bytes=max_bytes, place=place)
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:

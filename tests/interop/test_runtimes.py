@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pipeline.client.runtimes.contract import (
     LayerPair,
     held_layers,
 )
+from pipeline.client.runtimes.podman import Podman
 from pipeline.oci.digest import DiffID, Digest
 
 from ..layouts.builder import LayoutBuilder, on, sha256
@@ -157,6 +158,18 @@ def test_an_image_comes_by_deltas(machine: runtimes.Machine, tree: Published, re
     begun = len(tree.fetched())
     assert not deltapress(machine, *pull)["changed"]
     assert set(tree.fetched()[begun:]) <= {after.config}
+
+
+def test_podman_lays_out_what_it_may_not_mount(tree: Published) -> None:
+    old = tree.version("team/app", "1.0")
+    with runtimes.podman(tree.site.registry) as machine:
+        assert isinstance(machine.runtime, Podman)
+        machine.runtime.pull(old.reference)
+        image = named(machine.runtime, old.reference)
+        with replace(machine.runtime, can_mount=False).mounted(image) as files:
+            assert (files / "usr/bin/alias").read_bytes() == noise(9, 9000)
+            assert not (files / "usr/lib/gone").exists()
+        assert machine.runtime.program.ask("ps", "--all", "--quiet") == b""
 
 
 def test_nothing_is_left_of_layers_that_the_pull_did_not_want(
