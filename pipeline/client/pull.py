@@ -26,6 +26,7 @@ from .repository import Repository
 from .request import Request, locate, named_source, read_root, wanted_image
 from .sources import OldImage, OpenedSources, StoredFiles
 from .stored import REF_NAME, StoredImage, entry_of, manifest_of, stored_images
+from .unpack.image import holds, unpack_image
 
 
 def pull_into_layout(
@@ -50,10 +51,11 @@ def pull_into_layout(
         stored = tuple(stored_images(layout.storage, entries))
         present = _present(stored, tag, request, layout)
         located = locate(request)
-        if present is not None and present.root == located.root and unpack is None:
+        is_unpacked = present is None or unpack is None or holds(unpack, present.manifest.config.digest)
+        if present is not None and present.root == located.root and is_unpacked:
             return _unchanged(present, request, path)
         document = read_root(request, located)
-        if present is not None and present.root == document.digest and unpack is None:
+        if present is not None and present.root == document.digest and is_unpacked:
             return _unchanged(present, request, path)
         image = wanted_image(request, located, document)
         is_changed = present is None or present.original != image.manifest.digest
@@ -64,8 +66,12 @@ def pull_into_layout(
             )
         made = make_all(request, located.repository, layout, plans, stack, progress, is_plain=False)
         layers = {layer.layer.diff_id: layer for layer in made}
+        config = image.manifest.config.digest
+        if unpack is not None and not holds(unpack, config):
+            files = [layout.blob_path(layers[layer.diff_id].stored.digest) for layer in image.record.layers]
+            unpack_image(files, config, unpack, limits=request.limits, progress=progress)
         manifest = manifest_of(image, layers)
-        layout.write(image.config, image.manifest.config.digest)
+        layout.write(image.config, config)
         layout.write(manifest.raw, manifest.digest)
         kept = [entry for entry in entries if not _is_replaced(entry, tag, present)]
         layout.commit([*kept, entry_of(image, manifest, request.name, tag)])

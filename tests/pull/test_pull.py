@@ -424,3 +424,18 @@ def test_an_unreachable_registry_changes_nothing(world: World) -> None:
     with pytest.raises(TargetError, match="cannot be reached"):
         replace(world.device, target=nowhere).pull("app:1.1", tag="t")
     assert world.device.files() == before
+
+
+def test_the_files_are_unpacked_and_follow_the_image(world: World, tmp_path: Path) -> None:
+    place = tmp_path / "files"
+    world.device.pull("app:1.0", tag="t", unpack=place)
+    assert (place / "etc/three").exists()
+    assert not (place / "usr/lib/gone").exists()
+    world.registry.asked.clear()
+    world.device.pull("app:1.0", tag="t", unpack=place)
+    assert len(world.registry.asked) == 1
+    world.device.pull("app:1.1", tag="t", unpack=place)
+    assert (place / "usr/bin/kept").exists()
+    shutil.rmtree(place)
+    assert not world.device.pull("app:1.1", tag="t", unpack=place).is_changed
+    assert (place / "usr/bin/kept").exists()
