@@ -37,7 +37,7 @@ class Machine:
 
 
 @contextmanager
-def docker(registry: str) -> Iterator[Machine]:
+def docker(*registries: str) -> Iterator[Machine]:
     """Debian's; it starts a containerd of its own. It does without TLS on every loopback address."""
     program = require_tool("dockerd")
     require_tool("containerd")
@@ -55,7 +55,7 @@ def docker(registry: str) -> Iterator[Machine]:
 
 
 @contextmanager
-def containerd(registry: str) -> Iterator[Machine]:
+def containerd(*registries: str) -> Iterator[Machine]:
     """One of version 2. It does without TLS where the loopback answers in HTTP."""
     program = require_tool("containerd2")
     with clients.short_home() as home:
@@ -80,15 +80,15 @@ address = "{address}.ttrpc"
 
 
 @contextmanager
-def podman(registry: str) -> Iterator[Machine]:
-    """One of version 5, which is told to do without TLS at `registry`, a `host:port`."""
+def podman(*registries: str) -> Iterator[Machine]:
+    """One of version 5, which is told to do without TLS at `registries`, each a `host:port`."""
     program = require_tool("podman5")
     with clients.short_home() as home:
         storage = f"--root {home}/root --runroot {home}/runroot --storage-driver vfs --events-backend none"
         environment = _with_command(home, "podman", f"{program} {storage}")
-        registries = home / "registries.conf"
-        registries.write_text(f'[[registry]]\nlocation = "{registry}"\ninsecure = true\n')
-        environment["CONTAINERS_REGISTRIES_CONF"] = str(registries)
+        known = home / "registries.conf"
+        known.write_text("".join(f'[[registry]]\nlocation = "{name}"\ninsecure = true\n' for name in registries))
+        environment["CONTAINERS_REGISTRIES_CONF"] = str(known)
         settings = home / "containers.conf"
         settings.write_text('[containers]\nseccomp_profile = "unconfined"\n')  # which it was built without
         environment["CONTAINERS_CONF"] = str(settings)
@@ -110,7 +110,7 @@ def podman(registry: str) -> Iterator[Machine]:
         yield Machine(runtime=runtime, environment=environment, entrance=entrance)
 
 
-RUNTIMES: Final[dict[str, Callable[[str], AbstractContextManager[Machine]]]] = {
+RUNTIMES: Final[dict[str, Callable[..., AbstractContextManager[Machine]]]] = {
     "docker": docker,
     "podman": podman,
     "containerd": containerd,

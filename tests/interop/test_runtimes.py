@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from pipeline.client.runtimes.podman import Podman
 from pipeline.oci.digest import DiffID, Digest
 
 from ..layouts.builder import LayoutBuilder, on, sha256
-from ..tars import file, tar
-from ..updates import NEW, OLD, noise
+from ..tars import directory, file, tar
+from ..updates import NEW, OLD, changed, noise
 from . import published, runtimes, servers
 
 pytestmark = [
@@ -34,8 +35,12 @@ pytestmark = [
 
 _CHECKOUT = Path(__file__).parents[2]
 _HERE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
-# the last is the latest
-IMAGES = {"other": (tar(file("other", b"other")),), "1.0": OLD, "1.1": NEW}
+IMAGES = {
+    "other": (tar(file("other", b"other")),),
+    "1.0": OLD,
+    "1.1": NEW,
+    "1.2": (*NEW[:2], tar(directory("usr"), directory("usr/bin"), file("usr/bin/app", changed(noise(9, 9000), 7000)))),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,24 +84,37 @@ class Published:
         return [path.rpartition("/")[2] for path in paths if "/blobs/" in path]
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
-    made = tmp_path_factory.mktemp("layouts")
+@contextmanager
+def served(layouts: Path, tags: Sequence[str]) -> Iterator[Published]:
     app, multi = LayoutBuilder(), LayoutBuilder()
-    for tag, tars in IMAGES.items():
+    for tag in tags:
+        tars = IMAGES[tag]
         app.tag(tag, app.image(*tars))
         here = multi.image(*tars, tar(file("usr/share", tag.encode())), architecture=_HERE)
         elsewhere = multi.image(*reversed(tars), architecture="riscv64")
         multi.tag(tag, multi.index(on(here, f"linux/{_HERE}"), on(elsewhere, "linux/riscv64")))
     with servers.public_directory() as root:
-        published.publish(root, {"team/app": app.write(made / "app"), "team/multi": multi.write(made / "multi")})
+        published.publish(root, {"team/app": app.write(layouts / "app"), "team/multi": multi.write(layouts / "multi")})
         with servers.own(root) as site:
             yield Published(site=site, tree=root)
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+    with served(tmp_path_factory.mktemp("layouts"), ["other", "1.0", "1.1"]) as tree:
+        yield tree
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+    """A registry with a delta from 1.1 into 1.2."""
+    with served(tmp_path_factory.mktemp("later"), ["1.0", "1.1", "1.2"]) as tree:
+        yield tree
+
+
 @pytest.fixture(params=runtimes.RUNTIMES, scope="module")
-def machine(request: pytest.FixtureRequest, tree: Published) -> Iterator[runtimes.Machine]:
-    with runtimes.RUNTIMES[request.param](tree.site.registry) as running:
+def machine(request: pytest.FixtureRequest, tree: Published, later: Published) -> Iterator[runtimes.Machine]:
+    with runtimes.RUNTIMES[request.param](tree.site.registry, later.site.registry) as running:
         yield running
 
 
@@ -158,6 +176,27 @@ def test_an_image_comes_by_deltas(machine: runtimes.Machine, tree: Published, re
     begun = len(tree.fetched())
     assert not deltapress(machine, *pull)["changed"]
     assert set(tree.fetched()[begun:]) <= {after.config}
+
+
+def test_an_image_that_came_by_deltas_is_the_source_of_the_next(
+    machine: runtimes.Machine, tree: Published, later: Published
+) -> None:
+    runtime = machine.runtime
+    first, second, third = (
+        tree.version("team/app", "1.0"),
+        tree.version("team/app", "1.1"),
+        later.version("team/app", "1.2"),
+    )
+    runtime.pull(first.reference)
+    deltapress(machine, "pull", second.reference, "--into", runtime.name, "--from", f"http://{tree.site.registry}")
+    said = deltapress(
+        machine, "pull", third.reference, "--into", runtime.name, "--from", f"http://{later.site.registry}"
+    )
+    assert [layer["how"] for layer in said["layers"]] == ["here", "here", "delta"]
+    assert not set(later.fetched()) & third.layers
+    with runtime.mounted(named(runtime, third.reference)) as files:
+        assert (files / "usr/bin/app").read_bytes() == changed(noise(9, 9000), 7000)
+        assert (files / "usr/lib/as-before").read_bytes() == noise(2)
 
 
 def test_podman_lays_out_what_it_may_not_mount(tree: Published) -> None:
