@@ -17,6 +17,7 @@ from ..oci.digest import Digest
 from ..oci.reference import TAG_RULE, is_tag
 from ..progress import Progress
 from ..quantities import parse_size
+from ..scratch import scratch_folder
 from .console import Console, OutputError
 from .options import Subparsers, add_json, checked
 from .origins import add_origin_options, request_of
@@ -117,5 +118,13 @@ def _pull(request: Request, place: Place, arguments: argparse.Namespace, progres
     if place.layout is not None:
         tag = place.tag or request.name.tag
         return pull_into_layout(request, place.layout, tag, progress=progress, unpack=arguments.unpack)
-    runtime = runtime_named(place.text, max_bytes=request.limits.layer)
-    return pull_into_runtime(request, runtime, state_folder() / place.text, progress=progress)
+    state = state_folder() / place.text
+    # beside it there is room: what has temporary files may be in memory
+    with scratch_folder(_existing(state)) as scratch:
+        runtime = runtime_named(place.text, max_bytes=request.limits.layer, place=scratch)
+        return pull_into_runtime(request, runtime, state, progress=progress)
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder above `path` that is there."""
+    return next(folder for folder in path.absolute().parents if folder.is_dir())

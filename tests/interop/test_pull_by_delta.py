@@ -1,31 +1,24 @@
 """`deltapress pull` against real servers, and what it makes in the hands of real tools."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from pipeline.client.into_runtime import pull_into_runtime
-from pipeline.client.reference import ImageName
-from pipeline.client.request import Request
-from pipeline.client.runtimes.contract import ContainerRuntime
 from pipeline.keys import manifest_key
-from pipeline.limits import Limits
 from pipeline.oci.digest import Digest
 from pipeline.targets.http.options import HTTPOptions
 from pipeline.targets.http.target import HTTPTarget
 
 from ..conftest import require_tool
 from ..layouts.builder import LayoutBuilder
-from ..pull.lab import AMD64, Device, Told, sha256
+from ..pull.lab import Device, sha256
 from ..tars import directory, file, tar, whiteout
 from ..updates import NEW, OLD, changed, noise
 from . import published, servers
 from .clients import Skopeo, run, short_home
-from .test_runtimes import RUNTIMES
 
 pytestmark = pytest.mark.interop
 
@@ -88,36 +81,6 @@ def test_skopeo_reads_what_was_rebuilt(
         skopeo.copy(f"oci:{device.layout}:now", f"dir:{tmp_path / 'copied'}")
         copied = {file.name for file in (tmp_path / "copied").iterdir()}
         assert str(outcome.config).partition(":")[2] in copied
-
-
-@pytest.fixture(params=RUNTIMES)
-def runtime(request: pytest.FixtureRequest) -> Iterator[ContainerRuntime]:
-    with RUNTIMES[request.param]() as running:
-        yield running
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="runtimes with storage of their own need root")
-def test_a_runtime_is_updated_by_deltas(runtime: ContainerRuntime, tmp_path: Path) -> None:
-    build = LayoutBuilder()
-    images = {tag: build.tag(tag, build.image(*tars))["digest"] for tag, tars in (("1.0", OLD), ("1.1", NEW))}
-    layout = build.write(tmp_path / "layouts")
-    with servers.public_directory() as root:
-        published.publish(root, {"team/app": layout})
-        with servers.own(root) as site:
-            target = HTTPTarget(f"http://{site.registry}", HTTPOptions())
-            runtime.pull(f"{site.registry}/team/app:1.0")
-            before = len(site.requests())
-            told = Told()
-            name = ImageName.parse(f"{site.registry}/team/app:1.1")
-            wish = Request(name=name, target=target, repositories=name.names_in_tree, platform=AMD64, limits=Limits())
-            outcome, again = (pull_into_runtime(wish, runtime, tmp_path / "state", progress=told) for _ in range(2))
-            blobs = {line.split()[2].rpartition("/")[2] for line in site.requests()[before:] if "/blobs/" in line}
-    assert [layer.way for layer in outcome.layers] == ["here", "delta", "delta"]
-    assert outcome.is_changed
-    assert not again.is_changed
-    assert blobs == {str(outcome.config), *(str(layer.delta) for layer in outcome.layers if layer.delta)}
-    assert images["1.1"] in {str(digest) for image in runtime.images() for digest in image.digests}
-    assert not (tmp_path / "state").exists()
 
 
 def test_a_registry_that_is_pushed_to_has_the_same_deltas(tmp_path: Path) -> None:

@@ -25,11 +25,10 @@ _PLATFORMS: Final = 100  # of one index that are looked at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Containerd:
-    """`program` is `ctr`, with the options that lead to the daemon and its namespace if need be; `pulling` the options
-    of `ctr images pull`. Old images are mounted in `place` (None: where temporary files are), which needs root."""
+    """`program` is `ctr`, whose daemon and namespace its environment names. Old images are mounted in `place` (None:
+    where temporary files are), which takes root."""
 
     program: Program
-    pulling: tuple[str, ...] = ()
     place: Path | None = None
 
     @property
@@ -75,7 +74,7 @@ class Containerd:
             raise CommandFailedError(self.program.shown(("images", "mount", image.identity)), str(error)) from error
 
     def pull(self, reference: str) -> tuple[Digest, ...]:
-        self.program.ask("images", "pull", *self.pulling, reference, seconds=LONG)
+        self.program.ask("images", "pull", reference, seconds=LONG)
         lines = [line.split() for line in self._text("images", "ls", f"name=={reference}").splitlines()[1:]]
         return tuple(Digest.parse(fields[2]) for fields in lines)
 

@@ -5,8 +5,8 @@ the image for complete, and gives it name and digest (moby, distribution/pull_v2
 default since docker 29, has layers by the chain of their DiffIDs, and its pull leaves out those that are there.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ _CONTAINERD_STORE: Final = b"io.containerd.snapshotter.v1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Docker:
-    """`program` is `docker`, with options that lead to its daemon if need be.
+    """`program` is `docker`, whose daemon its environment names.
 
     `max_bytes` bounds the files of an old image, which are laid out in `place` (None: where temporary files are).
     """
@@ -54,14 +54,30 @@ class Docker:
 
     def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
         image = RebuiltImage.read(layout)
-        if not self._keeps_chains():
-            self.program.ask("load", "--quiet", seconds=LONG, feed=image.write_docker_archive)
+        give = self._with_chains if self._keeps_chains() else self._with_image
+        with give(image):
             return self.pull(reference)
+
+    @contextmanager
+    def _with_chains(self, image: RebuiltImage) -> Iterator[None]:
         self.program.ask("load", "--quiet", seconds=LONG, feed=image.write_oci_archive)
         try:
-            return self.pull(reference)
+            yield
         finally:
             self.program.ask("image", "rm", "--no-prune", image.private_name)
+
+    @contextmanager
+    def _with_image(self, image: RebuiltImage) -> Iterator[None]:
+        config = image.manifest.config.digest
+        was_there = any(have.config == config for have in self.images())
+        self.program.ask("load", "--quiet", seconds=LONG, feed=image.write_docker_archive)
+        try:
+            yield
+        finally:
+            # without a name it is not what was pulled: the pull failed, or the name leads elsewhere by now
+            unnamed = [have for have in self.images() if have.config == config and not have.names and not have.digests]
+            if unnamed and not was_there:
+                self.program.ask("image", "rm", "--no-prune", str(config))
 
     def _keeps_chains(self) -> bool:
         return _CONTAINERD_STORE in self.program.ask("info", "--format", "{{json .DriverStatus}}")

@@ -2,7 +2,7 @@
 
 Rule 1. Only what can be a source of a delta is kept: regular files, and hard links to them. No symbolic link is made,
         so no name of the image leads out of the folder.
-Rule 2. Their bytes have a limit, for a full disk is a device's death.
+Rule 2. They leave a tenth of what is free on the disk, whatever else their limit is.
 """
 
 import os
@@ -31,7 +31,7 @@ def exported(program: Program, image: str, *, max_bytes: int, place: Path | None
     """The files of `image` in a temporary folder in `place`, by the commands that docker and podman share.
 
     Raises:
-        ContainerRuntimeError: the runtime refused, the files have more than `max_bytes`, or there is no room.
+        ContainerRuntimeError: the runtime refused, or the files have more than `max_bytes` or than there is room for.
     """
     try:
         with scratch_folder(place) as folder:
@@ -41,8 +41,9 @@ def exported(program: Program, image: str, *, max_bytes: int, place: Path | None
             try:
                 files = folder / "files"
                 files.mkdir()
+                room = shutil.disk_usage(files).free
                 with program.reading("export", container) as stream:
-                    _extract(stream, files, image=image, max_bytes=max_bytes)
+                    _extract(stream, files, image=image, most=min(max_bytes, room - room // 10))
                     while stream.read(CHUNK):  # what comes after the end of a tar; unread, it would fail the command
                         pass
             finally:
@@ -52,8 +53,8 @@ def exported(program: Program, image: str, *, max_bytes: int, place: Path | None
         raise ExportError(image, str(error)) from error
 
 
-def _extract(stream: BinaryIO, folder: Path, *, image: str, max_bytes: int) -> None:
-    left = max_bytes
+def _extract(stream: BinaryIO, folder: Path, *, image: str, most: int) -> None:
+    left = most
     with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as archive:
         for member in archive:
             if not (member.isreg() or member.islnk()):
@@ -69,7 +70,7 @@ def _extract(stream: BinaryIO, folder: Path, *, image: str, max_bytes: int) -> N
                 continue
             left -= member.size
             if left < 0:
-                raise ExportError(image, f"its files have more than {max_bytes:,} bytes, which is the limit")
+                raise ExportError(image, f"its files have more than the {most:,} bytes that are allowed, or free")
             content = archive.extractfile(member)
             assert content is not None  # it is a regular file
             with content, path.open("xb") as out:

@@ -16,27 +16,21 @@ _CACHE_OF_ROOT: Final = Path("/var/lib/containers/cache")
 
 
 def runtime_named(
-    name: str, *, environment: Mapping[str, str], user: int, plain_http: bool, max_bytes: int, place: Path | None = None
+    name: str, *, environment: Mapping[str, str], user: int, max_bytes: int, place: Path | None = None
 ) -> ContainerRuntime:
     """The runtime of this machine that is called `name`, one of NAMES.
 
     `environment` is what its commands see: by it docker finds its daemon (DOCKER_HOST, DOCKER_CONTEXT), ctr its own and
     its namespace (CONTAINERD_ADDRESS, CONTAINERD_NAMESPACE, CONTAINERD_SNAPSHOTTER). `user` is who we are, an effective
-    user id.
-
-    With `plain_http` it may pull without TLS; docker knows that from its daemon's configuration alone.
-
-    `max_bytes` bounds the files of an old image where they have to be laid out, in `place` (None: where temporary
-    files are).
+    user id. `max_bytes` bounds the files of an old image where they have to be laid out, in `place` (None: where
+    temporary files are).
     """
     if name == "docker":
         return Docker(program=Program(command=("docker",), environment=environment), max_bytes=max_bytes, place=place)
     if name == "containerd":
-        pulling = ("--plain-http",) if plain_http else ()
-        return Containerd(program=Program(command=("ctr",), environment=environment), pulling=pulling, place=place)
+        return Containerd(program=Program(command=("ctr",), environment=environment), place=place)
     return Podman(
         program=Program(command=("podman",), environment=environment),
-        pulling=("--tls-verify=false",) if plain_http else (),
         cache=_blob_info_cache(environment, user),
         can_mount=user == 0,
         max_bytes=max_bytes,

@@ -35,14 +35,13 @@ class BlobInfoCacheError(ContainerRuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Podman:
-    """`program` is `podman`, `pulling` the options of its `pull`, `cache` the folder of the blob info cache.
+    """`program` is `podman`, `cache` the folder of the blob info cache.
 
     can_mount: old images can be mounted, which takes root, or `podman unshare`; otherwise they are laid out in `place`
         (None: where temporary files are), `max_bytes` at most.
     """
 
     program: Program
-    pulling: tuple[str, ...]
     cache: Path
     can_mount: bool
     max_bytes: int
@@ -78,7 +77,7 @@ class Podman:
             self.program.ask("image", "unmount", image.identity)
 
     def pull(self, reference: str) -> tuple[Digest, ...]:
-        self.program.ask("pull", "--quiet", *self.pulling, reference, seconds=LONG)
+        self.program.ask("pull", "--quiet", reference, seconds=LONG)
         [pulled] = inspect(self.program, reference)
         return pulled.digests
 
@@ -93,7 +92,7 @@ class Podman:
         try:
             with scratch_folder(self.place) as folder:
                 scaffold = image.write_scaffold(folder).hex
-                self.program.ask("pull", "--quiet", *self.pulling, f"oci:{folder}", seconds=LONG)
+                self.program.ask("pull", "--quiet", f"oci:{folder}", seconds=LONG)
         except OSError as error:
             raise BlobInfoCacheError(self.cache, str(error)) from error
         try:
