@@ -5,6 +5,7 @@ The rooms, the way of the data upside down: each imports only what stands below 
     cli/        the only user of argv, environ, stdout, the clock and exit codes; one file a command
     report/     result values -> text and JSON
     serve       a tree over HTTP, for trying things
+    client/     the other end: a device that pulls
     check/      a host over HTTP, asked as real clients ask: would they be happy with it?
     verify/     read a published tree as its clients do
     mirror/     a published tree, or any registry, or a part, published again elsewhere
@@ -13,8 +14,8 @@ The rooms, the way of the data upside down: each imports only what stands below 
     deltas/     which deltas are wanted; extract, encode, prove
     history/    what the publisher remembers, and what it sees in the layouts
     config/     deltapress.toml -> a frozen Config
-    layout/     OCI image layouts on disk: read, and checked
-    targets/    where a tree is written: the contract, memory, directory, S3
+    layout/     OCI image layouts on disk: read, checked, and written
+    targets/    where a tree is written, or read: the contract, memory, directory, S3, any registry over HTTP
     tardiff/    the tar-diff format: encoder, decoder, tar reader, source matching
     keys        the grammar of the tree's keys, and the headers that each is served with
     content     bytes that are somewhere, and how they are read

@@ -68,6 +68,7 @@ _FLATPAK: Final = {Kind.FLATPAK_INDEX, Kind.FLATPAK_ICON, Kind.FLATPAK_REPO, Kin
 _PUBLIC: Final = MANIFESTS | _FLATPAK | {Kind.BLOB, Kind.REFERRERS, Kind.TAGS_LIST, Kind.CATALOG, Kind.PAGE}
 
 _MAX_DIGITS: Final = 10  # of a number of tags
+_TLS_HANDSHAKE: Final = b"\x16"  # the type of its first record (RFC 8446, 5.1)
 
 
 class ServeError(DeltapressError):
@@ -119,6 +120,15 @@ def serve(root: Path, *, host: str = "127.0.0.1", port: int = 0, log: Callable[[
     """
 
     class Handler(WSGIRequestHandler):
+        def handle_one_request(self) -> None:
+            first: bytes = self.rfile.peek(1)[:1]  # type: ignore[attr-defined]  # it is a BufferedReader
+            if first != _TLS_HANDSHAKE:
+                super().handle_one_request()
+                return
+            # containerd tries TLS first, and goes on without only when the answer is one of HTTP
+            self.wfile.write(b"HTTP/1.0 400 Bad Request\r\n\r\nThis server speaks HTTP without TLS.\n")
+            self.close_connection = True
+
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             if log is not None:
                 log(f"{self.address_string()} {ascii(self.requestline)[1:-1]} {int(code)} {size}")

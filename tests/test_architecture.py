@@ -22,7 +22,7 @@ FLOORS: Final[tuple[set[str], ...]] = (
     {"cli"},
     {"report", "serve"},
     {"check"},
-    {"verify", "mirror"},
+    {"client", "mirror", "verify"},
     {"publish"},
     {"tree"},
     {"deltas"},
@@ -39,6 +39,11 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "tardiff": {"errors", "compression", "efforts"},
     "targets": {"errors", "keys", "content", "oci", "text"},
     "config": {"efforts", "errors", "limits", "oci", "quantities", "targets.s3.options"},
+    # a device has nothing to do with publishing
+    "client": {
+        *("compression", "content", "deltas", "errors", "history.records", "keys", "layout", "limits", "oci"),
+        *("parallel", "progress", "scratch", "tardiff", "targets", "text"),
+    },
     "layout": {"errors", "content", "compression", "limits", "oci", "quantities", "tardiff.layer.outline", "text"},
     "serve": {"errors", "keys", "oci"},
     # of `verify` only how deltas are tried; nothing of `publish`, for it knows nothing of who published
@@ -114,8 +119,9 @@ DOORS: Final[dict[str, set[str]]] = {
     },
     "logging": set(),
     "pickle": set(),
-    # credential helpers, which have no other interface
-    "subprocess": {"pipeline.targets.http.programs"},
+    # what has no other interface that a package knows: credential helpers, and docker, podman and containerd
+    "subprocess": {"pipeline.targets.http.programs", "pipeline.client.runtimes.commands"},
+    "sqlite3": {"pipeline.client.runtimes.podman"},
 }
 TYPES_ONLY: Final = {"_typeshed"}  # there for type checkers alone
 

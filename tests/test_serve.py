@@ -330,6 +330,12 @@ def test_requests_are_answered_while_another_one_hangs(site: Site) -> None:
         assert site.ask("/v2/").status == 200
 
 
+def test_a_client_that_tries_tls_learns_that_it_is_http(site: Site) -> None:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=10) as client:
+        client.sendall(b"\x16\x03\x01\x00\x20" + bytes(32))  # how a handshake begins; it has no line end
+        assert client.makefile("rb").read().startswith(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+
+
 def test_a_directory_that_is_no_tree_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServeError, match="not a published directory"):
         serve(tmp_path)

@@ -26,6 +26,7 @@ _COMMANDS: Final = (
     *("init", "publish", "plan", "list"),
     *("tag", "remove", "retract", "prune"),
     *("mirror", "verify", "check", "serve", "diff", "patch"),
+    *("pull", "bundle"),
 )
 
 _EPILOG: Final = f"""\

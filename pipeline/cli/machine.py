@@ -2,11 +2,15 @@
 
 import ctypes
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ..oci.descriptor import Platform
+
+_ARMS: Final = {"armv8l": ("arm", "v7"), "armv7l": ("arm", "v7"), "armv6l": ("arm", "v6"), "armv5tel": ("arm", "v5")}
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h of glibc
@@ -21,6 +25,13 @@ def usable_processors() -> int:
 def usable_memory() -> int:
     """Bytes of memory: the machine's, or less where a control group says so."""
     return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_cgroup_limits()])
+
+
+def own_platform() -> Platform:
+    """The one whose images run here. The names of processors are Linux's; `Platform.kind` knows the others."""
+    machine = os.uname().machine
+    architecture, variant = _ARMS.get(machine, ("386" if re.fullmatch("i[3-6]86", machine) else machine, ""))
+    return Platform(os="linux", architecture=architecture, variant=variant)
 
 
 def give_back_freed_memory() -> None:

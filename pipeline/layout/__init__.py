@@ -9,6 +9,7 @@
     selection   the entries of index.json -> Refs: names, tags, collisions, what is attached
     refs        read_layout: a Layout
     notes       lines for people
+    writing     a layout that images come into
 
 Rule 1. Everything here is untrusted: each document is verified against its descriptor, each file must lie in the
         layout, and memory, depth and counts are bounded.

@@ -26,8 +26,8 @@ MAX_INDEX_SIZE: Final = 16 * 1024 * 1024
 MAX_MARKER_SIZE: Final = 4096
 
 _NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
-_INDEX: Final = "index.json"
-_MARKER: Final = "oci-layout"
+INDEX: Final = "index.json"
+MARKER: Final = "oci-layout"
 _SAVED: Final = "manifest.json"  # of `docker save`, before it wrote a layout beside it
 
 
@@ -77,13 +77,13 @@ def read_layout(
     Raises:
         LayoutError: it is not a layout, exceeds a bound, or has nothing that could be published.
     """
-    storage = _open(path)
+    storage = open_storage(path)
     selection = Selection(storage, tags, rename, published)
     try:
-        for entry in _index_entries(storage):
+        for entry in index_entries(storage):
             selection.add(entry)
     except FieldError as error:
-        raise LayoutError(path, f"{_INDEX}: {error}.") from error
+        raise LayoutError(path, f"{INDEX}: {error}.") from error
     refs, artifacts = selection.refs(), selection.artifacts()
     if not refs:
         raise all_broken(path, selection.broken) if selection.broken else selection.nothing()
@@ -98,7 +98,8 @@ def read_layout(
     )
 
 
-def _open(path: Path) -> Storage:
+def open_storage(path: Path) -> Storage:
+    """The files of the layout directory or oci-archive at `path`. Raises LayoutError."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -110,30 +111,33 @@ def _open(path: Path) -> Storage:
         storage = ArchiveStorage.open(path)
     else:
         raise LayoutError(path, "is neither a directory nor a file.")
-    marker = storage.find(_MARKER)
+    marker = storage.find(MARKER)
     if marker is None:
         return storage
     try:
-        raw = read_small(storage, _MARKER, marker, limit=MAX_MARKER_SIZE)
+        raw = read_small(storage, MARKER, marker, limit=MAX_MARKER_SIZE)
         version = Fields(parse_json_object(raw)).text("imageLayoutVersion")
     except FieldError as error:
-        raise LayoutError(path, f"{_MARKER}: {error}.") from error
+        raise LayoutError(path, f"{MARKER}: {error}.") from error
     if version != "1.0.0":
-        raise LayoutError(path, f"{_MARKER}: imageLayoutVersion is {version!r}, only '1.0.0' is known.")
+        raise LayoutError(path, f"{MARKER}: imageLayoutVersion is {version!r}, only '1.0.0' is known.")
     return storage
 
 
-def _index_entries(storage: Storage) -> tuple[Fields, ...]:
-    """The entries, unread: a malformed one that nobody asked for must not spoil the others."""
-    content = storage.find(_INDEX)
+def index_entries(storage: Storage) -> tuple[Fields, ...]:
+    """The entries of index.json, unread: a malformed one that nobody asked for must not spoil the others.
+
+    Raises LayoutError, FieldError.
+    """
+    content = storage.find(INDEX)
     if content is None:
         advice = ""
         if storage.find(_SAVED) is not None:
             # skopeo's dir: keeps the manifest itself under that name, beside a file that docker does not write
             transport = "dir:DIRECTORY" if storage.find("version") is not None else "docker-archive:FILE"
             advice = f"`skopeo copy {transport} oci:LAYOUT:TAG` makes one of it."
-        raise LayoutError(storage.path, f"has no file {_INDEX}, so it is not an OCI image layout.", advice=advice)
-    fields = Fields(parse_json_object(read_small(storage, _INDEX, content, limit=MAX_INDEX_SIZE)))
+        raise LayoutError(storage.path, f"has no file {INDEX}, so it is not an OCI image layout.", advice=advice)
+    fields = Fields(parse_json_object(read_small(storage, INDEX, content, limit=MAX_INDEX_SIZE)))
     version = fields.integer("schemaVersion")
     if version != 2:
         raise fields.error("schemaVersion", f"is {version}, only 2 is known")

@@ -10,6 +10,7 @@ runs      what publish, plan, prune, remove and retract did, or would do
 updates   what clients save by deltas, and which tags moved
 checks    what verify and prune --reconcile found
 listing   what is published
+pulls     what a pull did, or would do; what is in a bundle
 hosts     what check found of a host
 lines     lines, tables, JSON
 """
@@ -18,9 +19,12 @@ from .checks import missing_keys, reconciliation_json, reconciliation_text, veri
 from .hosts import check_json, check_text
 from .lines import to_json
 from .listing import listing_json, repositories_text, repository_text
+from .pulls import bundle_json, bundle_text, pull_json, pull_text
 from .runs import failures, outcome_json, plan_text, prune_text, publish_text, removal_text
 
 __all__ = [
+    "bundle_json",
+    "bundle_text",
     "check_json",
     "check_text",
     "failures",
@@ -30,6 +34,8 @@ __all__ = [
     "plan_text",
     "prune_text",
     "publish_text",
+    "pull_json",
+    "pull_text",
     "reconciliation_json",
     "reconciliation_text",
     "removal_text",

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, runtime_checkable
 
 from ..content import CHUNK, Content
 from ..errors import DeltapressError, ExitCode
@@ -44,6 +44,10 @@ class KeyMissingError(TargetError):
 
     def __init__(self, key: str) -> None:
         super().__init__("is not in the target", key=key)
+
+
+class DeniedError(TargetError):
+    """A server does not let us have the key. Some storages say so of whatever is missing."""
 
 
 class TooLargeError(TargetError):
@@ -157,6 +161,15 @@ class ReadableTarget(Protocol):
 
         Only for rebuilding a lost ledger and for verifying; a publishing run does without. Raises TargetError.
         """
+        ...
+
+
+@runtime_checkable
+class ResumableTarget(ReadableTarget, Protocol):
+    """A target that gives the rest of something without the beginning."""
+
+    def open_from(self, key: Key, start: int) -> BinaryIO:
+        """`open`, from the byte `start` on. Raises as it does."""
         ...
 
 

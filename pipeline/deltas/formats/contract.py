@@ -43,10 +43,14 @@ class DeltaDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedDocument:
-    """An entry of a listing: the document, and the image manifest into which its deltas lead."""
+    """An entry of a listing: the document, and the image manifest into which its deltas lead.
+
+    `source` is the manifest of the image from which they lead; None where each of them says so itself.
+    """
 
     descriptor: Descriptor
     target: Digest
+    source: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

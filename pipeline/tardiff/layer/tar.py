@@ -91,6 +91,13 @@ class TarReader:
         self._at = 0  # in the buffer
         self._before = 0  # bytes of the stream in front of the buffer
         self._left = 0  # of the entry's data
+        self._block_at_hand = b""
+        self._pax_at_hand: PaxRecords = ()
+
+    @property
+    def attributes(self) -> "tuple[bytes, PaxRecords]":
+        """The header block of the entry at hand, and the records of its own pax header: what `metadata` reads."""
+        return self._block_at_hand, self._pax_at_hand
 
     @property
     def offset(self) -> int:
@@ -143,10 +150,13 @@ class TarReader:
                 and (header := usual(block)) is not None
                 and not (header[3] and header[1][-1:] == b"/")
             ):
+                self._block_at_hand, self._pax_at_hand = block, extensions[0].records if extensions else ()
                 return self._usual(header, start, doubt)
             flag = block[156:157]
             size = _number(block[124:136], "size", self.offset)
             if flag not in (b"L", b"K", b"x", b"g"):
+                own = [extension.records for extension in extensions if extension.flag == b"x"]
+                self._block_at_hand, self._pax_at_hand = block, own[-1] if own else ()
                 return self._described(block, start, size, extensions, doubt)
             content = self._extension(size)
             records = _pax_records(content, self.offset) if flag in (b"x", b"g") else ()

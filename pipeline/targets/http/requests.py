@@ -8,7 +8,7 @@ from ...keys import Key, endpoint_of
 from ...oci.fields import FieldError, Fields, parse_json_object
 from ...oci.media_types import INDEXES, MANIFESTS
 from ...text import one_line
-from ..base import KeyMissingError, TargetError, TooLargeError
+from ..base import DeniedError, KeyMissingError, TargetError, TooLargeError
 from .authorization import Authorization
 from .connections import Answer, BrokenBodyError, Connections, host_of
 from .credentials import find_login
@@ -19,10 +19,6 @@ _SAFE: Final = "/:@!$&'()*+,;=~"
 _MAX_ERROR: Final = 65_536  # bytes of the body of a refusal
 _MAX_SHOWN: Final = 200
 _MAX_BREAKS: Final = 5
-
-
-class DeniedError(TargetError):
-    """The server does not let us have the key; some storages say so of whatever is missing."""
 
 
 class Requests:

@@ -25,12 +25,12 @@ from ...oci.digest import Digest, DigestError
 from ...oci.fields import FieldError, Fields, parse_json_object
 from ...oci.manifest import MAX_MANIFEST_SIZE, Document, parse_document, successors
 from ...oci.reference import DELTA_INDEX, is_repository, is_tag
-from ..base import KeyMissingError, Properties, Stored, TargetError
+from ..base import DeniedError, KeyMissingError, Properties, Stored, TargetError
 from ..checks import check_object_key
 from .connections import Answer, host_of
 from .listings import read_listing
 from .options import HTTPOptions
-from .requests import DeniedError, Requests
+from .requests import Requests
 from .stream import BlobStream
 
 _CONCURRENCY: Final = 8

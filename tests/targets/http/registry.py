@@ -24,12 +24,15 @@ BASIC: Final = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode
 IDENTITY: Final = "IDENTITY-S3CR3T"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
+    """A request. `sent` are the bytes of the body that the reader took."""
+
     method: str
     path: str
     query: dict[str, list[str]]
     headers: dict[str, str]
+    sent: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class Registry:
     knows_ranges: bool = True
     knows_referrers: bool = True
     answers_head: bool = True
+    says_digests: bool = True
     missing: int = 404
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
@@ -126,7 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _note(self) -> None:
         parts = urlsplit(self.path)
-        self.site.asked.append(Asked(self.command, parts.path, parse_qs(parts.query), dict(self.headers)))
+        self._asked = Asked(self.command, parts.path, parse_qs(parts.query), dict(self.headers))
+        self.site.asked.append(self._asked)
 
     def _challenge(self) -> str | None:
         sent = self.headers.get("Authorization")
@@ -150,7 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _key(self, key: str, query: dict[str, list[str]]) -> None:
         site, path = self.site, self.site.root / key
-        if "/referrers/" in key and not site.knows_referrers:
+        if key == "v2/":
+            self._send(200, b"{}")
+        elif "/referrers/" in key and not site.knows_referrers:
             self._send(404, b"")
         elif not path.is_file():
             self._send(site.missing, b"<Error><Code>AccessDenied</Code></Error>")
@@ -175,7 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
         headers, status = {"Content-Type": "application/octet-stream"}, 200
         if "/manifests/" in key:
             headers["Content-Type"] = json.loads(data).get("mediaType", "application/json")
-            headers["Docker-Content-Digest"] = f"sha256:{hashlib.sha256(data).hexdigest()}"
+            if self.site.says_digests:
+                headers["Docker-Content-Digest"] = f"sha256:{hashlib.sha256(data).hexdigest()}"
         wanted = re.fullmatch(r"bytes=([0-9]+)-", self.headers.get("Range", ""))
         if wanted and self.site.knows_ranges:
             start = int(wanted[1])
@@ -191,6 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        self._asked.sent = len(data)
         if self.site.cuts is not None and len(data) > self.site.cuts:
             self.wfile.write(data[: self.site.cuts])
             self.close_connection = True

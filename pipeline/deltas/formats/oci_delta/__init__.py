@@ -76,11 +76,11 @@ class OciDelta:
                 continue
             try:
                 target = Digest.parse(entry.annotations.get(TARGET, ""))
-                Digest.parse(entry.annotations.get(SOURCE, ""))
+                source = Digest.parse(entry.annotations.get(SOURCE, ""))
             except DigestError as error:
                 problems.append(f"manifests[{position}].annotations, {TARGET} and {SOURCE}: {error}")
                 continue
-            found.append(ListedDocument(descriptor=entry, target=target))
+            found.append(ListedDocument(descriptor=entry, target=target, source=source))
         return DeltaListing(documents=tuple(found), problems=tuple(problems))
 
     def parse(self, manifest: Manifest, images: Mapping[Digest, PlatformRecord]) -> ParsedDeltas:

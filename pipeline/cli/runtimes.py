@@ -1,0 +1,34 @@
+"""The container runtimes of this machine, with their own environment, and where a pull into one goes on later."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ..client.runtimes import named
+from ..client.runtimes.contract import ContainerRuntime
+
+RUNTIMES: Final = named.NAMES
+_STATE: Final = Path("/var/cache/deltapress")
+
+
+def runtime_named(
+    name: str, *, max_bytes: int, place: Path, environment: Mapping[str, str] = os.environ
+) -> ContainerRuntime:
+    """One of `RUNTIMES`. `max_bytes` bounds the files of an old image, which may have to be laid out in `place`."""
+    return named.runtime_named(name, environment=dict(environment), user=os.geteuid(), max_bytes=max_bytes, place=place)
+
+
+def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where what a killed run has fetched stays for the next one."""
+    return _STATE if _is_root(environment) else _home(environment, "XDG_CACHE_HOME", ".cache", "deltapress")
+
+
+def _is_root(environment: Mapping[str, str]) -> bool:
+    # in `podman unshare` everybody is root, and may not write where root does; this is who called it
+    return os.geteuid() == 0 and environment.get("_CONTAINERS_ROOTLESS_UID", "0") == "0"
+
+
+def _home(environment: Mapping[str, str], variable: str, usual: str, below: str) -> Path:
+    base = environment.get(variable) or str(Path(environment.get("HOME") or "/", usual))
+    return Path(base, below)
