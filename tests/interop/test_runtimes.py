@@ -199,6 +199,19 @@ def test_an_image_that_came_by_deltas_is_the_source_of_the_next(
         assert (files / "usr/lib/as-before").read_bytes() == noise(2)
 
 
+def test_a_podman_that_cannot_be_told_pulls_by_itself(tree: Published) -> None:
+    old, new = tree.version("team/app", "1.0"), tree.version("team/app", "1.1")
+    with runtimes.podman(tree.site.registry, program="podman") as machine:
+        if machine.runtime.obstacle() is None:
+            pytest.skip("this podman can be told what it has")
+        machine.runtime.pull(old.reference)
+        begun = len(tree.fetched())
+        said = deltapress(machine, "pull", new.reference, "--into", "podman", "--from", f"http://{tree.site.registry}")
+        assert said["changed"]
+        assert len([digest for digest in tree.fetched()[begun:] if digest in new.layers]) == 2  # nothing twice
+        assert new.digest in known(named(machine.runtime, new.reference).digests)
+
+
 def test_podman_lays_out_what_it_may_not_mount(tree: Published) -> None:
     old = tree.version("team/app", "1.0")
     with runtimes.podman(tree.site.registry) as machine:
