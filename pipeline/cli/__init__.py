@@ -22,7 +22,20 @@ from .console import Console
 from .options import add_config, add_quiet, add_verbose
 from .parser import PREFIX, Parser
 
-_COMMANDS: Final = ("init", "publish", "plan", "prune", "remove", "retract", "verify", "diff", "patch", "pull", "serve")
+_COMMANDS: Final = (
+    "init",
+    "publish",
+    "plan",
+    "prune",
+    "remove",
+    "retract",
+    "verify",
+    "diff",
+    "patch",
+    "pull",
+    "bundle",
+    "serve",
+)
 
 _EPILOG: Final = f"""\
 Each option can be given in the environment: {PREFIX}JOBS=2 is --jobs 2, {PREFIX}JSON=1 is --json.

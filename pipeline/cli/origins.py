@@ -4,6 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
+from ..client.bundle.reading import BundleTarget
 from ..client.reference import ImageName
 from ..client.request import Request
 from ..limits import Limits
@@ -58,4 +59,7 @@ def _platform(text: str) -> Platform:
 
 
 def _target(origin: str, http: HTTPOptions) -> ReadableTarget:
+    path = Path(origin)
+    if path.is_file() or ((path / "index.json").is_file() and not (path / "v2").is_dir()):
+        return BundleTarget.at(path)
     return open_readable(origin, Path.cwd(), http=http)

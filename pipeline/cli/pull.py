@@ -117,15 +117,12 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
 def _pull(request: Request, place: Place, arguments: argparse.Namespace, progress: Progress) -> PullOutcome:
     if place.layout is not None:
         tag = place.tag or request.name.tag
-        # beside the layers, where there is room: what has temporary files may be in memory
-        with scratch_folder(_existing(place.layout)) as scratch:
-            return pull_into_layout(
-                request, place.layout, tag, scratch=scratch, progress=progress, unpack=arguments.unpack
-            )
+        return pull_into_layout(request, place.layout, tag, progress=progress, unpack=arguments.unpack)
     state = state_folder() / place.text
+    # beside it there is room: what has temporary files may be in memory
     with scratch_folder(_existing(state)) as scratch:
         runtime = runtime_named(place.text, max_bytes=request.limits.layer, place=scratch)
-        return pull_into_runtime(request, runtime, state, scratch=scratch, progress=progress)
+        return pull_into_runtime(request, runtime, state, progress=progress)
 
 
 def _existing(path: Path) -> Path:

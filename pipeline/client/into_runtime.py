@@ -9,13 +9,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..layout.writing import writable_layout
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest
 from ..progress import Progress
 from .layers import PLAIN_LAYER, MadeLayer, plan_layers
 from .outcome import LayerOutcome, PullOutcome, done, outcome_of, planned
-from .pull import make_all, plan
+from .pull import make_all, opened_layout, plan
 from .request import Request, locate, read_root, wanted_image
 from .runtimes.contract import ContainerRuntime, InstalledImage, LayerPair, held_layers
 from .sources import Files, OldImage
@@ -38,9 +37,7 @@ class MountedFiles:
             yield folder
 
 
-def pull_into_runtime(
-    request: Request, runtime: ContainerRuntime, path: Path, *, scratch: Path, progress: Progress
-) -> PullOutcome:
+def pull_into_runtime(request: Request, runtime: ContainerRuntime, path: Path, *, progress: Progress) -> PullOutcome:
     """Have `runtime` pull the image of `request`, with the layers that deltas make made before.
 
     `path` is a folder for the layout, which is gone in the end.
@@ -86,7 +83,7 @@ def pull_into_runtime(
         )
         for found in installed
     ]
-    with writable_layout(path) as layout, ExitStack() as stack:
+    with opened_layout(request, path) as layout, ExitStack() as stack:
         stored = tuple(stored_images(layout.storage, layout.entries()))
         plans = plan(
             request,
@@ -95,7 +92,6 @@ def pull_into_runtime(
             layout,
             stored,
             progress,
-            scratch=scratch,
             others=old,
             held=held,
             is_plain=True,

@@ -5,7 +5,7 @@ the entry led to before. A run that is killed leaves the old image as it was.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,16 @@ def pull_into_layout(
     path: Path,
     tag: str | None,
     *,
-    scratch: Path,
     progress: Progress,
     unpack: Path | None = None,
 ) -> PullOutcome:
     """Have the image of `request` in the layout at `path`, as `tag`, and its files in the folder `unpack`.
 
-    `scratch` is an empty folder for old layers; it should have room for their files.
-
     Raises:
         DeltapressError: the image cannot be read, or is not what it should be.
         OSError: the layout cannot be written.
     """
-    with writable_layout(path) as layout, ExitStack() as stack:
+    with opened_layout(request, path) as layout, ExitStack() as stack:
         entries = layout.entries()
         stored = tuple(stored_images(layout.storage, entries))
         present = _present(stored, tag, request, layout)
@@ -59,7 +56,7 @@ def pull_into_layout(
             return _unchanged(present, request, path)
         image = wanted_image(request, located, document)
         is_changed = present is None or present.original != image.manifest.digest
-        plans = plan(request, located.repository, image, layout, stored, progress, scratch=scratch)
+        plans = plan(request, located.repository, image, layout, stored, progress)
         if request.is_dry:
             return outcome_of(
                 image, str(request.name), str(path), is_changed=is_changed, is_dry=True, layers=planned(plans)
@@ -83,6 +80,11 @@ def pull_into_layout(
         )
 
 
+def opened_layout(request: Request, path: Path) -> AbstractContextManager[WritableLayout]:
+    """The layout at `path`, to write; for a dry run it may be missing, and stays as it is."""
+    return nullcontext(WritableLayout(path=path)) if request.is_dry else writable_layout(path)
+
+
 def plan(
     request: Request,
     repository: Repository,
@@ -91,7 +93,6 @@ def plan(
     stored: Sequence[StoredImage],
     progress: Progress,
     *,
-    scratch: Path,
     others: Sequence[OldImage] = (),
     held: int = 0,
     is_plain: bool = False,
@@ -110,7 +111,7 @@ def plan(
                 config=found.manifest.config.digest,
                 diff_ids=tuple(layer.diff_id for layer in found.record.layers),
                 files=StoredFiles(
-                    storage=layout.storage, layers=found.layers(), scratch=scratch, limits=request.limits
+                    storage=layout.storage, layers=found.layers(), scratch=layout.scratch, limits=request.limits
                 ),
             )
             for found in stored
@@ -138,6 +139,8 @@ def make_all(
         progress=progress,
         is_plain=is_plain,
     )
+    layout.clear_scratch()
+    stack.callback(layout.clear_scratch)
     with progress.task("download", sum(plan.bytes for plan in plans), "bytes") as task:
         return [maker.make(plan, task) for plan in plans]
 

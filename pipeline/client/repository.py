@@ -1,14 +1,18 @@
 """One repository of a registry, a tree or a bundle: its documents, each verified against what led to it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from ..errors import DeltapressError, ExitCode
 from ..keys import Key, blob_key, manifest_key, referrers_key, referrers_tag
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.fields import FieldError
-from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, parse_document
+from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, is_document, parse_document
+from ..oci.writing import write_index
 from ..targets.base import DeniedError, KeyMissingError, ReadableTarget, TooLargeError, read_bytes
+
+_MAX_READ: Final = 20  # entries of a list that tells too little
 
 
 class WrongContentError(DeltapressError):
@@ -74,8 +78,27 @@ class Repository:
         for key in (referrers_key(self.name, subject), manifest_key(self.name, referrers_tag(subject))):
             found = self.listing(key)
             if found is not None:
-                return found
+                return self._completed(found)
         return None
+
+    def _completed(self, listing: Index) -> Index:
+        """The list with types and annotations, of which some registries tell none: then the documents themselves do.
+
+        Those are few: the first of them are read.
+        """
+        bare = [entry for entry in listing.manifests if not entry.annotations and is_document(entry)]
+        told = {entry.digest: self._described(entry) for entry in bare[:_MAX_READ]}
+        if not told:
+            return listing
+        document = parse_document(write_index([told.get(entry.digest, entry) for entry in listing.manifests]))
+        return document if isinstance(document, Index) else listing
+
+    def _described(self, entry: Descriptor) -> Descriptor:
+        try:
+            document = self.document(entry.digest)
+        except (KeyMissingError, WrongContentError):
+            return entry  # it is nothing that anybody could use
+        return replace(document.descriptor(), artifact_type=document.artifact_type, annotations=document.annotations)
 
     def listing(self, key: Key) -> Index | None:
         """An index that nothing promises: a list of referrers, or of deltas; None where there is none."""

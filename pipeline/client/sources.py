@@ -80,7 +80,7 @@ class StoredFiles:
     @contextmanager
     def opened(self, layers: Sequence[DiffID]) -> Iterator[Files]:
         folder = self.scratch / uuid4().hex
-        folder.mkdir()
+        folder.mkdir(parents=True)
         with ExitStack() as streams:
             opened = [streams.enter_context(self._tar(self.layers[diff_id])) for diff_id in layers]
             tree = extract(opened, folder, max_bytes=self.limits.layer)

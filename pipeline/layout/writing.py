@@ -26,6 +26,7 @@ from .refs import INDEX, MARKER, MAX_INDEX_SIZE
 from .storage import DirectoryStorage, LayoutError, blob_name, read_small
 
 _UNFINISHED: Final = ".deltapress-unfinished"
+_SCRATCH: Final = "scratch"
 _VERSION: Final = write_json({"imageLayoutVersion": "1.0.0"})
 
 
@@ -37,7 +38,7 @@ class LayoutHeldError(LayoutError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WritableLayout:
-    """A layout whose lock is held."""
+    """A layout whose lock is held; or one that is only looked at, and may be missing."""
 
     path: Path
 
@@ -55,6 +56,15 @@ class WritableLayout:
         folder = self.path / _UNFINISHED
         folder.mkdir(exist_ok=True)
         return folder / name
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what is needed while a run lasts; it may be missing, or hold what a killed run left."""
+        return self.path / _UNFINISHED / _SCRATCH
+
+    def clear_scratch(self) -> None:
+        """Remove it."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def keep(self, file: Path, digest: Digest) -> None:
         """Make `file`, which holds the verified bytes of `digest`, a blob."""

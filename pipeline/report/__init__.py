@@ -9,16 +9,18 @@ Rule 3. Platforms, problems and the like are untrusted: in the text, none of the
 runs      what publish, plan, prune, remove and retract did, or would do
 updates   what clients save by deltas, and which tags moved
 checks    what verify and prune --reconcile found
-pulls     what a pull did, or would do
+pulls     what a pull did, or would do; what is in a bundle
 lines     lines, tables, JSON
 """
 
 from .checks import missing_keys, reconciliation_json, reconciliation_text, verification_json, verification_text
 from .lines import to_json
-from .pulls import pull_json, pull_text
+from .pulls import bundle_json, bundle_text, pull_json, pull_text
 from .runs import failures, outcome_json, plan_text, prune_text, publish_text, removal_text
 
 __all__ = [
+    "bundle_json",
+    "bundle_text",
     "failures",
     "missing_keys",
     "outcome_json",

@@ -1,8 +1,9 @@
-"""What a pull did, or would do."""
+"""What a pull did, or would do, and what is in a bundle."""
 
 from collections.abc import Iterator
 from typing import Any
 
+from ..client.bundle.writing import BundleOutcome
 from ..client.outcome import LayerOutcome, PullOutcome
 from ..quantities import format_share, format_size
 from .lines import table, text_of
@@ -29,6 +30,34 @@ def pull_json(outcome: PullOutcome) -> dict[str, Any]:
         "downloaded": outcome.downloaded,
         "whole": outcome.whole,
         "layers": [_layer_json(layer) for layer in outcome.layers],
+    }
+
+
+def bundle_text(outcome: BundleOutcome) -> str:
+    """A row for each old image from which the bundle leads."""
+    rows = [["from", "manifest", "size"]]
+    rows += [[found.source, found.manifest.short, format_size(found.size)] for found in outcome.artifacts]
+    size = f"{outcome.name}: {format_size(outcome.size)} instead of {format_size(outcome.whole)}"
+    return text_of([*table(rows, right={2}), size])
+
+
+def bundle_json(outcome: BundleOutcome) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "image": outcome.name,
+        "digest": str(outcome.root),
+        "manifest": str(outcome.manifest),
+        "size": outcome.size,
+        "whole": outcome.whole,
+        "artifacts": [
+            {
+                "source": found.source,
+                "manifest": str(found.manifest),
+                "artifact": str(found.artifact),
+                "size": found.size,
+            }
+            for found in outcome.artifacts
+        ],
     }
 
 

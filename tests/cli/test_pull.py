@@ -71,3 +71,19 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], s
         main(["pull", *arguments])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_bundle_is_written_and_pulled(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = ["bundle", "app:1.0", "--platform", "amd64", "--from", "public"]
+    assert pull("app:0.0", "--into", "oci:device:now") == 0
+    assert main([*bundle, "--source", "0.0", "update.tar", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.partition("less\n")[2])
+    assert [artifact["source"] for artifact in found["artifacts"]] == ["0.0"]
+    assert main(["pull", "app:1.0", "--platform", "amd64", "--from", "update.tar", "--into", "oci:device:now"]) == 0
+    assert "delta from app:0.0" in capsys.readouterr().out
+    assert main([*bundle, "--source", "1.0", "other.tar"]) == 3
+    assert "no artifact of oci-delta leads there from 1.0" in capsys.readouterr().err
+    assert not Path("other.tar").exists()
+    with pytest.raises(SystemExit):
+        main([*bundle, "--source", "?", "other.tar"])
+    assert "'?' is neither a digest nor a tag" in capsys.readouterr().err

@@ -282,3 +282,14 @@ ALL: Mapping[str, Callable[[Path], AbstractContextManager[Site]]] = {
     "caddy": caddy,
     "serve": own,
 }
+
+
+@contextmanager
+def crane_registry() -> Iterator[Site]:
+    """A registry that is written through its API: go-containerregistry's, which crane brings along."""
+    program = require_tool("crane")
+    with _state() as (state, port):
+        command = [program, "registry", "serve", f"--address=127.0.0.1:{port}"]
+        # as ourselves: the tool may lie where others cannot go
+        with _running(command, state, port, privileged=True) as site:
+            yield site

@@ -14,6 +14,14 @@ from typing import Any
 
 import pytest
 
+from pipeline.client.bundle.writing import write_bundle
+from pipeline.client.reference import ImageName
+from pipeline.client.request import Request
+from pipeline.limits import Limits
+from pipeline.oci.descriptor import Platform
+from pipeline.progress import Silent
+from pipeline.targets.directory import DirectoryTarget
+
 from ..conftest import optional_tool
 from ..device import DELTA
 from ..layouts.builder import LayoutBuilder, blob_path
@@ -142,4 +150,26 @@ def test_an_artifact_in_a_file(cfsctl: Cfsctl, tmp_path: Path) -> None:
             Skopeo(home=cfsctl.home).copy(place, f"oci-archive:{archive}")
     cfsctl.pull(f"oci:{layout}:v1", "old")
     cfsctl.pull(f"oci-archive:{archive}", "new")
+    cfsctl.holds("new", build.blobs[blob_path(target["digest"])], NEW)
+
+
+def test_a_bundle_of_ours(cfsctl: Cfsctl, tmp_path: Path) -> None:
+    build = LayoutBuilder()
+    build.tag("v1", build.image(*OLD))
+    target = build.tag("v2", build.image(*NEW))
+    layout = build.write(tmp_path / "layout")
+    bundle = tmp_path / "update.tar"
+    with servers.public_directory() as root:
+        published.publish(root, {NAME: layout})
+        wish = Request(
+            name=ImageName.parse(f"{NAME}:v2"),
+            target=DirectoryTarget(root),
+            repositories=(NAME,),
+            platform=Platform(os="linux", architecture="amd64"),
+            limits=Limits(),
+        )
+        with bundle.open("wb") as out:
+            write_bundle(wish, ["v1"], out, Silent())
+    cfsctl.pull(f"oci:{layout}:v1", "old")
+    cfsctl.pull(f"oci-archive:{bundle}", "new")
     cfsctl.holds("new", build.blobs[blob_path(target["digest"])], NEW)

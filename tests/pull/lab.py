@@ -19,7 +19,6 @@ from pipeline.limits import Limits
 from pipeline.oci.descriptor import Platform
 from pipeline.oci.digest import Digest
 from pipeline.progress import Task
-from pipeline.scratch import scratch_folder
 from pipeline.targets.base import ReadableTarget
 
 from ..layouts.builder import Json, LayoutBuilder
@@ -68,11 +67,7 @@ class Device:
             repositories=name.names_in_tree,
             **{"platform": AMD64, "limits": Limits(), **more},
         )
-        self.path.mkdir(exist_ok=True)
-        with scratch_folder(self.path) as scratch:
-            return pull_into_layout(
-                request, self.layout, tag or name.tag, scratch=scratch, progress=self.told, unpack=unpack
-            )
+        return pull_into_layout(request, self.layout, tag or name.tag, progress=self.told, unpack=unpack)
 
     def blob(self, digest: str) -> bytes:
         return (self.layout / "blobs" / digest.replace(":", "/")).read_bytes()

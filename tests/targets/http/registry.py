@@ -155,7 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _key(self, key: str, query: dict[str, list[str]]) -> None:
         site, path = self.site, self.site.root / key
-        if "/referrers/" in key and not site.knows_referrers:
+        if key == "v2/":
+            self._send(200, b"{}")
+        elif "/referrers/" in key and not site.knows_referrers:
             self._send(404, b"")
         elif not path.is_file():
             self._send(site.missing, b"<Error><Code>AccessDenied</Code></Error>")
