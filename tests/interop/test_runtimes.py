@@ -3,10 +3,11 @@
 import json
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,23 @@ def test_a_podman_that_cannot_be_told_pulls_by_itself(tree: Published) -> None:
         assert said["changed"]
         assert len([digest for digest in tree.fetched()[begun:] if digest in new.layers]) == 2  # nothing twice
         assert new.digest in known(named(machine.runtime, new.reference).digests)
+
+
+def test_podman_believes_what_it_has_seen_and_is_told_for_one_pull_only(tree: Published) -> None:
+    old, new = tree.version("team/app", "1.0"), tree.version("team/app", "1.1")
+    seen, *_ = sorted(changed_layers := new.layers - old.layers)
+    with runtimes.podman(tree.site.registry) as machine:
+        assert isinstance(machine.runtime, Podman)
+        machine.runtime.pull(old.reference)
+        with closing(sqlite3.connect(machine.runtime.cache / "blob-info-cache-v1.sqlite")) as cache:
+            with cache:
+                cache.execute("INSERT INTO DigestUncompressedPairs VALUES (?, ?)", (seen, sha256(b"something else")))
+            begun = len(tree.fetched())
+            deltapress(machine, "pull", new.reference, "--into", "podman", "--from", f"http://{tree.site.registry}")
+            assert [digest for digest in tree.fetched()[begun:] if digest in new.layers] == [seen]
+            rows = {row for (row,) in cache.execute("SELECT anyDigest FROM DigestUncompressedPairs")}
+    assert old.layers <= rows
+    assert rows & changed_layers == {seen}  # by podman, which has now unpacked it
 
 
 def test_podman_lays_out_what_it_may_not_mount(tree: Published) -> None:
