@@ -43,6 +43,7 @@ FLATPAK_INDEX_KEY: Final = Key("index/static")
 CATALOG_KEY: Final = Key("v2/_catalog")
 # The types of the whole tree for an Apache that only reads .htaccess.
 ROOT_ACCESS_FILE_KEY: Final = Key(".htaccess")
+# The root of the ledger; its documents and its journal lie in a folder beside it.
 LEDGER_KEY: Final = Key(f"{PRIVATE}/ledger.json")
 # Where a target keeps its lock. No caller of a target puts, deletes or is shown it.
 LOCK_KEY: Final = Key(f"{PRIVATE}/lock")
@@ -123,6 +124,7 @@ _COMMON: Final[Mapping[str, Kind]] = {
 }
 _ENDPOINTS: Final = frozenset({"blobs", "manifests", "referrers", "tags"})
 _SERVER_FILE: Final = re.compile(rf"{PRIVATE}/servers/[A-Za-z0-9][A-Za-z0-9._-]*")
+_LEDGER_PART: Final = re.compile(rf"{PRIVATE}/ledger/(sha256:[0-9a-f]{{64}}|journal/[1-9][0-9]{{0,8}})")
 _TYPED_COPY: Final = re.compile(rf"{PRIVATE}/typed/({'|'.join(TYPED.values())})/(v2/.+)", re.DOTALL)
 _REFERRERS_TAG: Final = re.compile(r"sha(256|512)-[0-9a-f]{64}")
 _TYPE_OF_FOLDER: Final = {folder: media_type for media_type, folder in TYPED.items()}
@@ -173,6 +175,16 @@ def sidecar_key(repository: str, reference: str | Digest) -> Key:
 def access_file_key(repository: str) -> Key:
     """The types of a repository's manifests for an Apache that only reads .htaccess."""
     return Key(f"v2/{repository}/manifests/.htaccess")
+
+
+def ledger_document_key(digest: Digest) -> Key:
+    """What the ledger says of one repository, named for its bytes: a root that names it can be believed."""
+    return Key(f"{PRIVATE}/ledger/{digest}")
+
+
+def journal_key(number: int) -> Key:
+    """An entry of the ledger's journal, counted from 1."""
+    return Key(f"{PRIVATE}/ledger/journal/{number}")
 
 
 def server_key(name: str) -> Key:
@@ -226,6 +238,8 @@ def classify(key: str) -> ParsedKey | None:
         return ParsedKey(kind=common, phase=PHASES.get(common))
     if _SERVER_FILE.fullmatch(key):
         return ParsedKey(kind=Kind.SERVER_FILE, phase=PHASES[Kind.SERVER_FILE])
+    if _LEDGER_PART.fullmatch(key):
+        return ParsedKey(kind=Kind.LEDGER, phase=None)
     if (copy := _TYPED_COPY.fullmatch(key)) is not None:
         original = classify(copy[2])
         if original is None or original.kind not in MANIFESTS:

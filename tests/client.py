@@ -52,11 +52,11 @@ def _parsed(raw: bytes) -> Any:
     return json.loads(raw)
 
 
-def contents_of(target: Target) -> dict[Key, bytes]:
+def contents_of(target: Target, *, with_ledger: bool = False) -> dict[Key, bytes]:
     """Everything that a target holds, the publisher's own ledger aside."""
     found = {}
     for key in target.keys():  # noqa: SIM118  # a target is no dict
-        if not key.startswith("_deltapress/ledger"):
+        if with_ledger or not key.startswith("_deltapress/ledger"):
             with target.open(key) as stream:
                 found[key] = stream.read()
     return found

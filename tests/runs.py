@@ -1,6 +1,7 @@
 """Whole runs for tests: a configuration in a folder, layouts beside it, a target, and one call a night."""
 
 import io
+import json
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -13,13 +14,15 @@ from typing import Any, BinaryIO
 from pipeline import publish
 from pipeline.config import Config, parse_config
 from pipeline.content import Content
+from pipeline.history.ledger import Ledger
 from pipeline.history.removal import Removable
 from pipeline.history.retraction import Retractable
-from pipeline.keys import LEDGER_KEY, Headers, Key
+from pipeline.history.store import LedgerStore, load_ledger
+from pipeline.keys import LEDGER_KEY, Headers, Key, Kind, classify
 from pipeline.oci.digest import Digest
 from pipeline.progress import Silent
 from pipeline.publish.reconcile import Reconciliation
-from pipeline.targets.base import LockInfo, Properties, Stored, Target
+from pipeline.targets.base import LockInfo, Properties, ReadableTarget, Stored, Target
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.targets.memory import MemoryTarget
 
@@ -55,6 +58,48 @@ def pairs(*layers: tuple[bytes, bytes]) -> list[tuple[str, str]]:
     return sorted((diff_id_of(old), diff_id_of(new)) for old, new in layers)
 
 
+def is_of_ledger(key: str) -> bool:
+    parsed = classify(key)
+    return parsed is not None and parsed.kind is Kind.LEDGER
+
+
+def deleted(target: RecordingTarget) -> list[Key]:
+    """What was deleted of the published tree."""
+    return [call.key for call in target.calls if call.method == "delete" and call.key and not is_of_ledger(call.key)]
+
+
+def stored_ledger(target: ReadableTarget) -> Ledger:
+    """What the ledger of a target says, all of which can be read."""
+    stored = load_ledger(target)
+    assert stored is not None
+    assert stored.bad == {}
+    return stored.ledger
+
+
+def read_again(ledger: Ledger) -> Ledger:
+    """What is read when it was written."""
+    target = MemoryTarget()
+    LedgerStore(target).save(ledger)
+    return stored_ledger(target)
+
+
+def document_key(target: MemoryTarget, repository: str) -> Key:
+    """Where the part of the ledger lies that belongs to a repository."""
+    root = json.loads(target.contents[LEDGER_KEY])
+    return Key(f"_deltapress/ledger/{root['repositories'][repository]['document']}")
+
+
+def change_document(target: MemoryTarget, repository: str, change: Callable[[Any], None]) -> None:
+    """Let another publisher have said something else of a repository."""
+    document = json.loads(target.contents.pop(document_key(target, repository)))
+    change(document)
+    raw = json.dumps(document).encode()
+    root = json.loads(target.contents[LEDGER_KEY])
+    root["repositories"][repository]["document"] = diff_id_of(raw)
+    target.contents[LEDGER_KEY] = json.dumps(root).encode()
+    target.contents[document_key(target, repository)] = raw
+
+
 class MemoryFolder(MemoryTarget):
     """In memory what a directory is: it stores no headers, so web servers must find them in the tree."""
 
@@ -66,7 +111,8 @@ class MemoryFolder(MemoryTarget):
         return twin
 
     def published(self) -> dict[Key, bytes]:
-        return {key: data for key, data in self.contents.items() if key != LEDGER_KEY}
+        """All but the publisher's own ledger."""
+        return {key: data for key, data in self.contents.items() if not is_of_ledger(key)}
 
 
 class ClocklessDirectory(DirectoryTarget):
@@ -194,6 +240,7 @@ class Shop:
         target: Target | None = None,
         is_undo: bool = False,
         is_dry: bool = False,
+        is_now: bool = False,
         **settings: Any,
     ) -> publish.Outcome:
         return publish.remove(
@@ -202,6 +249,26 @@ class Shop:
             target or self.target,
             _settings(number, settings),
             is_undo=is_undo,
+            is_dry=is_dry,
+            is_now=is_now,
+            progress=Silent(),
+        )
+
+    def tag(
+        self,
+        what: str,
+        image: Digest | str,
+        number: float = 0,
+        *,
+        target: Target | None = None,
+        is_dry: bool = False,
+    ) -> publish.Outcome:
+        return publish.tag(
+            Removable.parse(what),
+            image,
+            self.config,
+            target or self.target,
+            _settings(number, {"prune": False}),
             is_dry=is_dry,
             progress=Silent(),
         )

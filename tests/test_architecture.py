@@ -43,7 +43,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         *("compression", "content", "deltas", "errors", "history.records", "keys", "layout", "limits", "oci"),
         *("parallel", "progress", "scratch", "tardiff", "targets", "text"),
     },
-    "layout": {"errors", "content", "compression", "limits", "oci", "tardiff.layer.outline", "text"},
+    "layout": {"errors", "content", "compression", "limits", "oci", "quantities", "tardiff.layer.outline", "text"},
     "serve": {"errors", "keys", "oci"},
 }
 
@@ -66,8 +66,8 @@ PURE: Final = {
     *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
     *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index", "deltas.formats.oci_delta"),
     "deltas.formats.signatures",
-    *("history.attached", "history.order", "history.removal", "history.renaming", "history.retention"),
-    *("history.retraction", "history.versions"),
+    *("history.attached", "history.documents", "history.order", "history.removal", "history.renaming"),
+    *("history.retention", "history.retraction", "history.versions", "history.whole"),
     *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak"),
 }
 PURE_MAY_IMPORT: Final = PURE | {

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import ModuleType
 from typing import Final
@@ -23,18 +23,10 @@ from .options import add_config, add_quiet, add_verbose
 from .parser import PREFIX, Parser
 
 _COMMANDS: Final = (
-    "init",
-    "publish",
-    "plan",
-    "prune",
-    "remove",
-    "retract",
-    "verify",
-    "diff",
-    "patch",
-    "pull",
-    "bundle",
-    "serve",
+    *("init", "publish", "plan", "list"),
+    *("tag", "remove", "retract", "prune"),
+    *("verify", "serve", "diff", "patch"),
+    *("pull", "bundle"),
 )
 
 _EPILOG: Final = f"""\
@@ -66,31 +58,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.read_environment(os.environ)
     arguments = parser.parse_args(argv)
     console = Console(verbose=arguments.verbose, quiet=arguments.quiet)
+    as_json = getattr(arguments, "json", False)
     try:
         with _signals_interrupt():
             code: ExitCode = arguments.run(arguments, console)
             return code
     except DeltapressError as error:
         console.trace(error)
-        console.error(str(error))
-        return error.exit_code
+        return _end(error.exit_code, str(error), console, as_json=as_json)
     except KeyboardInterrupt as error:
         console.trace(error)
-        console.error("interrupted")
-        return ExitCode.INTERRUPTED
+        return _end(ExitCode.INTERRUPTED, "interrupted", console, as_json=as_json)
     except BrokenPipeError:
         # the reader of standard output has left, as in `deltapress diff … - | head -c 9`: it knows
         console.abandon_output()
         return ExitCode.INTERRUPTED
     except MemoryError as error:
         console.trace(error)
-        console.error("memory ran out; do less at once with --jobs 1 or a lower `memory` in [limits]")
-        return ExitCode.INTERNAL
+        problem = "memory ran out; do less at once with --jobs 1 or a lower `memory` in [limits]"
+        return _end(ExitCode.INTERNAL, problem, console, as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the outermost place: a mistake in this program must not look like a result
         console.trace(error)
         hint = "please report it" if console.verbose else "please report it, with what -v adds"
-        console.error(f"internal error: {type(error).__name__}: {error}; {hint}")
-        return ExitCode.INTERNAL
+        problem = f"internal error: {type(error).__name__}: {error}; {hint}"
+        return _end(ExitCode.INTERNAL, problem, console, as_json=as_json)
+
+
+def _end(code: ExitCode, problem: str, console: Console, *, as_json: bool) -> ExitCode:
+    """Say why there is no result; as a document, too, where one was asked for."""
+    console.error(problem)
+    if as_json:
+        from ..report import to_json  # here, because most errors do without
+
+        with suppress(DeltapressError):  # standard output is what failed
+            console.result(to_json({"exit_code": int(code), "error": problem}), is_asked_for=True)
+    return code
 
 
 def _commands(argv: Sequence[str]) -> list[ModuleType]:

@@ -1,7 +1,7 @@
-"""Progress as people see it: bars on a terminal, one line a finished task otherwise. The one user of rich.
+"""Progress as people see it: bars on a terminal, otherwise lines: one for each task that has ended, some on the way.
 
 Rule 1. Untrusted text is never read as rich's markup, and never holds control characters.
-Rule 2. rich is loaded only where there is a terminal: a nightly run does not wait for it.
+Rule 2. rich is used here alone, and loaded only where there is a terminal: a nightly run does not wait for it.
 """
 
 import threading
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from ..progress import Progress, Task, Unit
-from ..quantities import format_size
+from ..quantities import format_seconds, format_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -31,22 +31,42 @@ class _Counter:
 class LogLines:
     """A Progress of single lines; `write` takes one without its line end.
 
-    A task that took less than `patience` seconds is not worth a line: a log of nothing but trifles is not read.
+    A task that took less than `patience` seconds is not worth a line: a log of nothing but trifles is not read. One
+    that takes long says every `interval` seconds how far it is.
     """
 
-    def __init__(self, write: Callable[[str], None], *, patience: float) -> None:
-        self._write, self._patience = write, patience
+    def __init__(self, write: Callable[[str], None], *, patience: float, interval: float = 30.0) -> None:
+        self._write, self._patience, self._interval = write, patience, interval
 
     def step(self, text: str) -> None:
         self._write(" ".join(text.splitlines()))
 
     @contextmanager
     def task(self, name: str, total: int | None = None, unit: Unit = "items") -> Iterator[Task]:
-        counter, start = _Counter(), time.monotonic()
-        yield counter
+        counter, start, ended = _Counter(), time.monotonic(), threading.Event()
+
+        def speak() -> None:
+            while not ended.wait(self._interval):
+                self.step(f"{name}: {_how_far(counter.amount, total, unit, time.monotonic() - start)}")
+
+        voice = threading.Thread(target=speak, daemon=True)
+        voice.start()
+        try:
+            yield counter
+        finally:
+            ended.set()
+            voice.join()
         seconds = time.monotonic() - start
         if counter.amount and seconds >= self._patience:
-            self.step(f"{name}: {_amount(counter.amount, unit)} in {seconds:.1f} s")
+            self.step(f"{name}: {_amount(counter.amount, unit)} in {format_seconds(seconds)}")
+
+
+def _how_far(amount: int, total: int | None, unit: Unit, seconds: float) -> str:
+    """What is done after `seconds`, and how long the rest takes if it goes on like that."""
+    if not total:
+        return f"{_amount(amount, unit)} so far"
+    done = f"{_amount(amount, unit)} of {_amount(total, unit)}"
+    return f"{done}, about {format_seconds(seconds * max(total - amount, 0) / amount)} left" if amount else done
 
 
 class _Bar:
@@ -79,7 +99,7 @@ class _Bars:
 def bars(stream: TextIO, clean: Callable[[str], str]) -> Iterator[Progress]:
     """A Progress on the terminal `stream`; `clean` makes untrusted text harmless."""
     from rich.console import Console
-    from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
     from rich.progress import Task as RichTask
     from rich.text import Text
@@ -95,6 +115,7 @@ def bars(stream: TextIO, clean: Callable[[str], str]) -> Iterator[Progress]:
         BarColumn(),
         Amount(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         console=Console(file=stream),
         transient=True,
         redirect_stdout=False,

@@ -1,6 +1,7 @@
 """`deltapress remove`: take a repository, a tag or an image out of publication, or put it back."""
 
 import argparse
+from typing import Final
 
 from .. import publish, report
 from ..errors import ExitCode
@@ -10,10 +11,19 @@ from .options import Subparsers, add_config, add_force, add_json, add_wait
 from .results import show_outcome
 from .settings import configuration, settings, target_of
 
+_EXAMPLES: Final = """\
+examples:
+  deltapress remove team/app:pr-123             un-listed now, deleted after the grace period
+  deltapress remove team/app@sha256:… --now     a leaked image: gone from the target in this run
+  deltapress remove team/app --undo             the repository, as far as it is still there
+"""
+
 
 def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
-        "remove", help="un-list a repository, a tag or an image for good, though its layout still has it"
+        "remove",
+        help="un-list a repository, a tag or an image for good, though its layout still has it",
+        epilog=_EXAMPLES,
     )
     add_config(parser)
     parser.add_argument(
@@ -21,7 +31,11 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="NAME",
         help="REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST: un-listed now, and deleted after the grace period",
     )
-    parser.add_argument("--undo", action="store_true", help="put it back as far as it is still there")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--undo", action="store_true", help="put it back as far as it is still there")
+    how.add_argument(
+        "--now", action="store_true", help="delete it in this run, without a grace period: for what must not be out"
+    )
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be un-listed")
     add_wait(parser)
     add_force(parser)
@@ -41,6 +55,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
             how,
             is_undo=arguments.undo,
             is_dry=arguments.dry_run,
+            is_now=arguments.now,
             progress=progress,
         )
     return show_outcome(outcome, report.removal_text, console, as_json=arguments.json)

@@ -3,6 +3,7 @@
 values   the configuration as values
 read     from the file to the values, with all mistakes at once
 toml     typed reading of TOML that goes on after a mistake
+lines    the line in which a key stands
 """
 
 from .read import ConfigError, parse_config, read_config

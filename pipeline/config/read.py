@@ -9,7 +9,7 @@ Rule 3. Only the text is judged here. Whether a layout exists and what is in it 
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -22,6 +22,7 @@ from ..oci.digest import Digest, DigestError
 from ..oci.reference import TAG_RULE, check_repository, is_reserved_tag, is_tag
 from ..quantities import QuantityError, parse_duration, parse_size
 from ..targets.s3.options import ACL, MAX_PART, MIN_PART, Addressing, Encryption, S3Options
+from .lines import line_of
 from .toml import Mistake, Table, UnfitError
 from .values import Config, FormatName, Order, Policy, Repository, SeriesRule, Site
 
@@ -56,9 +57,10 @@ class ConfigError(DeltapressError):
     def __init__(self, path: Path, mistakes: Sequence[Mistake]) -> None:
         self.path, self.mistakes = path, tuple(mistakes)
         if len(mistakes) == 1:
-            super().__init__(f"{path}: {mistakes[0]}")
+            place = f":{mistakes[0].line}" if mistakes[0].line else ""
+            super().__init__(f"{path}{place}: {mistakes[0]}")
         else:
-            lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+            lines = "".join(f"\n  {f'line {mistake.line}: ' if mistake.line else ''}{mistake}" for mistake in mistakes)
             super().__init__(f"{path}: {len(mistakes)} mistakes, nothing was done{lines}")
 
 
@@ -93,7 +95,7 @@ def parse_config(text: str, *, path: Path) -> Config:
     mistakes: list[Mistake] = []
     config = _read(Table(document, "", mistakes), path.absolute())
     if mistakes:
-        raise ConfigError(path, mistakes)
+        raise ConfigError(path, [replace(mistake, line=line_of(text, mistake.key)) for mistake in mistakes])
     return config
 
 

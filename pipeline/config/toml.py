@@ -29,10 +29,12 @@ _BARE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing that is wrong. `key` is the key path, as in `repository[1].series[0].match`, or empty for all of it."""
+    """One thing that is wrong. `key` is the key path, as in `repository[1].series[0].match`, or empty for all of it;
+    `line` is where it stands, None where that is not known."""
 
     key: str
     problem: str
+    line: int | None = None
 
     def __str__(self) -> str:
         return f"{self.key}: {self.problem}" if self.key else self.problem

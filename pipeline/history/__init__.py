@@ -6,9 +6,11 @@
     retention   pure: which images are kept; attached: what is attached to them
     removal     pure: what somebody took out of publication; renaming: a repository that goes on under another name
     resolver    where the bytes of a digest come from: layouts, the target
-    ledger      the memory as one value and one JSON document; records: its parts; store: where it lies
+    ledger      the memory as one value; records: what it is made of
+    documents   pure: the same as JSON, a document for each repository and a root; whole: as older ledgers were
+    journal     what was done since the root was written; store: where all of it lies
 
-The ledger is the one document in which the publisher remembers what it did. There is no other state.
+In the ledger the publisher remembers what it did. There is no other state.
 
 Rule 1. It says what was seen (the moves of each tag, the images), what was made (the deltas, or why not), which keys
         were written, and since when each key is referenced by nothing.

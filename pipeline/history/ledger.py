@@ -1,38 +1,20 @@
-"""The ledger as a value and as JSON."""
+"""The ledger as a value."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final, Protocol, Self
+from typing import Final
 
 from ..errors import DeltapressError, ExitCode
 from ..keys import LEDGER_KEY, Key
 from ..oci.digest import DiffID
-from ..oci.fields import FieldError, Fields, parse_json_object
-from ..tardiff.layer.outline import Outline, OutlineError
-from .records import (
-    DeltaKey,
-    DeltaRecord,
-    KeyRecord,
-    RemovalRecord,
-    RepositoryRecord,
-    RetractionRecord,
-    parse_diff_id,
-    read_time,
-    write_time,
-)
+from ..tardiff.layer.outline import Outline
+from .records import DeltaKey, DeltaRecord, KeyRecord, RemovalRecord, RepositoryRecord, RetractionRecord
 
-# 2: the rules by which a repository was published, and what was removed. A reader of schema 1 would drop them without a
-# word: another configuration would take a repository's deltas away, and a layout would bring back what was removed. So
-# it must refuse. Schema 1 is still read.
-# 3: what was retracted. A reader of schema 2 would list again what clients choke on. Where nothing is retracted, 2 is
-# written: both can read that.
-SCHEMA: Final = 3
-_SCHEMA_WITHOUT_RETRACTIONS: Final = 2
-MAX_LEDGER_SIZE: Final = 1 << 30
-
-_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
+# 4: one document for each repository, below a root. Each schema demands that readers of earlier ones refuse: they would
+# drop without a word what they do not know, such as the rules of other configurations and what was removed (2), or what
+# was retracted (3). Ledgers of all of them are read.
+SCHEMA: Final = 4
 
 
 class LedgerError(DeltapressError):
@@ -47,7 +29,7 @@ class LedgerError(DeltapressError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The whole memory of a publisher. A value: every change gives a new one.
+    """The memory of a publisher. A value: every change gives a new one.
 
     `keys` are the only ones that it may delete; `removals` and `retractions` are by name, see there; `renewed` is when
     the marks of keys last began to count again.
@@ -73,96 +55,5 @@ class Ledger:
         gone = frozenset(keys)
         return replace(self, keys={key: record for key, record in self.keys.items() if key not in gone})
 
-    @classmethod
-    def parse(cls, raw: bytes) -> Self:
-        """Raises LedgerError."""
-        try:
-            fields = Fields(parse_json_object(raw, max_objects=None))
-            schema = fields.integer("schema")
-            if schema > SCHEMA:
-                raise LedgerError(
-                    f"has schema {schema}, this deltapress knows up to {SCHEMA}; use the newer one that wrote it",
-                    is_newer=True,
-                )
-            return cls._read(fields)
-        except FieldError as error:
-            raise LedgerError(f"cannot be read: {error}") from error
-
-    @classmethod
-    def _read(cls, fields: Fields) -> Self:
-        repositories, keys, outlines = (fields.object(name) for name in ("repositories", "keys", "outlines"))
-        removals, retractions = (
-            fields.object(name) if fields.has(name) else Fields({}) for name in ("removals", "retractions")
-        )
-        deltas = [DeltaRecord.read(entry) for entry in fields.objects("deltas")]
-        return cls(
-            repositories={name: RepositoryRecord.read(repositories.object(name)) for name in repositories.names()},
-            outlines={parse_diff_id(outlines, name): _outline(outlines, name) for name in outlines.names()},
-            deltas={delta.key: delta for delta in deltas},
-            keys={Key(name): KeyRecord.read(keys.object(name)) for name in keys.names()},
-            removals={name: RemovalRecord.read(removals.object(name)) for name in removals.names()},
-            retractions={name: RetractionRecord.read(retractions.object(name)) for name in retractions.names()},
-            renewed=read_time(fields, "renewed") if fields.has("renewed") else None,
-        )
-
-    def serialise(self, known: "Lines | None" = None) -> bytes:
-        """JSON with a stable order, one record a line: the same ledger gives the same bytes.
-
-        `known` is for who serialises again and again what differs in a few records.
-        """
-        lines = known or Lines()
-        sections = (
-            f'"schema": {SCHEMA if self.retractions else _SCHEMA_WITHOUT_RETRACTIONS}',
-            *([f'"renewed": {_encode(write_time(self.renewed))}'] if self.renewed else []),
-            '"repositories": {\n' + lines.members("repositories", self.repositories) + "\n}",
-            '"outlines": {\n' + lines.members("outlines", self.outlines) + "\n}",
-            '"deltas": [\n' + lines.elements("deltas", self.deltas) + "\n]",
-            *(['"removals": {\n' + lines.members("removals", self.removals) + "\n}"] if self.removals else []),
-            *(
-                ['"retractions": {\n' + lines.members("retractions", self.retractions) + "\n}"]
-                if self.retractions
-                else []
-            ),
-            '"keys": {\n' + lines.members("keys", self.keys) + "\n}",
-        )
-        return ("{\n" + ",\n".join(sections) + "\n}\n").encode("utf-8")
-
-
-class _Record(Protocol):
-    def to_json(self) -> Any: ...
-
-
-class Lines:
-    """The lines of records, which are made once: a record is a value, and the same one has the same line.
-
-    A ledger of 50,000 keys is saved for every delta, and only a few of its records have changed.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, object], tuple[_Record, str]] = {}
-
-    def members(self, section: str, records: Mapping[Any, _Record]) -> str:
-        """All records of a section with their names, in the order of these."""
-        return self._joined(section, records, lambda name: f"{_encode(str(name))}: ")
-
-    def elements(self, section: str, records: Mapping[Any, _Record]) -> str:
-        """The same without names."""
-        return self._joined(section, records, lambda _: "")
-
-    def _joined(self, section: str, records: Mapping[Any, _Record], prefix: Callable[[Any], str]) -> str:
-        lines = []
-        for name in sorted(records):
-            record = records[name]
-            found = self._known.get((section, name))
-            if found is None or found[0] is not record:
-                found = record, prefix(name) + _encode(record.to_json())
-                self._known[section, name] = found
-            lines.append(found[1])
-        return ",\n".join(lines)
-
-
-def _outline(fields: Fields, name: str) -> Outline:
-    try:
-        return Outline.from_json(fields.value(name))
-    except OutlineError as error:
-        raise fields.error(name, str(error)) from error
+    def with_deltas(self, records: Iterable[DeltaRecord]) -> "Ledger":
+        return replace(self, deltas={**self.deltas, **{record.key: record for record in records}})

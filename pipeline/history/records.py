@@ -172,10 +172,12 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagRecord:
-    """Where a tag pointed, oldest first, never twice the same in a row. `lost` is when its layout ceased to have it."""
+    """Where a tag pointed, oldest first, never twice the same in a row. `lost` is when its layout ceased to have it;
+    `instead_of` is what the layout has under it, where somebody has pointed it to another image."""
 
     moves: tuple[Move, ...]
     lost: datetime | None = None
+    instead_of: Digest | None = None
 
     @property
     def image(self) -> Digest:
@@ -190,12 +192,18 @@ class TagRecord:
         moves = tuple(Move.read(entry) for entry in fields.objects("moves"))
         if not moves:
             raise fields.error("moves", "is empty")
-        return cls(moves=moves, lost=read_time(fields, "lost") if fields.has("lost") else None)
+        return cls(
+            moves=moves,
+            lost=read_time(fields, "lost") if fields.has("lost") else None,
+            instead_of=fields.digest("instead_of") if fields.has("instead_of") else None,
+        )
 
     def to_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {"moves": [move.to_json() for move in self.moves]}
         if self.lost is not None:
             found["lost"] = write_time(self.lost)
+        if self.instead_of is not None:
+            found["instead_of"] = str(self.instead_of)
         return found
 
 

@@ -69,10 +69,10 @@ def advance(record: RepositoryRecord, seen: Observation, *, now: datetime) -> Re
         known = tags.get(tag)
         if known is None:
             tags[tag] = TagRecord(moves=(Move(image=image, since=now),))
-        elif known.image != image:
+        elif image not in {known.image, known.instead_of}:
             tags[tag] = TagRecord(moves=(*known.moves, Move(image=image, since=now)))
-        elif known.lost is not None:
-            tags[tag] = replace(known, lost=None)
+        elif known.lost is not None or (known.instead_of is not None and image == known.image):
+            tags[tag] = replace(known, lost=None, instead_of=known.instead_of if image != known.image else None)
     for tag, known in record.tags.items():
         if seen.is_whole and tag not in seen.tags and tag not in seen.broken and known.lost is None:
             tags[tag] = replace(known, lost=now)

@@ -1,4 +1,4 @@
-"""Lines for people about what of a layout is not published, though nothing is wrong with it.
+"""Lines for people about what of a layout they may not expect, though nothing is wrong with it.
 
 Rule. Their number does not grow with the layout: what is left out for the same reason stands in one line, night after
       night.
@@ -9,6 +9,8 @@ from typing import Final
 
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
+from ..oci.media_types import UNCOMPRESSED_LAYERS
+from ..quantities import format_size
 from ..text import one_line
 from .refs import Layout
 from .selection import Skipped
@@ -20,7 +22,7 @@ _MAX_NAMES: Final = 5
 def notes_of(layout: Layout, published: Container[Digest]) -> tuple[str, ...]:
     """`published` are manifests of earlier runs: tools that append to a layout leave them there without their names."""
     skipped = (entry for entry in layout.skipped if entry.digest not in published)
-    lines = [*_left_out(skipped), *_absent(layout)]
+    lines = [*_left_out(skipped), *_absent(layout), *_idle(layout), *_uncompressed(layout, published)]
     return tuple(one_line(line, most=MAX_PROBLEM) for line in lines)
 
 
@@ -48,6 +50,30 @@ def _absent(layout: Layout) -> Iterator[str]:
         )
     if len(tags) > _MAX_NAMES:
         yield f"{len(tags) - _MAX_NAMES:,} more indexes name what the layout does not have."
+
+
+def _idle(layout: Layout) -> Iterator[str]:
+    if layout.idle_globs:
+        globs = _some([f'"{glob}"' for glob in layout.idle_globs])
+        yield f"no tag of the layout matches {globs} in `tags`; it has {_some([ref.tag for ref in layout.refs])}."
+
+
+def _uncompressed(layout: Layout, published: Container[Digest]) -> Iterator[str]:
+    """About new images alone: it is too late to compress the others."""
+    layers = {
+        layer.descriptor.digest: layer.descriptor.size
+        for image in layout.images.values()
+        for platform in image.platforms
+        if platform.manifest.digest not in published
+        for layer in platform.layers
+        if layer.descriptor.media_type in UNCOMPRESSED_LAYERS
+    }
+    if layers:
+        are, size = "is" if len(layers) == 1 else "are", format_size(sum(layers.values()))
+        yield (
+            f"{len(layers):,} of the new layers {are} not compressed, {size}, and clients without a delta download "
+            "them as they are; `skopeo copy oci:LAYOUT:TAG oci:OTHER:TAG` compresses."
+        )
 
 
 def _named(entry: Descriptor) -> str:

@@ -35,7 +35,8 @@ _SAVED: Final = "manifest.json"  # of `docker save`, before it wrote a layout be
 class Layout:
     """What one layout gives: `refs` in the order of its index, each tag once, and the `artifacts` that belong to them.
 
-    `broken` are the tags that were asked for and cannot be read, `skipped` the entries that nobody asked for.
+    `broken` are the tags that were asked for and cannot be read, `skipped` the entries that nobody asked for,
+    `idle_globs` what was asked for and matches nothing.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Layout:
     broken: tuple[BrokenTag, ...]
     skipped: tuple[Skipped, ...]
     storage: Storage
+    idle_globs: tuple[str, ...] = ()
 
     @property
     def images(self) -> dict[Digest, Image]:
@@ -92,6 +94,7 @@ def read_layout(
         broken=tuple(selection.broken),
         skipped=tuple(selection.skipped),
         storage=storage,
+        idle_globs=selection.idle_globs(),
     )
 
 

@@ -91,6 +91,7 @@ class Selection:
         self._refs: dict[str, Ref] = {}
         self._names: dict[str, _Names] = {}
         self._seen_names: list[str] = []
+        self._seen_tags: set[str] = set()
         self._unnamed: list[tuple[Descriptor, Document]] = []
         self._companions: list[tuple[Fields, str, _Names]] = []
         self._listings: dict[Digest, list[tuple[Fields, str]]] = {}
@@ -103,6 +104,7 @@ class Selection:
             self._leave_out(None, error, is_nameless=True)
             return
         tag = names.tag(self._rename)
+        self._seen_tags.add(tag or self._rename.get("", ""))
         try:
             if names.one:
                 self._seen_names.append(names.one)
@@ -155,6 +157,10 @@ class Selection:
                 waiting.extend((digest, depth + 1) for digest in new)
         self._skip_others(published, too_deep)
         return tuple(found[position] for position in sorted(found))
+
+    def idle_globs(self) -> tuple[str, ...]:
+        """Those of `tags` that match none of the layout's."""
+        return tuple(glob for glob in self._tags if not any(fnmatchcase(tag, glob) for tag in self._seen_tags))
 
     def nothing(self) -> LayoutError:
         """Why there is no ref at all, and nothing broken."""

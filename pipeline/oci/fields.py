@@ -1,11 +1,14 @@
 """Typed reading of untrusted JSON: every complaint names the key path, as in `layers[2].digest`."""
 
 import json
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from ..errors import DeltapressError
 from ..text import one_line
 from .digest import DiffID, Digest, DigestError
+
+T = TypeVar("T")
 
 # What tools write nests seven deep, and 500 refs are 1,500 objects; parsed, an empty object takes 64 bytes for its two.
 MAX_DEPTH: Final = 64
@@ -136,13 +139,20 @@ class Fields:
         except DigestError as error:
             raise self.error(name, str(error)) from error
 
+    def digests(self, name: str) -> tuple[Digest, ...]:
+        """A list of digests; empty when absent."""
+        return self._parsed(name, Digest.parse) if self.has(name) else ()
+
     def diff_ids(self, name: str) -> tuple[DiffID, ...]:
+        return self._parsed(name, DiffID.parse)
+
+    def _parsed(self, name: str, parse: Callable[[str], T]) -> tuple[T, ...]:
         found = []
         for index, text in enumerate(self._get(name, list, "a list")):
             if not isinstance(text, str):
                 raise self.error(f"{name}[{index}]", f"must be a digest, not {_kind(text)}")
             try:
-                found.append(DiffID.parse(text))
+                found.append(parse(text))
             except DigestError as error:
                 raise self.error(f"{name}[{index}]", str(error)) from error
         return tuple(found)

@@ -28,6 +28,8 @@ TAR_LAYERS: Final = frozenset(
     }
 )
 
+UNCOMPRESSED_LAYERS: Final = frozenset(name for name in TAR_LAYERS if name.endswith(".tar"))
+
 # Layers that a registry need not hold: clients follow their `urls` (image-spec, layer.md, "Non-Distributable Layers").
 FOREIGN_LAYERS: Final = frozenset(
     {

@@ -1,9 +1,9 @@
 """The whole run: layouts -> history -> plan -> deltas -> tree -> target, under the target's lock.
 
-    job         publish, dry run, prune, remove, retract, reconcile: which steps each takes, in which order
+    job         publish, dry run, prune, recall, remove, retract, tag, reconcile: which steps each takes, in which order
     steps       what each step does to a run, whose state is in run
     begin       the ledger, after every layout that can be read was seen; each repository is tried alone (trial)
-    removal     the ledger, after something was removed, retracted or put back
+    removal     the ledger, after something was removed, retracted, put back or pointed
     rules       pure: by which rules each repository is published
     write       write a Tree to a Target, phase by phase
     prune       mark -> PrunePlan -> execute; whether the clock can be trusted with that is in clocks (pure)
@@ -21,7 +21,7 @@ Rule 5. What a run that died left unfinished, and no layout has any more, is for
         from being published.
 """
 
-from .job import dry_run, prune, reconcile, remove, retract, run
+from .job import dry_run, prune, recall, reconcile, remove, retract, run, tag
 from .outcome import Outcome, Settings
 
-__all__ = ["Outcome", "Settings", "dry_run", "prune", "reconcile", "remove", "retract", "run"]
+__all__ = ["Outcome", "Settings", "dry_run", "prune", "recall", "reconcile", "remove", "retract", "run", "tag"]

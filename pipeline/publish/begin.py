@@ -9,20 +9,21 @@ from dataclasses import dataclass, field, replace
 
 from ..config import Config, Repository
 from ..errors import DeltapressError, InternalError
-from ..history.ledger import MAX_LEDGER_SIZE, Ledger, LedgerError
+from ..history.ledger import Ledger, LedgerError
 from ..history.records import RepositoryRecord
 from ..history.removal import admitted, is_removed
 from ..history.renaming import carry_over
 from ..history.resolver import ContentResolver, find_stored
 from ..history.retention import pinned_images, retain
 from ..history.scan import Seen, scan_repository
-from ..history.store import LedgerStore
+from ..history.store import LedgerStore, StoredLedger
 from ..history.versions import advance
 from ..keys import LEDGER_KEY, Key
 from ..layout import BrokenTag
 from ..layout.check import Known
 from ..oci.digest import Digest
 from ..progress import Progress
+from ..targets.base import Properties, ReadableTarget
 from ..tree.published import PublishedRepository, by_repository
 from .adopt import without_foreign_page
 from .outcome import Settings
@@ -30,19 +31,34 @@ from .prune import without_lost
 from .rebuild import rebuild
 from .repair import check_losses, find_damage, find_misserved, forget_lost
 from .rules import rules_record, scopes_of
-from .trial import no_room, try_out
+from .trial import try_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     """The ledger as it was found, or an empty one, or, when `rebuilt` says why, one made from the tree.
 
-    `present` are the keys that the target had where there was no ledger and nothing like ours.
+    `present` are the keys that the target had where there was no ledger and nothing like ours. `bad` are the
+    repositories of which alone that was made from the tree, and why.
     """
 
     ledger: Ledger
     present: Set[Key] | None = None
     rebuilt: str | None = None
+    bad: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """Lines for the user."""
+        if self.rebuilt is not None:
+            yield (
+                f"{self.rebuilt}. It was rebuilt from the tree; all deltas are made again, and this run deletes nothing"
+            )
+        for name, problem in sorted(self.bad.items()):
+            yield (
+                f"{name}: {problem}. What the ledger says of it was rebuilt from the tree; its deltas are made again, "
+                "and this run deletes nothing of it"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +68,7 @@ class History:
     `resolver` finds content in the layouts that could be read and in the target, whose keys are `present` where it had
     no ledger; `failed` says what is wrong with the other layouts, `damage` what a repair found wrong, `misserved` whole
     bytes that the storage would not serve as they were written; `notes` are lines for the user, `lost` those about
-    images that were published and are whole nowhere.
+    images that were published and are whole nowhere. `bad` are the repositories that are as good as rebuilt, and why.
     """
 
     ledger: Ledger
@@ -64,6 +80,7 @@ class History:
     damage: Mapping[Key, str] = field(default_factory=dict)
     misserved: Mapping[Key, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
+    bad: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def broken(self) -> dict[str, tuple[BrokenTag, ...]]:
@@ -86,25 +103,36 @@ def load_history(store: LedgerStore, settings: Settings) -> History:
         ledger=loaded.ledger,
         is_rebuilt=loaded.rebuilt is not None,
         resolver=ContentResolver.of(store.target, loaded.ledger),
+        notes=tuple(loaded.notes),
+        bad=loaded.bad,
     )
 
 
 def _load(store: LedgerStore, settings: Settings) -> _Loaded:
     """Raises LedgerError for the ledger of a newer deltapress, TargetError."""
     try:
-        ledger = store.load()
+        stored = store.load()
     except LedgerError as error:
         if error.is_newer:
             raise
         problem = str(error)
     else:
-        if ledger is not None:
-            return _Loaded(ledger=ledger)
+        if stored is not None:
+            return _Loaded(ledger=_completed(stored, store.target, settings), bad=stored.bad)
         present = frozenset(store.target.keys())
         if not by_repository(present):
             return _Loaded(ledger=Ledger(), present=present)
         problem = f"{LEDGER_KEY} is missing, though the target is not empty"
     return _Loaded(ledger=rebuild(store.target, now=settings.now), rebuilt=problem)
+
+
+def _completed(stored: StoredLedger, target: ReadableTarget, settings: Settings) -> Ledger:
+    """What was found, with what the tree tells of the repositories whose documents are bad. Raises TargetError."""
+    if not stored.bad:
+        return stored.ledger
+    found = rebuild(target, now=settings.now, only=stored.bad.keys())
+    repositories = {**stored.ledger.repositories, **found.repositories}
+    return replace(stored.ledger.with_keys(found.keys), repositories=dict(sorted(repositories.items())))
 
 
 def read_history(
@@ -130,13 +158,8 @@ def read_history(
         whole = {key: record for key, record in ledger.keys.items() if key not in damage}
         misserved = find_misserved(store.target, whole, progress=progress)
         ledger = ledger.with_pending(damage)
-    notes: list[str] = []
-    if loaded.rebuilt is not None:
-        again = "; repair once more to remove what is broken" if settings.repair else ""
-        notes.append(
-            f"{loaded.rebuilt}. It was rebuilt from the tree; all deltas are made again, and this run deletes nothing"
-            f"{again}"
-        )
+    again = "; repair once more to remove what is broken" if settings.repair else ""
+    notes = [f"{line}{again}" for line in loaded.notes]
     seen, failed = _scan(config, ledger, settings, given_up)
     found = find_stored(ledger, store.target, damaged=damage)
     if settings.repair:
@@ -152,6 +175,7 @@ def read_history(
         return replace(
             history,
             is_rebuilt=loaded.rebuilt is not None,
+            bad=loaded.bad,
             failed=failed,
             present=loaded.present,
             notes=(*notes, *history.notes),
@@ -217,21 +241,16 @@ def _remembered(
         outlines={diff_id: outline for diff_id, outline in outlines.items() if diff_id in used},
         deltas=without_lost(ledger.deltas, resolver.found),
     )
-    _try_out(after, ledger, store, config, seen)
+    _try_out(after, ledger, config, seen, store.target.properties)
     return History(ledger=after, is_rebuilt=False, resolver=resolver, notes=tuple(notes), lost=tuple(lost))
 
 
-def _try_out(after: Ledger, before: Ledger, store: LedgerStore, config: Config, names: Iterable[str]) -> None:
+def _try_out(after: Ledger, before: Ledger, config: Config, names: Iterable[str], properties: Properties) -> None:
     """Try each repository that has changed, in the order of the configuration. Raises _FaultError."""
-    properties = store.target.properties
-    left = MAX_LEDGER_SIZE - store.size
     for name in names:
         if name in after.repositories and after.repositories[name] != before.repositories.get(name):
             with _within(name):
-                growth = try_out(name, after, before, config=config, properties=properties)
-                if growth > left:
-                    raise no_room(name, growth, left)
-                left -= max(0, growth)
+                try_out(name, after, config=config, properties=properties)
 
 
 class _FaultError(Exception):

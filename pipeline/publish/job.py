@@ -1,4 +1,4 @@
-"""Publish, dry run, prune, remove, retract, reconcile: which steps each takes, in which order.
+"""Publish, dry run, prune, recall, remove, retract, tag, reconcile: which steps each takes, in which order.
 
 The order is the promise of README, "Guarantees"; what a step does is told where it is defined, in `steps`.
 """
@@ -14,13 +14,14 @@ from ..history.ledger import LedgerError
 from ..history.removal import Removable
 from ..history.retraction import Retractable
 from ..history.store import LedgerStore
+from ..oci.digest import Digest
 from ..progress import Progress
 from ..targets.base import Target
 from . import steps
 from .begin import load_history, read_history
 from .outcome import Outcome, Settings
 from .reconcile import Reconciliation, compare_keys, delete_stray
-from .removal import history_of_removal, history_of_retraction
+from .removal import history_of_pointing, history_of_removal, history_of_retraction
 from .run import Done, Order, Run
 from .steps import Step
 from .write import SourceChangedError
@@ -64,6 +65,7 @@ DRY_RUN: Final = (
     steps.mention_foreign,
     steps.plan_writing,
     steps.mark_unreferenced,
+    steps.delete_at_once,
     steps.plan_deletion,
 )
 PRUNE: Final = (
@@ -83,6 +85,8 @@ UN_LIST: Final = (
     steps.assemble_tree,
     steps.refuse_foreign,
     steps.write_all,
+    steps.mark_unreferenced,
+    steps.delete_at_once,
     *_CLEAN_UP,
 )
 
@@ -139,6 +143,12 @@ def prune(config: Config, target: Target, settings: Settings, *, is_dry: bool, p
         return _take(DRY_PRUNE if is_dry else PRUNE, Run.after(load_history(order.store, settings), order))
 
 
+def recall(config: Config, target: Target, settings: Settings, *, progress: Progress) -> Outcome:
+    """What is published, and which deltas are wanted, from the ledger alone. Raises what `run` raises."""
+    order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress)
+    return _take((steps.plan_jobs,), Run.after(load_history(order.store, settings), order))
+
+
 def remove(
     what: Removable,
     config: Config,
@@ -147,15 +157,38 @@ def remove(
     *,
     is_undo: bool,
     is_dry: bool,
+    is_now: bool = False,
     progress: Progress,
 ) -> Outcome:
-    """Un-list something at once and for good, or put it back; what is un-listed is deleted after its grace period.
+    """Un-list something at once and for good, or put it back; what is un-listed is deleted after its grace period, or,
+    when it `is_now`, in this run.
 
     Raises what `run` raises, RemovalError when nothing goes by that name, and LedgerError when there is no ledger.
     """
     with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
         order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
         history = history_of_removal(order.store, what, settings, is_undo=is_undo)
+        order = replace(order, at_once=what if is_now else None)
+        return _take(DRY_RUN if is_dry else UN_LIST, Run.after(history, order))
+
+
+def tag(
+    what: Removable,
+    image: Digest | str,
+    config: Config,
+    target: Target,
+    settings: Settings,
+    *,
+    is_dry: bool,
+    progress: Progress,
+) -> Outcome:
+    """Point the tag `what` to another image of its repository, a digest or a tag, and keep it there.
+
+    Raises what `run` raises, PointingError when one of them is not published, and LedgerError when there is no ledger.
+    """
+    with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
+        order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
+        history = history_of_pointing(order.store, what, image, settings)
         return _take(DRY_RUN if is_dry else UN_LIST, Run.after(history, order))
 
 
@@ -195,10 +228,12 @@ def reconcile(target: Target, settings: Settings, *, is_dry: bool, progress: Pro
     """
     store = LedgerStore(target)
     with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait):
-        ledger = store.load()
-        if ledger is None:
+        stored = store.load()
+        if stored is None:
             raise LedgerError("is missing, so nothing can be compared with it; `deltapress publish` makes a new one")
-        found = compare_keys(target.keys(), ledger)
+        for name, problem in sorted(stored.bad.items()):
+            raise LedgerError(f"does not tell what {name} has ({problem}); `deltapress publish` finds that out again")
+        found = compare_keys(target.keys(), stored.ledger, own=store.keys)
         if is_dry or not settings.force or not found.stray:
             return found
         delete_stray(store, found, progress=progress)

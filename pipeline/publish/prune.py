@@ -78,8 +78,14 @@ def unmark(ledger: Ledger, tree: Tree) -> Ledger:
     return ledger.with_keys(again) if again else ledger
 
 
-def plan_prune(ledger: Ledger, grace_of: Callable[[Key], timedelta], *, now: datetime) -> PrunePlan:
-    """Decide what may go of what is marked. Touches nothing.
+def plan_prune(
+    ledger: Ledger,
+    grace_of: Callable[[Key], timedelta],
+    *,
+    now: datetime,
+    spared: Callable[[Key], bool] = lambda _: False,
+) -> PrunePlan:
+    """Decide what may go of what is marked, but for what is `spared`. Touches nothing.
 
     A key marked at `now` itself waits even when the grace is zero: zero means "no waiting", not "remove what this very
     run has ceased to name".
@@ -90,7 +96,7 @@ def plan_prune(ledger: Ledger, grace_of: Callable[[Key], timedelta], *, now: dat
         if record.unreferenced is not None:
             stone = Tombstone(key=key, since=record.unreferenced, size=record.size)
             expired = record.unreferenced < now and now - record.unreferenced >= grace_of(key)
-            (remove if expired else waiting).append(stone)
+            (remove if expired and not spared(key) else waiting).append(stone)
     return PrunePlan(
         remove=tuple(sorted(remove, key=lambda stone: (_backwards(ledger, stone.key), stone.key))),
         waiting=tuple(sorted(waiting, key=lambda stone: stone.key)),

@@ -4,9 +4,11 @@ Rule 1. What cannot be told from the tree is doubted, never guessed: keys that c
         written again; deltas are made and proven again.
 Rule 2. The history of a tag is lost, but for the common case: where a repository has one tag, its untagged images are
         taken for earlier versions of that tag, in the order in which they were created.
-Rule 3. Keys that are not of the kinds which a publisher writes are somebody else's, and stay unknown.
+Rule 3. Where only the documents of some repositories are lost, only those are rebuilt.
+Rule 4. Keys that are not of the kinds which a publisher writes are somebody else's, and stay unknown.
 """
 
+from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,7 +16,7 @@ from ..deltas.formats import is_delta_document
 from ..history.ledger import Ledger
 from ..history.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagRecord
 from ..history.scan import record_of
-from ..keys import Key, Kind, classify
+from ..keys import Key, Kind, classify, repository_of
 from ..layout.documents import Origin
 from ..layout.images import Reader
 from ..layout.storage import LayoutError
@@ -29,12 +31,13 @@ from .ranks import document_ranks
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
-def rebuild(target: ReadableTarget, *, now: datetime) -> Ledger:
-    """The ledger of what `target` holds. Broken images are left out; their keys are known all the same.
+def rebuild(target: ReadableTarget, *, now: datetime, only: Container[str] | None = None) -> Ledger:
+    """The ledger of what `target` holds, or of some repositories alone. Broken images are left out; their keys are
+    known all the same.
 
     Raises TargetError.
     """
-    keys = list(target.keys())
+    keys = [key for key in target.keys() if only is None or repository_of(key) in only]  # noqa: SIM118  # no dict
     ranks = document_ranks(target, keys)
     return Ledger(
         repositories={

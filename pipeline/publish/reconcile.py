@@ -6,14 +6,14 @@ Rule 2. A key that the ledger does not know is *stray* if it is of a kind that a
 Rule 3. Any other unknown key is somebody else's and never touched, nor is what the ledger knows touched here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from itertools import groupby
 
 from ..errors import ExitCode
 from ..history.ledger import Ledger
 from ..history.store import LedgerStore
-from ..keys import LEDGER_KEY, Key, Phase, classify
+from ..keys import Key, Phase, classify
 from ..parallel import threads
 from ..progress import Progress
 from .ranks import document_ranks
@@ -35,11 +35,11 @@ class Reconciliation:
         return ExitCode.VERIFICATION_FAILED if self.missing else ExitCode.SUCCESS
 
 
-def compare_keys(keys: Iterable[Key], ledger: Ledger) -> Reconciliation:
-    """Say what is on one side only. Touches nothing."""
+def compare_keys(keys: Iterable[Key], ledger: Ledger, *, own: Set[Key]) -> Reconciliation:
+    """Say what is on one side only; `own` are the keys of the ledger itself. Touches nothing."""
     found = frozenset(keys)
-    unknown = found - ledger.keys.keys() - {LEDGER_KEY}
-    stray = {key for key in unknown if _phase_of(key) is not None}
+    unknown = found - ledger.keys.keys() - own
+    stray = {key for key in unknown if classify(key) is not None}
     return Reconciliation(
         stray=tuple(sorted(stray)),
         foreign=tuple(sorted(unknown - stray)),

@@ -1,4 +1,5 @@
-"""The ledger, after something was removed, retracted or put back: what the run that says so to the target begins with.
+"""The ledger, after somebody has removed, retracted, put back or pointed something: what the run that says so to the
+target begins with.
 
 No layout is looked at.
 """
@@ -9,6 +10,7 @@ from dataclasses import replace
 from ..config import Config
 from ..deltas.plan import plan_deltas
 from ..history.ledger import Ledger, LedgerError
+from ..history.pointing import point
 from ..history.removal import Removable, changes, put_back, remove
 from ..history.resolver import ContentResolver, find_stored
 from ..history.retraction import Retractable, RetractionError, retract, settled, take_back
@@ -60,11 +62,27 @@ def history_of_retraction(
     return _changed(store, settings, change)
 
 
+def history_of_pointing(store: LedgerStore, what: Removable, image: Digest | str, settings: Settings) -> History:
+    """What is remembered, after the tag `what` was pointed to another image.
+
+    Raises what `load_history` raises, LedgerError when there is no ledger, and PointingError when one of them is not
+    published.
+    """
+
+    def change(before: Ledger, _: Set[Digest]) -> tuple[Ledger, list[str]]:
+        after = point(before, what.repository, what.tag or "", image, now=settings.now)
+        return after, [f"{what} points there already"] if after is before else []
+
+    return _changed(store, settings, change)
+
+
 def _changed(store: LedgerStore, settings: Settings, change: _Change) -> History:
     loaded = load_history(store, settings)
     before = loaded.ledger
     if loaded.is_rebuilt:
         raise LedgerError("is missing or damaged, and says what was published; run `deltapress publish` first")
+    for name, problem in sorted(loaded.bad.items()):
+        raise LedgerError(f"does not tell what {name} has ({problem}); run `deltapress publish` first")
     found = find_stored(before, store.target)
     resolver = ContentResolver.of(store.target, before, found=found)
     after, notes = change(before, found.keys())

@@ -12,6 +12,7 @@ from ..deltas.savings import savings
 from ..history.ledger import Ledger
 from ..history.moves import moves_at
 from ..history.records import DeltaRecord
+from ..history.removal import Removable
 from ..history.store import LedgerStore
 from ..keys import Key
 from ..progress import Progress
@@ -27,13 +28,15 @@ from .write import Written
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a run was told: on which target, by which configuration, how. Without a `lock` it is dry."""
+    """What a run was told: on which target, by which configuration, how. Without a `lock` it is dry. What was removed
+    `at_once` does not wait for the grace period."""
 
     config: Config
     store: LedgerStore
     settings: Settings
     progress: Progress
     lock: LockInfo | None = None
+    at_once: Removable | None = None
 
     @property
     def target(self) -> Target:

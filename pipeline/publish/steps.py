@@ -1,6 +1,6 @@
 """The steps of a run, each of which changes its state; `job` puts them in order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
@@ -8,9 +8,10 @@ from typing import assert_never
 from ..deltas.executor import ThreadExecutor, make_deltas
 from ..deltas.job import DeltaJob, Failed, Made, Refused, Result
 from ..deltas.make import Workshop
-from ..deltas.plan import plan_deltas
+from ..deltas.plan import Wanted, plan_deltas
 from ..deltas.savings import savings
-from ..keys import Phase, repository_of, tags_key
+from ..history.records import DeltaKey, KeyRecord
+from ..keys import Key, Phase, repository_of, tags_key
 from ..progress import Silent
 from ..scratch import remove_dead, scratch_folder
 from ..tardiff.encoder import GENERATOR, EncoderOptions
@@ -24,7 +25,7 @@ from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas,
 from .repair import broken_keys, remove_spoiled
 from .rules import rules_of
 from .run import Run
-from .write import plan_writes, write_entries
+from .write import key_record, plan_writes, put_entries, write_entries
 
 Step = Callable[[Run], None]
 
@@ -136,54 +137,57 @@ def remove_broken(run: Run) -> None:
         return
     run.done.broken |= broken_keys(run.ledger, run.tree.entries, run.order.target)
     found = (*run.history.damage, *run.done.broken)
-    gone = [key for key in found if key in run.ledger.keys and key not in run.tree.entries]
+    doubtful = run.history.bad
+    gone = [
+        key
+        for key in found
+        if key in run.ledger.keys and key not in run.tree.entries and repository_of(key) not in doubtful
+    ]
     removal = plan_removal(run.ledger, dict.fromkeys(gone), now=run.order.settings.now)
     run.ledger = execute(run.order.store, removal, run.ledger, progress=run.order.progress)
 
 
 def make_missing_deltas(run: Run) -> None:
     """Make the deltas of the plan. A proven one is stored and remembered at once."""
+    wants: dict[DeltaKey, list[Wanted]] = {}
+    for want in run.plan.wanted:
+        wants.setdefault(want.key, []).append(want)
+    keys: dict[Key, KeyRecord] = {}
     for result in _results(run):
         match result:
             case Made():
                 run.made.append(result.record)
-                _remember(run, result)
-                _store_delta(run, result)
+                _mention(run, result)
+                keys |= _store_delta(run, result, wants[result.job.key])
             case Refused():
                 run.refused.append(result.record)
-                _remember(run, result)
+                _mention(run, result)
+                run.order.store.note(result.record, ())
             case Failed():
                 run.failures.append(result)
             case _:
                 assert_never(result)
+    run.ledger = run.ledger.with_deltas([*run.made, *run.refused]).with_keys(keys)
 
 
-def _remember(run: Run, result: Made | Refused) -> None:
+def _mention(run: Run, result: Made | Refused) -> None:
     if result.lost_sources:
         note = f"layer {result.job.key.from_diff_id.short}: {result.lost_sources}"
         if note not in run.notes:  # several deltas may be made from one layer
             run.notes.append(note)
-    run.ledger = replace(run.ledger, deltas={**run.ledger.deltas, result.job.key: result.record})
 
 
-def _store_delta(run: Run, result: Made) -> None:
-    """Store the delta wherever it will be listed."""
+def _store_delta(run: Run, result: Made, wants: Iterable[Wanted]) -> Mapping[Key, KeyRecord]:
+    """Store the delta wherever it will be listed, after the journal has said so; the keys that have it then."""
     digest = result.record.digest
-    if digest is None:
-        return
-    wanted = run.plan.wanted
-    names = {want.repository for want in wanted if want.key == result.job.key and want.accepts(result.record)}
-    entries = [blob_entry(name, digest, result.record.size) for name in sorted(names)]
-    run.ledger, written = write_entries(
-        run.order.store,
-        entries,
-        run.ledger,
-        run.history.resolver,
-        new={digest: result.content},
-        progress=Silent(),
-        is_followed=True,
-    )
-    run.done.written += written
+    names = sorted({want.repository for want in wants if want.accepts(result.record)})
+    run.order.store.note(result.record, names)
+    if digest is None or not names:
+        return {}
+    entries = [blob_entry(name, digest, result.record.size) for name in names]
+    resolver, target = run.history.resolver, run.order.target
+    run.done.written += put_entries(target, entries, resolver, new={digest: result.content}, progress=Silent())
+    return {entry.key: key_record(entry, target.properties.stores_headers) for entry in entries}
 
 
 def _results(run: Run) -> Iterator[Result]:
@@ -210,6 +214,26 @@ def mark_unreferenced(run: Run) -> None:
     run.ledger = mark(run.ledger, run.tree, now=run.order.settings.now)
 
 
+def delete_at_once(run: Run) -> None:
+    """Delete what was removed, now or before, by the name that must not wait, and what was made of it: what other names
+    lead to stays."""
+    what = run.order.at_once
+    removal = run.ledger.removals.get(str(what))
+    if what is None or removal is None:
+        return
+    moments = {run.order.settings.now, removal.since}
+    keys = [
+        key
+        for key, record in run.ledger.keys.items()
+        if record.unreferenced in moments and repository_of(key) == what.repository
+    ]
+    gone = plan_removal(run.ledger, keys, now=run.order.settings.now)
+    is_dry = run.order.lock is None
+    if not is_dry:
+        run.ledger = execute(run.order.store, gone, run.ledger, progress=run.order.progress)
+    run.notes.append(f"{what}: {'would delete' if is_dry else 'deleted'} {len(keys):,} files, without a grace period")
+
+
 def settle_clock(run: Run) -> None:
     """Let marks count anew that a jump of the clock would make old."""
     lock = run.order.lock or LockInfo()
@@ -220,7 +244,13 @@ def settle_clock(run: Run) -> None:
 
 def plan_deletion(run: Run) -> None:
     """Decide what may go of what is marked, and whether anything may."""
-    run.deletion = plan_prune(run.ledger, run.grace_of, now=run.order.settings.now)
+    doubtful = run.history.bad
+    run.deletion = plan_prune(
+        run.ledger,
+        run.grace_of,
+        now=run.order.settings.now,
+        spared=lambda key: bool(doubtful) and repository_of(key) in doubtful,
+    )
     run.prune_problem = _doubt(run) if run.deletion.remove and run.order.settings.prune else None
 
 

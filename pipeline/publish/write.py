@@ -8,7 +8,7 @@ Rule 4. What is pending from a run that died is written again, from a layout or 
 """
 
 import hashlib
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from types import MappingProxyType
@@ -94,14 +94,8 @@ def write_entries(
     resolver: ContentResolver,
     *,
     progress: Progress,
-    new: Mapping[Digest, Content] = _NOTHING_NEW,
-    is_followed: bool = False,
 ) -> tuple[Ledger, Written]:
     """Write `entries`, which must be in order, and say in the ledger that they are stored.
-
-    Bytes that an entry does not carry are those of `new`, or else what `resolver` finds, which learns what was written.
-    When it `is_followed` by others soon, that is left to the next save: until then they are pending, as they would be
-    for the next run if this one died.
 
     Raises:
         SourceChangedError: content of one repository is not what was checked. The stored ledger says what is pending.
@@ -115,19 +109,36 @@ def write_entries(
     ledger = ledger.with_keys({key: replace(record, is_pending=True) for key, record in records.items()})
     ledger = ledger.with_pending(evicted)
     store.save(ledger)
-    written = Written(sizes={entry.key: entry.size for entry in entries})
     resolver.refresh(ledger)
+    written = put_entries(target, entries, resolver, evicted=evicted, progress=progress)
+    ledger = ledger.with_keys(records).without_keys(evicted)
+    store.save(ledger)
+    return ledger, written
+
+
+def put_entries(
+    target: Target,
+    entries: Sequence[Entry],
+    resolver: ContentResolver,
+    *,
+    progress: Progress,
+    new: Mapping[Digest, Content] = _NOTHING_NEW,
+    evicted: Set[Key] = frozenset(),
+) -> Written:
+    """Write `entries`, which must be in order and pending in the ledger, and delete what of `evicted` they evict.
+
+    Bytes that an entry does not carry are those of `new`, or else what `resolver` finds, which learns what was written.
+    Raises what `write_entries` raises.
+    """
+    written = Written(sizes={entry.key: entry.size for entry in entries})
     with progress.task("publish", written.size, "bytes") as task, threads(target.properties.concurrency) as each:
         for batch in _batches(entries):
             for entry in each(lambda entry: _put(target, entry, resolver, new), batch):
                 task.advance(entry.size)
             resolver.note((entry.repository, entry.key, entry.digest) for entry in batch if entry.phase in _UNCHANGING)
-            for key in sorted(evicted.intersection(key for entry in batch for key in entry.evicts)):
+            for key in sorted(evicted & {key for entry in batch for key in entry.evicts}):
                 target.delete(key)
-    ledger = ledger.with_keys(records).without_keys(evicted)
-    if not is_followed:
-        store.save(ledger)
-    return ledger, written
+    return written
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

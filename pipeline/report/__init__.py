@@ -9,12 +9,14 @@ Rule 3. Platforms, problems and the like are untrusted: in the text, none of the
 runs      what publish, plan, prune, remove and retract did, or would do
 updates   what clients save by deltas, and which tags moved
 checks    what verify and prune --reconcile found
+listing   what is published
 pulls     what a pull did, or would do; what is in a bundle
 lines     lines, tables, JSON
 """
 
 from .checks import missing_keys, reconciliation_json, reconciliation_text, verification_json, verification_text
 from .lines import to_json
+from .listing import listing_json, repositories_text, repository_text
 from .pulls import bundle_json, bundle_text, pull_json, pull_text
 from .runs import failures, outcome_json, plan_text, prune_text, publish_text, removal_text
 
@@ -22,6 +24,7 @@ __all__ = [
     "bundle_json",
     "bundle_text",
     "failures",
+    "listing_json",
     "missing_keys",
     "outcome_json",
     "plan_text",
@@ -32,6 +35,8 @@ __all__ = [
     "reconciliation_json",
     "reconciliation_text",
     "removal_text",
+    "repositories_text",
+    "repository_text",
     "to_json",
     "verification_json",
     "verification_text",

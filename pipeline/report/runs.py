@@ -132,9 +132,9 @@ def prune_text(outcome: Outcome) -> str:
 
 
 def removal_text(outcome: Outcome) -> str:
-    """What `remove` or `retract` un-listed or put back, or would; when it goes."""
+    """What `remove`, `retract` or `tag` changed, or would; when it goes."""
     wrote = _writes(outcome) if outcome.is_dry else [_written(outcome)]
-    return text_of([*outcome.notes, *wrote, *_deletions(outcome)])
+    return text_of([*outcome.notes, *move_lines(outcome.moves), *wrote, *_deletions(outcome)])
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:

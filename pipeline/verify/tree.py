@@ -92,7 +92,12 @@ def _is_read(key: Key) -> bool:
 def _ledger(target: ReadableTarget, findings: Findings) -> Ledger:
     """An empty one where there is none: a mirror has a right tree without it."""
     try:
-        return load_ledger(target) or Ledger()
+        stored = load_ledger(target)
+        if stored is None:
+            return Ledger()
+        for name, problem in stored.bad.items():
+            findings.complain(LEDGER_KEY, f"does not tell what {name} has: {problem}")
+        return stored.ledger
     except LedgerError as error:
         findings.complain(LEDGER_KEY, str(error).removeprefix(f"{LEDGER_KEY}: "))
         return Ledger()

@@ -1,6 +1,7 @@
 """What holds for every command: exit codes, errors as lines, signals, pipes, and where options may stand."""
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -98,6 +99,17 @@ def test_an_error_is_one_line(delta: Path, capsys: Capture) -> None:
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines()[-1] == f"deltapress: {delta.parent}/nowhere: is not a directory"
+
+
+def test_an_error_is_a_document_where_one_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["-q", "plan", "--json", "-c", "none.toml"]) == ExitCode.BAD_CONFIGURATION
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document == {"schema": 1, "exit_code": 2, "error": captured.err.removeprefix("deltapress: ").rstrip()}
+    assert document["error"].startswith("none.toml: there is no such file")
 
 
 def test_verbose_shows_where_an_error_comes_from(delta: Path, capsys: Capture) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from pathlib import Path
 
 from pipeline.cli.progress import LogLines, bars
@@ -46,6 +47,20 @@ def test_trifles_are_not_logged() -> None:
     lines: list[str] = []
     work(LogLines(lines.append, patience=3600))
     assert lines == ["found 3 layers in all"]
+
+
+def test_a_long_task_says_how_far_it_is() -> None:
+    lines: list[str] = []
+    with LogLines(lines.append, patience=3600, interval=0.05).task("deltas", 4, "bytes") as task:
+        task.advance()
+        while len(lines) < 2:
+            time.sleep(0.01)
+    assert re.fullmatch(r"deltas: 1 B of 4 B, about \d\.\d s left", lines[0])
+    with LogLines(lines.append, patience=3600, interval=0.05).task("looking") as task:
+        del lines[:]
+        while not lines:
+            time.sleep(0.01)
+    assert lines[0] == "looking: 0 so far"
 
 
 def test_silence() -> None:

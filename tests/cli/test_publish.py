@@ -131,7 +131,7 @@ def test_a_plan_tells_what_is_there(site: Path, capsys: Capture) -> None:
 def test_what_no_client_gains_by_is_told(site: Path, capsys: Capture) -> None:
     (site / "deltapress.toml").write_text(CONFIG.replace("versions = 2", "versions = 2\nmax_ratio = 0.000001"))
     main(["publish"])
-    assert re.search("^  deltas   2 refused: .* max_ratio allows ", capsys.readouterr().out, re.MULTILINE)
+    assert re.search("^  deltas   2 refused: .* more than the policy allows ", capsys.readouterr().out, re.MULTILINE)
     main(["plan"])
     assert "skip: " in capsys.readouterr().out
 
@@ -328,6 +328,21 @@ def test_verify_of_nothing(site: Path, capsys: Capture) -> None:
     assert captured.err.startswith("deltapress: public: nothing is published there; ")
 
 
+def test_a_directory_is_verified_without_a_configuration(
+    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    main(["publish"])
+    (site / "empty").mkdir()
+    monkeypatch.chdir(site / "empty")
+    capsys.readouterr()
+    assert main(["verify", "../public"]) == ExitCode.SUCCESS
+    assert "Nothing is wrong." in capsys.readouterr().out
+    assert main(["verify", "."]) == ExitCode.VERIFICATION_FAILED
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "deltapress: .: nothing is published there; name another directory or URL"
+    )
+
+
 def test_repair_says_line_by_line_what_it_did(site: Path, capsys: Capture) -> None:
     assert main(["publish"]) == ExitCode.SUCCESS
     (site / "public/v2/team/app/tags/list").unlink()
@@ -364,3 +379,36 @@ def test_reconcile_names_what_is_unknown_and_deletes_it_with_force(site: Path, c
     (site / "public/index.html").unlink()
     assert main(["prune", "--reconcile"]) == ExitCode.VERIFICATION_FAILED
     assert "index.html: is missing" in capsys.readouterr().err
+
+
+def test_what_is_published_is_listed(site: Path, capsys: Capture) -> None:
+    assert main(["list"]) == ExitCode.SUCCESS
+    assert capsys.readouterr().out == "Nothing is published.\n"
+    main(["publish"])
+    capsys.readouterr()
+    assert main(["list"]) == ExitCode.SUCCESS
+    assert capsys.readouterr().out.split()[:5] == ["team/app", "3", "tags", "3", "images"]
+    assert main(["list", "team/app"]) == ExitCode.SUCCESS
+    shown = capsys.readouterr().out
+    assert "team/app: 3 tags, 3 images" in shown
+    assert "deltas from 2 of 2 images" in shown
+    code, document = as_json(capsys, "list", "team/app")
+    assert code == ExitCode.SUCCESS
+    [repository] = document["repositories"].values()
+    assert repository["tags"].keys() == {"1.0", "1.1", "1.2"}
+    assert {image["digest"] for image in repository["images"]} == {tag["image"] for tag in repository["tags"].values()}
+    assert [update["deltas"] for update in repository["updates"]] == [1, 1]
+    assert main(["list", "team"]) == ExitCode.BAD_CONFIGURATION
+    assert capsys.readouterr().err == "deltapress: repository 'team' is not published; published: team/app\n"
+
+
+def test_a_tag_is_pointed_back_from_the_command_line(site: Path, capsys: Capture) -> None:
+    main(["publish"])
+    capsys.readouterr()
+    assert main(["tag", "team/app:1.2", "1.1"]) == ExitCode.SUCCESS
+    assert capsys.readouterr().out.startswith("team/app:1.2  ")
+    manifests = site / "public" / "v2" / "team" / "app" / "manifests"
+    assert (manifests / "1.2").read_bytes() == (manifests / "1.1").read_bytes()
+    with pytest.raises(SystemExit):
+        main(["tag", "team/app", "1.1"])
+    assert "'team/app' is no REPOSITORY:TAG" in capsys.readouterr().err

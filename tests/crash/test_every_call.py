@@ -17,7 +17,7 @@ from pipeline.keys import Key
 
 from ..client import deltas_of, problems, sha256, unproven
 from ..layouts.builder import LayoutBuilder, on
-from ..runs import MemoryFolder, Shop, app, other
+from ..runs import MemoryFolder, Shop, app, is_of_ledger, other, stored_ledger
 from ..targets.processes import ROOT
 from ..targets.wrappers import FAILURE_MODES
 from .points import Run, count_points, deaths
@@ -100,11 +100,18 @@ def _reconcile(path: Path) -> Scene:
     return Scene(shop=shop, run=lambda target: shop.reconcile(8, target=target, force=True))
 
 
-def _remove(path: Path) -> Scene:
+def _remove(path: Path, *, is_now: bool = False) -> Scene:
     """An image goes that a tag points to, with its signature and its deltas."""
     shop = _four_nights(path)
     image = shop.run(8).ledger.repositories["app"].tags["latest"].image
-    return Scene(shop=shop, run=lambda target: shop.remove(f"app@{image}", 8, target=target))
+    return Scene(shop=shop, run=lambda target: shop.remove(f"app@{image}", 8, target=target, is_now=is_now))
+
+
+def _tag(path: Path) -> Scene:
+    """A tag goes back, and so do the lists of deltas."""
+    shop = _four_nights(path)
+    moves = shop.run(8).ledger.repositories["app"].tags["latest"].moves
+    return Scene(shop=shop, run=lambda target: shop.tag("app:latest", moves[-2].image, 8, target=target))
 
 
 def _retract(path: Path) -> Scene:
@@ -121,6 +128,8 @@ SCENES: Final[Mapping[str, Callable[[Path], Scene]]] = {
     "prune": _prune,
     "prune --reconcile --force": _reconcile,
     "remove": _remove,
+    "remove --now": partial(_remove, is_now=True),
+    "tag": _tag,
     "retract": _retract,
 }
 
@@ -160,14 +169,21 @@ def test_a_run_that_dies_at_any_call(name: str, tmp_path: Path) -> None:
         found = death.folder.published()
         assert {key: found.get(key) for key in wanted} == wanted, death
         assert found.keys() - wanted.keys() <= _unreferenced(death.folder), death
+        assert _ledger_files(death.folder) == _ledger_files(undisturbed), death
     assert count == count_points(scene.before, scene.run)
+
+
+def _ledger_files(folder: MemoryFolder) -> int:
+    """How many files the ledger has: no document and no entry of the journal is left over."""
+    store = LedgerStore(folder)
+    assert store.load() is not None
+    assert store.keys == {key for key in folder.contents if is_of_ledger(key)}
+    return len(store.keys)
 
 
 def _unreferenced(folder: MemoryFolder) -> set[Key]:
     """A delta manifest that lists what the dead run had made, and no more: it goes like any that was replaced."""
-    ledger = LedgerStore(folder).load()
-    assert ledger is not None
-    return {key for key, record in ledger.keys.items() if record.unreferenced is not None}
+    return {key for key, record in stored_ledger(folder).keys.items() if record.unreferenced is not None}
 
 
 @pytest.fixture(params=["images-first", "deltas-first"])

@@ -11,6 +11,7 @@ from pipeline.layout.notes import notes_of
 from pipeline.limits import Limits
 from pipeline.oci.digest import Digest
 from pipeline.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from pipeline.quantities import format_size
 
 from ..layouts.builder import DOCKER, OCI, REF_NAME, Json, LayoutBuilder, blob_path, json_bytes, on, sha256, tar_of
 
@@ -290,3 +291,21 @@ def test_the_ref_name_counts_before_the_whole_name(tmp_path: Path) -> None:
     build = LayoutBuilder()
     build.entry({**build.image(ONE), "annotations": {REF_NAME: "mine", WHOLE_NAME: "docker.io/library/a:1.0"}})
     assert tags_of(read(build, tmp_path)) == ["mine"]
+
+
+def test_a_glob_that_matches_nothing_is_noted(tmp_path: Path) -> None:
+    build = LayoutBuilder()
+    build.tag("1.0", build.image(ONE))
+    build.tag("2.0", build.image(TWO))
+    layout = read(build, tmp_path, tags=["1.*", "3.*", "v*"])
+    assert notes_of(layout, frozenset()) == ('no tag of the layout matches "3.*", "v*" in `tags`; it has 1.0.',)
+    assert notes_of(read(build, tmp_path / "again", tags=["1.*", "[2-9].0"]), frozenset()) == ()
+
+
+def test_new_layers_that_are_not_compressed_are_noted(tmp_path: Path) -> None:
+    build = LayoutBuilder()
+    image = build.tag("1.0", build.image(ONE, compression=""))
+    layout = read(build, tmp_path)
+    [line] = notes_of(layout, frozenset())
+    assert line.startswith(f"1 of the new layers is not compressed, {format_size(len(ONE))}, and clients without")
+    assert notes_of(layout, {Digest.parse(image["digest"])}) == ()

@@ -12,7 +12,7 @@ from pipeline.report import failures, outcome_json
 
 from ..client import problems
 from ..layouts.builder import OCI, Json, LayoutBuilder, blob_path, compressed, json_bytes, sha256
-from ..runs import Shop, app, other
+from ..runs import Shop, app, deleted, other
 
 
 def without_manifest(build: LayoutBuilder) -> Json:
@@ -103,7 +103,7 @@ def test_what_was_published_of_it_stays(tmp_path: Path, spoil: Callable[[LayoutB
         shop.layout({"nightly": spoil(build), f"1.{number}": build.image(other(number))}, build)
         outcome, target = shop.watched_run(number)
         assert outcome.exit_code is ExitCode.PARTLY_DONE
-        assert not [call for call in target.calls if call.method == "delete"]
+        assert deleted(target) == []
         assert digest_of(shop, "nightly") == before
         assert {"nightly", f"1.{number}"} <= set(tags(shop))
     build = LayoutBuilder()

@@ -16,7 +16,7 @@ from pipeline.targets.base import LockInfo
 from pipeline.targets.directory import DirectoryTarget
 
 from ..client import problems
-from ..runs import ClocklessDirectory, MemoryFolder, Shop, app, night
+from ..runs import ClocklessDirectory, MemoryFolder, Shop, app, night, read_again
 from .test_prune import ledger
 
 DAY = timedelta(days=1)
@@ -67,7 +67,7 @@ def test_a_night_between_two_runs_is_no_silence() -> None:
 
 def test_the_time_of_the_last_renewal_is_remembered() -> None:
     after, _ = settled(ledger(a=1), 9, 1)
-    assert Ledger.parse(after.serialise()) == after
+    assert read_again(after) == after
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,21 @@ from pipeline.cli import main
 from pipeline.config import Repository
 from pipeline.errors import ExitCode, InternalError
 from pipeline.history import store
+from pipeline.history.documents import Part
 from pipeline.history.ledger import Ledger, LedgerError
 from pipeline.history.records import RepositoryRecord
 from pipeline.history.scan import Seen, scan_repository
 from pipeline.history.store import LedgerStore
-from pipeline.keys import LEDGER_KEY, Key, blob_key
+from pipeline.keys import Key, blob_key
 from pipeline.oci.digest import Digest
+from pipeline.oci.fields import FieldError
 from pipeline.publish import begin, trial
 from pipeline.report import failures
 from pipeline.targets.memory import MemoryTarget
 
 from ..client import Client, deltas_of, problems
 from ..layouts.builder import LayoutBuilder, blob_path, compressed, sha256, tar_of
-from ..runs import MemoryFolder, Shop, app, other, pairs
+from ..runs import MemoryFolder, Shop, app, deleted, other, pairs
 
 JUNK: dict[str, Callable[[bytes], bytes]] = {
     "short": lambda blob: b"junk",
@@ -202,30 +204,13 @@ def test_what_would_fill_the_ledger_is_refused_alone(tmp_path: Path, monkeypatch
     assert shop.run(1).exit_code is ExitCode.SUCCESS
 
 
-def test_who_comes_when_the_ledger_is_full_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Shop(tmp_path, repositories={"app": "", "b": ""})
-    for name in ("app", "b", "c"):
-        shop.images({"latest": app(1)}, name)
-    shop.run()
-    full = len(shop.folder.contents[LEDGER_KEY]) + 2000
-    for module in (begin, store):
-        monkeypatch.setattr(module, "MAX_LEDGER_SIZE", full)
-    shop.repositories["c"] = ""
-    for number in (1, 2):
-        outcome = shop.run(number)
-        assert (outcome.exit_code, list(outcome.failed)) == (ExitCode.PARTLY_DONE, ["c"])
-        assert "repository c would make the ledger" in str(outcome.failed["c"])
-        assert "publish some of the repositories to another target" in str(outcome.failed["c"])
-        assert len(shop.folder.contents[LEDGER_KEY]) <= full
-        shop.check()
-
-
-def test_a_ledger_that_nobody_would_read_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", ["MAX_ROOT_SIZE", "MAX_DOCUMENT_SIZE"])
+def test_a_ledger_that_nobody_would_read_is_not_written(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     target = MemoryTarget()
     ledgers = LedgerStore(target)
     ledgers.save(Ledger())
     before = dict(target.contents)
-    monkeypatch.setattr(store, "MAX_LEDGER_SIZE", 10)
+    monkeypatch.setattr(store, limit, 10)
     with pytest.raises(LedgerError, match=r"would have .* bytes, at most 10 are read again"):
         ledgers.save(Ledger(repositories={"x": RepositoryRecord()}))
     assert target.contents == before
@@ -235,17 +220,17 @@ def test_what_could_not_be_read_again_is_refused_alone(tmp_path: Path, monkeypat
     shop = Shop(tmp_path, repositories={"app": "", "odd": ""})
     for name in shop.repositories:
         shop.images({"latest": app(1)}, name)
-    parse = Ledger.parse
+    parse = Part.parse
 
-    def strict(raw: bytes) -> Ledger:
-        if b'"odd": ' in raw:
-            raise LedgerError("cannot be read: repositories.odd: is odd")
-        return parse(raw)
+    def strict(name: str, raw: bytes) -> Part:
+        if name == "odd":
+            raise FieldError("record", "is odd")
+        return parse(name, raw)
 
-    monkeypatch.setattr(Ledger, "parse", strict)
+    monkeypatch.setattr(Part, "parse", strict)
     outcome = shop.run()
     assert (outcome.exit_code, list(outcome.failed)) == (ExitCode.PARTLY_DONE, ["odd"])
-    assert "its record could not be read again: cannot be read: repositories.odd: is odd" in str(outcome.failed["odd"])
+    assert "its record could not be read again: record: is odd" in str(outcome.failed["odd"])
     assert set(Client(shop.folder.contents).tags("app")) == {"latest"}
 
 
@@ -287,7 +272,7 @@ def test_a_mistake_of_ours_stays_inside_its_repository(
     assert isinstance(problem, InternalError)
     assert problem.__cause__ is error
     assert f"internal error: {type(error).__name__}" in "\n".join(failures(outcome))
-    assert target.counts["delete"] == 0
+    assert deleted(target) == []
     assert {key: data for key, data in shop.folder.contents.items() if "/bad/" in key} == before
     monkeypatch.undo()
     healed = shop.run(7)

@@ -23,7 +23,7 @@ from pipeline.tree.contents import CollisionError
 
 from ..client import Client, contents_of, deltas_of, problems
 from ..layouts.builder import LayoutBuilder
-from ..runs import MemoryFolder, Shop, app, night, other, pairs
+from ..runs import MemoryFolder, Shop, app, deleted, is_of_ledger, night, other, pairs
 from ..targets.wrappers import RecordingTarget
 from ..tars import Member, file, pax, tar
 
@@ -58,7 +58,7 @@ def test_versions_that_the_layout_has_lost_are_read_back_from_the_tree(tmp_path:
     shop.images({"latest": (other(2), app(2))})
     target = RecordingTarget(shop.target)
     shop.run(1, target=target)
-    read = {str(call.key) for call in target.calls if call.method == "open"} - {LEDGER_KEY}
+    read = {str(call.key) for call in target.calls if call.method == "open" and not is_of_ledger(str(call.key))}
     assert len(read) == 2
     assert all("/blobs/" in key or "/manifests/" in key for key in read)
     assert shop.listed() == pairs((app(1), app(2)), (other(1), other(2)))
@@ -143,7 +143,7 @@ def test_a_bad_repository_does_not_stop_the_others(tmp_path: Path) -> None:
     assert list(outcome.failed) == ["bad"]
     assert "bad" in str(outcome.failed["bad"])
     assert "could not be read" in (outcome.prune_problem or "")
-    assert target.counts["delete"] == 0
+    assert deleted(target) == []
     assert {key: data for key, data in shop.folder.published().items() if "/bad/" in key} == before
     for name, make in (("app", app), ("other", other)):
         expected = LayoutBuilder().image(make(3))["digest"]
@@ -258,7 +258,9 @@ def test_the_ledger_of_a_newer_program_stops_every_command(tmp_path: Path, comma
     shop.folder.contents[Key("v2/old/tags/list")] = b"stray"
     shop.images({"latest": app(2)})
     before = shop.folder.copy()
-    with pytest.raises(LedgerError, match="has schema 4, this deltapress knows up to 3; use the newer one") as caught:
+    with pytest.raises(
+        LedgerError, match=r"has schema \d+, this deltapress knows up to \d+; use the newer one"
+    ) as caught:
         command(shop, 1)
     assert caught.value.exit_code is ExitCode.TARGET_FAILED
     assert shop.folder.contents == before.contents

@@ -17,7 +17,7 @@ from ..client import contents_of
 from ..device import ARTIFACT, DELTA, Device, Update, unpack
 from ..layouts.builder import OCI, Json, LayoutBuilder, json_bytes, on
 from ..layouts.builder import sha256 as digest_of
-from ..runs import Shop, app, other
+from ..runs import Shop, app, change_document, other
 from ..tars import file, tar
 from ..updates import BASE, MIDDLE, NEW_MIDDLE, NEW_TOP, TOP, noise
 
@@ -255,13 +255,15 @@ def test_a_ledger_from_before_has_artifacts_once_its_images_are_seen(tmp_path: P
     shop = Shop(tmp_path)
     shop.images({"1.0": app(1), "2.0": app(2)})
     shop.run()
-    ledger = json.loads(shop.folder.contents[LEDGER_KEY])
-    for image in ledger["repositories"]["app"]["images"]:
-        for platform in image["platforms"]:
-            del platform["config"]
-            for layer in platform["layers"]:
-                del layer["oneMember"]
-    shop.folder.contents[LEDGER_KEY] = json_bytes(ledger)
+
+    def change(document: Json) -> None:
+        for image in document["record"]["images"]:
+            for platform in image["platforms"]:
+                del platform["config"]
+                for layer in platform["layers"]:
+                    del layer["oneMember"]
+
+    change_document(shop.folder, "app", change)
     shop.run(1)
     assert len(artifacts(shop)) == 1
     shop.check()

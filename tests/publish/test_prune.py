@@ -17,7 +17,7 @@ from pipeline.publish.prune import PrunePlan, TooMuchError, check_share, forget_
 from pipeline.tree.static import Tree, blob_entry
 
 from ..client import Client, deltas_of, problems
-from ..runs import Shop, app, night
+from ..runs import Shop, app, deleted, night
 from ..targets.wrappers import RecordingTarget
 
 DAY = timedelta(days=1)
@@ -136,7 +136,7 @@ def test_an_image_beyond_keep_and_its_delta_go_after_the_grace(tmp_path: Path) -
     # of the artifact, for which the manifest of its target was a blob, too
     assert len([key for key in gone if "/blobs/" in key]) == 4
     assert len([key for key in gone if "/manifests/sha256:" in key and key.startswith("v2")]) == 3
-    deletes = [str(call.key) for call in target.calls if call.method == "delete"]
+    deletes = deleted(target)
     assert {*deletes} == {*gone}
     assert min(index for index, key in enumerate(deletes) if "/blobs/" in key) > max(
         index for index, key in enumerate(deletes) if "/manifests/" in key

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ExitCode
-from pipeline.history.ledger import Ledger
+from pipeline.history.ledger import Ledger, LedgerError
 from pipeline.history.records import ImageRecord
-from pipeline.keys import LEDGER_KEY, Key
+from pipeline.keys import LEDGER_KEY, Key, repository_of
 from pipeline.oci.digest import Digest
 from pipeline.publish.rebuild import rebuild
 
 from ..client import problems
 from ..layouts.builder import LayoutBuilder, on
-from ..runs import Shop, app, night, other
+from ..runs import Shop, app, deleted, document_key, night, other
 from ..targets.wrappers import RecordingTarget
 
 
@@ -155,13 +155,50 @@ def test_a_lost_ledger_is_rebuilt_and_nothing_is_deleted(tmp_path: Path, lose: s
     outcome, target = shop.watched_run(5)
     assert outcome.exit_code is ExitCode.SUCCESS
     assert any("rebuilt" in note for note in outcome.notes)
-    assert target.counts["delete"] == 0
+    assert deleted(target) == []
     assert len(outcome.made) == 3
     assert set(before) <= set(shop.folder.published())
     assert {key: shop.folder.contents[key] for key in before} == before
     assert shop.listed() == listed
     shop.check()
     assert shop.run(6).made == ()
+    shop.check()
+
+
+@pytest.mark.parametrize("damage", [None, b"{}"], ids=["lost", "damaged"])
+def test_of_a_repository_whose_document_is_bad_the_tree_tells_and_the_others_go_on(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    policy = 'versions = 1\nkeep = 2\ngrace = "1h"\nmax_delete = 1.0'
+    shop = Shop(tmp_path, policy=policy, repositories={"app": "", "other": ""})
+    for number in range(5):
+        for name in shop.repositories:
+            shop.images({"latest": app(number)}, name)
+        shop.run(number / 100)
+    key = document_key(shop.folder, "app")
+    if damage is None:
+        del shop.folder.contents[key]
+    else:
+        shop.folder.contents[key] = damage
+    before = shop.folder.published()
+    assert {repository_of(stone.key) for stone in shop.prune(1, is_dry=True).prune.remove} == {"other"}
+    with pytest.raises(LedgerError, match=r"does not tell what app has \(_deltapress/ledger/sha256:.*publish"):
+        shop.reconcile(1, force=True)
+    with pytest.raises(LedgerError, match="does not tell what app has"):
+        shop.remove("app", 1)
+    for name in shop.repositories:
+        shop.images({"latest": app(6)}, name)
+    outcome, _ = shop.watched_run(3)
+    [note] = [note for note in outcome.notes if note.startswith("app: _deltapress/ledger/sha256:")]
+    assert "rebuilt from the tree; its deltas are made again, and this run deletes nothing of it" in note
+    assert outcome.exit_code is ExitCode.SUCCESS
+    assert {repository_of(key) for key in before.keys() - shop.folder.published().keys()} == {"other"}
+    assert len(outcome.ledger.repositories["app"].images) == 2
+    shop.check()
+    assert shop.run(4).made == ()
+    shop.run(6)
+    assert {repository_of(key) for key in before.keys() - shop.folder.published().keys()} == {"app", "other"}
+    assert key not in shop.folder.contents or damage is not None
     shop.check()
 
 
@@ -176,7 +213,7 @@ def test_a_repair_with_a_rebuilt_ledger_deletes_no_file_that_is_what_it_says(tmp
     before = set(shop.folder.contents)
     target = RecordingTarget(shop.target)
     outcome = shop.run(1, target=target, repair=True)
-    assert target.counts["delete"] == 0
+    assert deleted(target) == []
     assert before < set(shop.folder.contents)
     assert any("repair once more to remove what is broken" in note for note in outcome.notes)
     again = shop.run(1, repair=True)

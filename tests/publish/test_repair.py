@@ -9,20 +9,19 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ExitCode
-from pipeline.history.store import LedgerStore
 from pipeline.keys import LEDGER_KEY, Headers, Key
 from pipeline.limits import Limits
 from pipeline.oci.digest import Digest
 from pipeline.progress import Silent
 from pipeline.publish import Outcome
 from pipeline.publish.repair import TooMuchLostError
-from pipeline.targets.base import LOCK_KEY, Properties, TargetError
+from pipeline.targets.base import Properties, TargetError
 from pipeline.targets.directory import DirectoryTarget
 from pipeline.verify import Problem, verify
 
 from ..client import Client, contents_of, deltas_of, problems, unproven
 from ..layouts.builder import LayoutBuilder, on
-from ..runs import MemoryFolder, Shop, WatchedTarget, app, other
+from ..runs import MemoryFolder, Shop, WatchedTarget, app, is_of_ledger, other, stored_ledger
 from ..targets.wrappers import FailingTarget, FailureMode, InjectedError, RecordingTarget
 
 _DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
@@ -76,8 +75,7 @@ def _named(folder: MemoryFolder) -> set[str]:
 
 def _referenced(shop: Shop) -> dict[Key, bytes]:
     """The tree without what waits to be deleted: that is not put back."""
-    known = LedgerStore(shop.target).load()
-    assert known is not None
+    known = stored_ledger(shop.target)
     return {key: data for key, data in shop.folder.published().items() if known.keys[key].unreferenced is None}
 
 
@@ -196,7 +194,7 @@ def test_what_the_layouts_give_back_needs_no_force(shop: Shop) -> None:
     shop.images({"1.0": app(0), "1.1": app(1)})
     shop.run(1)
     wanted = shop.folder.published()
-    shop.folder.contents = {LEDGER_KEY: shop.folder.contents[LEDGER_KEY]}
+    shop.folder.contents = {key: data for key, data in shop.folder.contents.items() if is_of_ledger(key)}
     outcome = shop.run(3, repair=True)
     assert (outcome.exit_code, outcome.lost) == (ExitCode.SUCCESS, ())
     assert shop.folder.published() == wanted
@@ -363,7 +361,7 @@ def test_headers_that_a_restored_bucket_has_lost_come_back(bucket: Shop, lost: s
     for key, known in headers.items():
         bucket.folder.headers[key] = _RESTORED[lost](known)
     by_digest = {key for key in headers if re.search(r"/(blobs|manifests)/sha256:", key)}
-    wrong = by_digest if lost == "metadata" else headers.keys() - {LEDGER_KEY}
+    wrong = by_digest if lost == "metadata" else {key for key in headers if not is_of_ledger(key)}
     assert {problem.key for problem in _verified(bucket)} == wrong
     assert bucket.run(3).written.keys == 0  # without being asked nothing is looked at
 
@@ -382,8 +380,7 @@ def test_what_is_served_wrongly_and_leads_nowhere_any_more_is_left(bucket: Shop)
     for number in (3, 4, 5):
         bucket.images({"latest": app(number)})
         bucket.run(number)
-    known = LedgerStore(bucket.target).load()
-    assert known is not None
+    known = stored_ledger(bucket.target)
     waiting = {key for key, record in known.keys.items() if record.unreferenced is not None}
     assert waiting
     for key in waiting:
@@ -414,10 +411,8 @@ def test_rights_that_a_restored_directory_has_lost_come_back(tmp_path: Path, res
     assert {repair.key for repair in outcome.repairs} == named
     assert _verified(shop) == ()
     assert contents_of(shop.target) == wanted
-    lock = root / LOCK_KEY
-    assert {path: path.stat().st_mode for path in modes if path not in {lock, root / LEDGER_KEY}} == {
-        path: mode for path, mode in modes.items() if path not in {lock, root / LEDGER_KEY}
-    }
+    served = [path for path in modes if "_deltapress" not in path.parts or "typed" in path.parts]
+    assert {path: path.stat().st_mode for path in served} == {path: modes[path] for path in served}
 
 
 def _verified(shop: Shop) -> tuple[Problem, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -14,7 +15,7 @@ from pipeline.targets.base import LockInfo, LostUpdateError, Target, read_bytes
 from pipeline.targets.directory import DirectoryTarget
 
 from ..client import Client, contents_of, problems
-from ..runs import MemoryFolder, Shop, WatchedTarget, app, other
+from ..runs import MemoryFolder, Shop, WatchedTarget, app, is_of_ledger, other
 
 
 class _Lockless(MemoryFolder):
@@ -50,9 +51,10 @@ def test_a_whole_run_of_a_rival_in_the_middle_of_ours(
         ours.run(1)
         ours.images({"latest": (other(1), app(10))}, "ours")
         ours.images({"latest": app(11)}, "both")
-        if not _loses(ours, rival, target(), moment):
+        end = _end_of_ours(ours, rival, target(), moment)
+        if end is None:
             break
-        lost += 1
+        lost += end == "lost"
         contents = contents_of(target())
         assert problems(contents) == [], moment
         assert Client(contents).tags("theirs"), moment
@@ -64,8 +66,11 @@ def test_a_whole_run_of_a_rival_in_the_middle_of_ours(
     assert lost > 20 / step
 
 
-def _loses(ours: Shop, rival: Shop, target: Target, moment: int) -> bool:
-    """Whether our run is told of a lost update when the rival runs after our call number `moment`."""
+def _end_of_ours(ours: Shop, rival: Shop, target: Target, moment: int) -> Literal["lost", "done"] | None:
+    """What becomes of our run when the rival runs after our call number `moment`; None when it makes fewer calls.
+
+    It is told of the lost update, unless its last word was said: what the ledger was before is all that goes after it.
+    """
     calls = 0
 
     def look() -> None:
@@ -75,12 +80,12 @@ def _loses(ours: Shop, rival: Shop, target: Target, moment: int) -> bool:
             assert rival.run(2).exit_code is ExitCode.SUCCESS
 
     try:
-        ours.run(2, target=WatchedTarget(target, look))
+        ours.run(2, target=(watched := WatchedTarget(target, look)))
     except LostUpdateError:
-        return True
-    # the rival came after our last word, or not at all
-    assert calls <= moment
-    return False
+        return "lost"
+    late = [call for call in watched.calls if call.method in {"put", "delete"}][moment:]
+    assert all(call.method == "delete" and call.key and is_of_ledger(call.key) for call in late)
+    return "done" if calls >= moment else None
 
 
 def test_a_ledger_that_vanishes_during_a_run_is_a_lost_update_too(tmp_path: Path) -> None:

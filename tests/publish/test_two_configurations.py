@@ -1,6 +1,5 @@
 """Two configurations for one target: what one does not name stays as the other has published it."""
 
-import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +9,9 @@ from pipeline.history.records import RulesRecord
 from pipeline.keys import LEDGER_KEY, Key
 
 from ..client import deltas_of
-from ..runs import MemoryFolder, Shop, app, other
+from ..history.old_ledgers import whole
+from ..layouts.builder import Json
+from ..runs import MemoryFolder, Shop, app, change_document, other, stored_ledger
 
 
 class Teams:
@@ -91,11 +92,7 @@ def test_what_was_published_before_rules_were_remembered_goes_by_the_policy_for_
     for number in range(3):
         teams.one.images({"latest": app(number)})
         teams.one.run(number)
-    document = json.loads(teams.target.contents[LEDGER_KEY])
-    rules = document["repositories"]["app"].pop("rules")
-    assert rules.pop("formats") == ["deltaindex", "oci-delta"]
-    assert rules == {"versions": 3, "maxRatio": 0.9, "grace": 7 * 86_400}
-    teams.target.contents[LEDGER_KEY] = json.dumps({**document, "schema": 1}).encode()
+    teams.target.contents[LEDGER_KEY] = whole(stored_ledger(teams.target), schema=1)
     teams.two.images({"latest": other(0)}, "tool")
     teams.two.run(4)
     assert len(deltas_of(teams.target.contents, "app")) == 1
@@ -112,10 +109,12 @@ def test_nothing_is_made_for_the_repositories_of_the_other(tmp_path: Path) -> No
     for number in range(2):
         teams.one.images({"latest": app(number)})
         teams.one.run(number)
-    document = json.loads(teams.target.contents[LEDGER_KEY])
-    for delta in document["deltas"]:
-        delta["generator"] = "another"
-    teams.target.contents[LEDGER_KEY] = json.dumps(document).encode()
+
+    def change(document: Json) -> None:
+        for delta in document["deltas"]:
+            delta["generator"] = "another"
+
+    change_document(teams.target, "app", change)
     teams.two.images({"latest": other(0)}, "tool")
     assert teams.two.run(3).made == ()
     assert len(teams.one.run(4).made) == 1

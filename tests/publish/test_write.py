@@ -13,12 +13,12 @@ from pipeline.targets.memory import MemoryTarget
 
 from ..client import Client, contents_of, deltas_of, problems, unproven
 from ..layouts.builder import Json, LayoutBuilder, on, sha256
-from ..runs import MemoryFolder, Shop, WatchedTarget, app, other
+from ..runs import MemoryFolder, Shop, WatchedTarget, app, document_key, is_of_ledger, other, stored_ledger
 from ..targets.wrappers import RecordingTarget
 
 
 def _puts(target: RecordingTarget) -> list[str]:
-    return [str(call.key) for call in target.calls if call.method == "put" and call.key != LEDGER_KEY]
+    return [str(call.key) for call in target.calls if call.method == "put" and not is_of_ledger(str(call.key))]
 
 
 def _kind(key: str) -> str:
@@ -79,9 +79,12 @@ def test_the_ledger_says_pending_before_the_first_write_and_stored_after_the_las
     shop.images({"latest": app(1)})
     target = RecordingTarget(shop.target)
     shop.run(target=target)
-    keys = [call.key for call in target.calls if call.method == "put"]
-    assert keys[0] == keys[-1] == LEDGER_KEY
-    assert b'"pending"' not in shop.folder.contents[LEDGER_KEY]
+    keys = [str(call.key) for call in target.calls if call.method == "put"]
+    others = [number for number, key in enumerate(keys) if not is_of_ledger(key)]
+    # what it is about to write of itself, the document, and the root that makes it hold
+    assert keys[: others[0]] == ["_deltapress/ledger/journal/1", keys[1], LEDGER_KEY]
+    assert keys[others[-1] + 1 :] == ["_deltapress/ledger/journal/1", document_key(shop.folder, "app"), LEDGER_KEY]
+    assert not any(record.is_pending for record in stored_ledger(shop.target).keys.values())
 
 
 def _scenario(build: LayoutBuilder) -> list[dict[str, Json]]:
@@ -124,7 +127,7 @@ def test_at_every_moment_a_client_finds_what_it_is_led_to(
         outcome = shop.run(2 * number, target=WatchedTarget(target, look))
         assert (outcome.exit_code, outcome.delta_failures) == (ExitCode.SUCCESS, ())
         assert problems(target.contents, headers, at_rest=True) == []
-        published = {key: data for key, data in target.contents.items() if key != LEDGER_KEY}
+        published = {key: data for key, data in target.contents.items() if not is_of_ledger(key)}
         assert unproven(published) == []
         assert {tag: Client(published).tags("app")[tag] for tag in tags} == {
             tag: descriptor["digest"] for tag, descriptor in tags.items()
@@ -259,8 +262,7 @@ def test_any_number_of_workers_and_any_place_give_the_same_tree(tmp_path: Path, 
             shop.images({"latest": (other(number), app(number)), "1.0": app(50)})
             shop.images({f"1.{count}": other(count) for count in range(number + 2)}, "lib")
             assert shop.run(number, jobs=jobs).exit_code is ExitCode.SUCCESS
-        with target.open(LEDGER_KEY) as stream:
-            return {**contents_of(target), LEDGER_KEY: stream.read()}
+        return contents_of(target, with_ledger=True)
 
     place = DirectoryTarget(tmp_path / "public") if kind == "directory" else MemoryFolder()
     assert everything(tmp_path / "one", workers, place) == everything(tmp_path / "two", 2, MemoryFolder())

@@ -30,7 +30,7 @@ from pipeline.tree.pages import page_files, server_files
 from pipeline.tree.static import Entry, Tree, assemble
 
 from ..layouts.builder import Json, LayoutBuilder, on, sha256
-from ..runs import Shop, app, night, other
+from ..runs import Shop, app, night, other, read_again
 
 EMPTY = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
@@ -461,7 +461,7 @@ def test_the_same_ledger_gives_the_same_tree(tmp_path: Path) -> None:
     build = LayoutBuilder()
     record = record_of(tmp_path, {"latest": build.image(app(1))}, {"latest": build.image(app(2))}, build=build)
     delta, wanted = made(app(1), app(2)), wanted_of(record)
-    again = Ledger.parse(Ledger(repositories={"app": record}, deltas={delta.key: delta}).serialise())
+    again = read_again(Ledger(repositories={"app": record}, deltas={delta.key: delta}))
     tree = assemble(again, wanted, extras={}, stores_headers=False)
     assert tree == tree_of(record, delta, wanted=wanted)
     assert tree.in_order() == tree_of(record, delta, wanted=wanted[::-1]).in_order()
