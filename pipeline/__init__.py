@@ -6,6 +6,7 @@ The rooms, the way of the data upside down: each imports only what stands below 
     report/     result values -> text and JSON
     serve       a tree over HTTP, for trying things
     client/     the other end: a device that pulls
+    check/      a host over HTTP, asked as real clients ask: would they be happy with it?
     verify/     read a published tree as its clients do
     publish/    the run, under the target's lock: its ordered steps, writing, pruning, repairing
     tree/       what is published: ledger + deltas -> keys, bytes, headers; and a published tree read back

@@ -17,6 +17,7 @@ from enum import Enum, IntEnum
 from typing import Final, NewType
 
 from .oci.digest import Digest, DigestError
+from .oci.flatpak import is_branch, is_id, is_remote_name
 from .oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from .oci.reference import DELTA_INDEX, is_repository, is_tag
 
@@ -30,6 +31,10 @@ OCTET_STREAM: Final = "application/octet-stream"
 JSON: Final = "application/json"
 HTML: Final = "text/html; charset=utf-8"
 TEXT: Final = "text/plain; charset=utf-8"
+PNG: Final = "image/png"
+# flatpak-flatpakrepo(5), flatpak-flatpakref(5): so a desktop opens them with its software centre
+FLATPAK_REPO: Final = "application/vnd.flatpak.repo"
+FLATPAK_REF: Final = "application/vnd.flatpak.ref"
 
 PRIVATE: Final = "_deltapress"
 PING_KEY: Final = Key("v2/index.html")
@@ -83,21 +88,28 @@ class Kind(Enum):
     CATALOG = "catalog"
     TYPED_COPY = "typed copy"
     SIDECAR = "sidecar"
+    TAG_LINK = "link of a tag"
+    DIGEST_MARK = "mark of a digest"
     ACCESS_FILE = "access file"
     PING = "ping"
     PAGE = "page"
     FLATPAK_INDEX = "flatpak index"
+    FLATPAK_ICON = "flatpak icon"
+    FLATPAK_REPO = "flatpak remote"  # `NAME.flatpakrepo`
+    FLATPAK_REF = "flatpak app"  # `ID.flatpakref`
     SERVER_FILE = "server file"
     LEDGER = "ledger"
     LOCK = "lock"
 
 
-# What a typed copy and a sidecar lie beside; they are written in its phase. The ledger and the lock have none.
+# What typed copies, sidecars, links and marks lie beside; they are written in its phase. The ledger and the lock have
+# none.
 MANIFESTS: Final = frozenset({Kind.MANIFEST, Kind.TAG, Kind.REFERRERS_TAG, Kind.DELTA_INDEX})
 PHASES: Final[Mapping[Kind, Phase]] = {
     Kind.PING: Phase.SERVERS,
     Kind.SERVER_FILE: Phase.SERVERS,
     Kind.BLOB: Phase.BLOBS,
+    Kind.FLATPAK_ICON: Phase.BLOBS,
     Kind.MANIFEST: Phase.MANIFESTS,
     Kind.REFERRERS: Phase.REFERRERS,
     Kind.REFERRERS_TAG: Phase.REFERRERS,
@@ -109,7 +121,20 @@ PHASES: Final[Mapping[Kind, Phase]] = {
     Kind.TAGS_LIST: Phase.LISTINGS,
     Kind.CATALOG: Phase.LISTINGS,
     Kind.FLATPAK_INDEX: Phase.LISTINGS,
+    Kind.FLATPAK_REPO: Phase.LISTINGS,
+    Kind.FLATPAK_REF: Phase.LISTINGS,
     Kind.PAGE: Phase.LISTINGS,
+}
+# The media types of what belongs to no repository.
+_COMMON_TYPES: Final[Mapping[Kind, str]] = {
+    Kind.PING: JSON,
+    Kind.CATALOG: JSON,
+    Kind.PAGE: HTML,
+    Kind.FLATPAK_INDEX: JSON,
+    Kind.FLATPAK_ICON: PNG,
+    Kind.FLATPAK_REPO: FLATPAK_REPO,
+    Kind.FLATPAK_REF: FLATPAK_REF,
+    Kind.SERVER_FILE: TEXT,
 }
 _COMMON: Final[Mapping[str, Kind]] = {
     PING_KEY: Kind.PING,
@@ -126,7 +151,12 @@ _ENDPOINTS: Final = frozenset({"blobs", "manifests", "referrers", "tags"})
 _SERVER_FILE: Final = re.compile(rf"{PRIVATE}/servers/[A-Za-z0-9][A-Za-z0-9._-]*")
 _LEDGER_PART: Final = re.compile(rf"{PRIVATE}/ledger/(sha256:[0-9a-f]{{64}}|journal/[1-9][0-9]{{0,8}})")
 _TYPED_COPY: Final = re.compile(rf"{PRIVATE}/typed/({'|'.join(TYPED.values())})/(v2/.+)", re.DOTALL)
+_TAG_LINK: Final = re.compile(rf"{PRIVATE}/tags/(v2/.+)", re.DOTALL)
+_DIGEST_MARK: Final = re.compile(rf"{PRIVATE}/digests/(v2/.+/([^/]+))/\2", re.DOTALL)
+# what a key of this form is, and of what kind that which it lies beside must be
+_BESIDE: Final = ((_TAG_LINK, Kind.TAG_LINK, Kind.TAG), (_DIGEST_MARK, Kind.DIGEST_MARK, Kind.MANIFEST))
 _REFERRERS_TAG: Final = re.compile(r"sha(256|512)-[0-9a-f]{64}")
+_FLATPAK_ICON: Final = re.compile(r"index/icons/([0-9a-f]{64})\.png")
 _TYPE_OF_FOLDER: Final = {folder: media_type for media_type, folder in TYPED.items()}
 
 
@@ -143,6 +173,14 @@ class Headers:
     def is_immutable(self) -> bool:
         """True for what has no other form: its name is the digest of its bytes, so it never changes."""
         return self.cache_control == IMMUTABLE
+
+
+def common_headers(kind: Kind) -> Headers | None:
+    """With what is served that belongs to no repository; None for other kinds."""
+    if kind not in _COMMON_TYPES:
+        return None
+    cache_control = {Kind.PING: PING, Kind.FLATPAK_ICON: IMMUTABLE}.get(kind, MUTABLE)
+    return Headers(content_type=_COMMON_TYPES[kind], cache_control=cache_control)
 
 
 def blob_key(repository: str, digest: Digest) -> Key:
@@ -167,6 +205,31 @@ def typed_key(repository: str, reference: str | Digest, media_type: str) -> Key:
     return Key(f"{PRIVATE}/typed/{TYPED[media_type]}/{manifest_key(repository, reference)}")
 
 
+def tag_link_key(repository: str, tag: str) -> Key:
+    """Where a directory has a symbolic link from a tag to the folder of its image's mark.
+
+    nginx resolves it, Caddy lists what it leads to: either learns the digest from one look at one name, and serves the
+    manifest of that digest. Its content is `tag_link_text`.
+    """
+    return Key(f"{PRIVATE}/tags/{manifest_key(repository, tag)}")
+
+
+def tag_link_text(repository: str, digest: Digest) -> str:
+    """The way from the link of a tag to the folder of a mark."""
+    up = "../" * (manifest_key(repository, digest).count("/") + 1)
+    return f"{up}digests/{manifest_key(repository, digest)}"
+
+
+def digest_mark_key(repository: str, digest: Digest) -> Key:
+    """An empty file that is named like its folder, for the digest of an image that has tags."""
+    return Key(f"{PRIVATE}/digests/{manifest_key(repository, digest)}/{digest}")
+
+
+def is_link(key: str) -> bool:
+    """True for what is a symbolic link where there are such: its content is where it leads."""
+    return _TAG_LINK.fullmatch(key) is not None
+
+
 def sidecar_key(repository: str, reference: str | Digest) -> Key:
     """The headers of a manifest for Apache's mod_cern_meta."""
     return Key(f"v2/{repository}/manifests/.web/{reference}.meta")
@@ -185,6 +248,21 @@ def ledger_document_key(digest: Digest) -> Key:
 def journal_key(number: int) -> Key:
     """An entry of the ledger's journal, counted from 1."""
     return Key(f"{PRIVATE}/ledger/journal/{number}")
+
+
+def flatpak_icon_key(digest: Digest) -> Key:
+    """An icon, in PNG, which the index of flatpak names relative to itself; `digest` is a sha256."""
+    return Key(f"index/icons/{digest.hex}.png")
+
+
+def flatpak_repo_key(remote: str) -> Key:
+    """What a person clicks on to add the remote."""
+    return Key(f"{remote}.flatpakrepo")
+
+
+def flatpak_ref_key(app: str, branch: str | None = None) -> Key:
+    """What a person clicks on to install an app. Neither name has an `@`, so that no two of these are the same."""
+    return Key(f"{app}.flatpakref" if branch is None else f"{app}@{branch}.flatpakref")
 
 
 def server_key(name: str) -> Key:
@@ -211,8 +289,8 @@ class ParsedKey:
     """A key that a publisher writes.
 
     `repository` is None for what belongs to all. `reference` is the tag or the digest that is served under the key, or
-    that a typed copy, of `media_type`, or a sidecar lies beside; it is None for other kinds. `phase` is when the key is
-    written, None for the ledger and the lock.
+    that a typed copy, of `media_type`, a sidecar, a link or a mark lies beside; it is None for other kinds. `phase` is
+    when the key is written, None for the ledger and the lock.
     """
 
     kind: Kind
@@ -245,6 +323,15 @@ def classify(key: str) -> ParsedKey | None:
         if original is None or original.kind not in MANIFESTS:
             return None
         return replace(original, kind=Kind.TYPED_COPY, media_type=_TYPE_OF_FOLDER[copy[1]])
+    if (icon := _FLATPAK_ICON.fullmatch(key)) is not None:
+        digest = Digest.parse(f"sha256:{icon[1]}")
+        return ParsedKey(kind=Kind.FLATPAK_ICON, phase=PHASES[Kind.FLATPAK_ICON], reference=digest)
+    if (kind := _flatpak_file(key)) is not None:
+        return ParsedKey(kind=kind, phase=PHASES[kind])
+    for pattern, kind, beside in _BESIDE:
+        if (match := pattern.fullmatch(key)) is not None:
+            original = classify(match[1])
+            return replace(original, kind=kind) if original is not None and original.kind is beside else None
     start, *names = key.split("/")
     if start != "v2" or len(names) < 3:
         return None
@@ -283,6 +370,16 @@ def folders_of(key: Key) -> Iterator[Key]:
     parts = key.split("/")
     for end in range(1, len(parts)):
         yield Key("/".join(parts[:end]))
+
+
+def _flatpak_file(key: str) -> Kind | None:
+    stem, _, extension = key.rpartition(".")
+    if extension == "flatpakrepo" and is_remote_name(stem):
+        return Kind.FLATPAK_REPO
+    app, at, branch = stem.partition("@")
+    if extension == "flatpakref" and is_id(app) and (not at or is_branch(branch)):
+        return Kind.FLATPAK_REF
+    return None
 
 
 def _in_folder(repository: str, folder: str, name: str) -> ParsedKey | None:

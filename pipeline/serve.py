@@ -2,7 +2,8 @@
 
 Rules of this room:
 
-1. Public are the keys of the tree that clients read (`v2/`, `index/static`) and HTML pages; everything else is 404.
+1. Public are the keys of the tree that clients read (`v2/`, `index/`, the files of flatpak) and HTML pages; everything
+   else is 404.
 2. Nothing is sent through a symbolic link, so no path leaves the root.
 3. A file is opened once, and its type, digest and bytes all come from that handle. The media type of a manifest is
    therefore read from the manifest, not from the copies below `_deltapress/typed/`: type and bytes agree while a
@@ -37,12 +38,12 @@ from .keys import (
     MUTABLE,
     OCTET_STREAM,
     PAGE_KEY,
-    PING,
     PING_KEY,
     Headers,
     Key,
     Kind,
     classify,
+    common_headers,
     endpoint_of,
     is_page,
 )
@@ -63,7 +64,8 @@ _UNKNOWN: Final = {
     "tags": ("NAME_UNKNOWN", "repository name not known to registry"),
 }
 
-_PUBLIC: Final = MANIFESTS | {Kind.BLOB, Kind.REFERRERS, Kind.TAGS_LIST, Kind.CATALOG, Kind.FLATPAK_INDEX, Kind.PAGE}
+_FLATPAK: Final = {Kind.FLATPAK_INDEX, Kind.FLATPAK_ICON, Kind.FLATPAK_REPO, Kind.FLATPAK_REF}
+_PUBLIC: Final = MANIFESTS | _FLATPAK | {Kind.BLOB, Kind.REFERRERS, Kind.TAGS_LIST, Kind.CATALOG, Kind.PAGE}
 
 _MAX_DIGITS: Final = 10  # of a number of tags
 _TLS_HANDSHAKE: Final = b"\x16"  # the type of its first record (RFC 8446, 5.1)
@@ -247,11 +249,11 @@ def _found(key: Key, file: BufferedReader, request: Request) -> Response:
 
 def _headers(key: Key, file: BufferedReader) -> Headers:
     """What `key` is served with; a manifest's type, and the digest behind a tag, are taken from the bytes in hand."""
-    if key == PING_KEY:
-        return Headers(content_type=JSON, cache_control=PING)
     parsed = classify(key)
-    if parsed is None or parsed.kind is Kind.PAGE:
+    if parsed is None:
         return Headers(content_type=HTML, cache_control=MUTABLE)
+    if (common := common_headers(parsed.kind)) is not None:
+        return common
     if parsed.kind in MANIFESTS:
         document = parse_document(file.read(MAX_MANIFEST_SIZE + 1))
         file.seek(0)

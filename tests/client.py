@@ -1,13 +1,15 @@
 """A reader that walks a published tree as registry clients do, and tells of every step that leads nowhere.
 
 Written from the specifications and from what clients do, not from the code that writes the tree. A directory is read in
-two ways: as Apache serves it, and as nginx does, from the typed copies. With `headers`, as a bucket serves it.
+two ways: as Apache serves it, and as nginx does, from the links of tags and the typed copies. With `headers`, as a
+bucket serves it.
 """
 
 import gzip
 import hashlib
 import io
 import json
+import posixpath
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -181,6 +183,16 @@ class Client:
         return is_there and (self._headers is not None or self._nginx(repository, digest) is not None)
 
     def _nginx(self, repository: str, reference: str) -> tuple[bytes, str] | None:
+        """The bytes and the type; of a tag, those of the digest to which its link leads."""
+        link = f"_deltapress/tags/v2/{repository}/manifests/{reference}"
+        if (text := self._contents.get(Key(link))) is not None:
+            place = posixpath.normpath(posixpath.join(posixpath.dirname(link), text.decode()))
+            start, slash, digest = place.rpartition("/")
+            self._expect(start == f"_deltapress/digests/v2/{repository}/manifests", f"{link} leads out of its place")
+            self._expect(self._contents.get(Key(f"{place}{slash}{digest}")) == b"", f"{link} leads nowhere")
+            found = self._nginx(repository, digest)
+            self._expect(found is not None and sha256(found[0]) == digest, f"{link} leads to no manifest")
+            return found
         for folder, media_type in TYPES.items():
             raw = self._contents.get(Key(f"_deltapress/typed/{folder}/v2/{repository}/manifests/{reference}"))
             if raw is not None:
@@ -203,6 +215,9 @@ class Client:
         media_type = _parsed(raw)["mediaType"]
         what = f"v2/{repository}/manifests/{reference}"
         self._expect(self._nginx(repository, reference) == (raw, media_type), f"{what}: nginx has another")
+        link = Key(f"_deltapress/tags/v2/{repository}/manifests/{reference}")
+        is_listing = reference == "_deltaindex" or _DIGEST.fullmatch(reference.replace("-", ":", 1)) is not None
+        self._expect((link in self._contents) != (is_digest or is_listing), f"{what}: the link of a tag")
         sidecar = self._contents.get(Key(f"v2/{repository}/manifests/.web/{reference}.meta"), b"").decode()
         self._expect(f"Content-Type: {media_type}\n" in sidecar, f"{what}: the sidecar has no or another type")
         self._expect(("Docker-Content-Digest" in sidecar) == is_digest, f"{what}: the sidecar's digest")
@@ -259,7 +274,16 @@ class Client:
                 manifest = self._json(f"v2/{result['Name']}/manifests/{image['Digest']}", None)
                 is_right = manifest is not None and manifest["mediaType"] == image["MediaType"]
                 self._expect(is_right and "layers" in manifest, f"index/static -> {image['Digest']}")
-                refs.append(image["Labels"]["org.flatpak.ref"])
+                labels = image["Labels"]
+                refs.append(labels["org.flatpak.ref"])
+                for icon in (labels.get(f"org.freedesktop.appstream.icon-{size}", "data:") for size in (64, 128)):
+                    self._expect(
+                        icon.startswith("data:") or f"index/{icon}" in self._contents, f"index/static -> {icon}"
+                    )
+                if (delta_url := labels.get("io.github.containers.DeltaUrl")) is not None:
+                    deltas = self._json(delta_url, {"annotations": {f"{DELTA}.target": delta_url}})
+                    target = deltas["annotations"][f"{DELTA}.target"]
+                    self._expect(target == image["Digest"], f"index/static -> the deltas of {target}")
         self._expect(len(refs) == len(set(refs)), "index/static has a ref twice")
 
     def _json(self, key: str, missing: Any = None) -> Any:

@@ -184,12 +184,14 @@ class WatchedTarget(RecordingTarget):
 
 @dataclass
 class Shop:
-    """A folder with layouts and a configuration. `repositories` maps each name to more lines of its table."""
+    """A folder with layouts and a configuration. `repositories` maps each name to more lines of its table; `site` are
+    more tables."""
 
     path: Path
     target: Target = field(default_factory=MemoryFolder)
     policy: str = "versions = 2"
     repositories: dict[str, str] = field(default_factory=lambda: {"app": ""})
+    site: str = ""
 
     @property
     def folder(self) -> MemoryFolder:
@@ -198,7 +200,7 @@ class Shop:
 
     @property
     def config(self) -> Config:
-        lines = ["[target]", 'url = "public"', "[policy]", self.policy]
+        lines = ["[target]", 'url = "public"', "[policy]", self.policy, self.site]
         for name, more in self.repositories.items():
             lines += ["[[repository]]", f'name = "{name}"', f'layout = "{name.replace("/", "-")}"', more]
         return parse_config("\n".join(lines), path=self.path / "deltapress.toml")

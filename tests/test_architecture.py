@@ -21,6 +21,7 @@ FLOORS: Final[tuple[set[str], ...]] = (
     {"__main__"},
     {"cli"},
     {"report", "serve"},
+    {"check"},
     {"client", "verify"},
     {"publish"},
     {"tree"},
@@ -45,6 +46,12 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     },
     "layout": {"errors", "content", "compression", "limits", "oci", "quantities", "tardiff.layer.outline", "text"},
     "serve": {"errors", "keys", "oci"},
+    # of `verify` only how deltas are tried; nothing of `publish`, for it knows nothing of who published
+    "check": {
+        *("errors", "limits", "progress", "scratch", "text", "oci", "keys", "content", "compression", "quantities"),
+        *("targets.base", "targets.http.target", "config.values", "layout", "history", "deltas", "tree.published"),
+        *("verify.deltas", "verify.findings"),
+    },
 }
 
 # The same inside `tardiff`, in the order of the work: of each other, modules and rooms import these alone.
@@ -68,13 +75,13 @@ PURE: Final = {
     "deltas.formats.signatures",
     *("history.attached", "history.documents", "history.order", "history.removal", "history.renaming"),
     *("history.retention", "history.retraction", "history.versions", "history.whole"),
-    *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak"),
+    *("publish.clocks", "publish.rules", "tree.contents", "tree.static", "tree.flatpak", "tree.remotes"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
     *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.layer.outline")
 }
 PURE_STANDARD: Final = {
-    *("bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "heapq"),
+    *("base64", "bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "heapq"),
     *("itertools", "json", "math", "operator", "re", "types", "typing"),
 }
 
@@ -84,7 +91,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "boto3": {"pipeline.targets.s3.bucket"},
     # the two that boto3 is made of: its exceptions and its options are theirs
     "botocore": {"pipeline.targets.s3.bucket"},
-    "urllib3": {"pipeline.targets.s3.bucket", "pipeline.targets.http.connections"},
+    "urllib3": {"pipeline.targets.s3.bucket", "pipeline.targets.http.connections", "pipeline.check.connection"},
     # to find what two files share, and to add: two functions that have nothing to do with each other, or with errors
     "bsdiff4": {"pipeline.tardiff.match.matchers.bsdiff", "pipeline.tardiff.sums"},
     "hdiffpatch": {"pipeline.tardiff.match.matchers.hdiff"},
@@ -104,8 +111,11 @@ DOORS: Final[dict[str, set[str]]] = {
     "signal": {"pipeline.cli"},
     # arithmetic on arrays of bytes: it has no exceptions that would have to be wrapped
     "numpy": {f"pipeline.tardiff.{room}" for room in ("layer.regions", "pair", "match", "write")},
-    # waiting for a lock needs a clock that does not jump; every date comes from the command line's `now`
-    "time": {"pipeline.cli", "pipeline.targets.flock", "pipeline.targets.objects.lease"},
+    # waiting for a lock or an answer needs a clock that does not jump; every date comes from the command line's `now`
+    "time": {
+        *("pipeline.cli", "pipeline.targets.flock", "pipeline.targets.objects.lease"),
+        "pipeline.check.connection",
+    },
     "logging": set(),
     "pickle": set(),
     # what has no other interface that a package knows: credential helpers, and docker, podman and containerd

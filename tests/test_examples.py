@@ -4,6 +4,7 @@ import json
 import runpy
 import shutil
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -21,23 +22,32 @@ REFS = {
     "quickstart.toml": {"numpy": ["2.1.1", "2.1.2", "2.1.3"]},
     "nightly.toml": {"app": ["nightly", "no/legal/tag"]},
     "releases.toml": {"app": ["1.4", "2.0", "1.5", "dev"], "tools.tar": ["localhost/tools:2024.1"]},
-    "flatpak.toml": {"platform": ["runtime/org.example.Platform/x86_64/stable"]},
+    "flatpak.toml": {
+        "hello": [
+            f"app/org.example.Hello/{arch}/{branch}" for arch in ("x86_64", "aarch64") for branch in ("stable", "beta")
+        ],
+        "platform": [f"runtime/org.example.Platform/{arch}/stable" for arch in ("x86_64", "aarch64")],
+    },
 }
 TAGS = {
     "quickstart.toml": {"numpy": ["2.1.1", "2.1.2", "2.1.3"]},
     "nightly.toml": {"team/app": ["nightly"]},
     "releases.toml": {"team/app": ["1.4", "1.5", "2.0"], "team/tools": ["2024.1"]},
-    "flatpak.toml": {"org.example.platform": ["latest"]},
+    "flatpak.toml": {
+        "hello": ["beta", "beta-aarch64", "stable", "stable-aarch64"],
+        "platform": ["stable", "stable-aarch64"],
+    },
 }
 
 
 def write_layout(path: Path, refs: list[str], night: int = 0) -> None:
-    """A layout with one image for each ref, alike enough for deltas."""
+    """A layout with one image for each ref, alike enough for deltas; those of flatpak have its labels."""
     build = LayoutBuilder()
     for number, ref in enumerate(refs):
         version = b"%d %d" % (night, number)
         body = b"".join(b"%d\n" % (line * line) for line in range(20_000))
-        build.tag(ref, build.image(tar_of({"lib": body + version, "version": version})))
+        labels = {"org.flatpak.ref": ref, "org.flatpak.metadata": ""} if ref.count("/") == 3 else {}
+        build.tag(ref, build.image(tar_of({"lib": body + version, "version": version}), labels=labels))
     path.parent.mkdir(exist_ok=True)
     if path.suffix == ".tar":
         build.write_archive(path)
@@ -82,6 +92,23 @@ def test_the_two_lines_of_the_releases_get_deltas_of_their_own(tmp_path: Path) -
         write_layout(tmp_path / "layouts" / layout, refs)
     assert main(["publish", "--config", str(tmp_path / "releases.toml")]) == 0
     assert published(tmp_path, "team/app")[1] == 2
+
+
+def test_the_flatpak_configuration_makes_a_whole_remote(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "flatpak.toml", tmp_path)
+    for night in range(2):
+        shutil.rmtree(tmp_path / "layouts", ignore_errors=True)
+        for layout, refs in REFS["flatpak.toml"].items():
+            write_layout(tmp_path / "layouts" / layout, refs, night)
+        assert main(["publish", "--config", str(tmp_path / "flatpak.toml")]) == 0
+    public = tmp_path / "public"
+    assert "Url=oci+https://flatpak.example.org\n" in (public / "example.flatpakrepo").read_text()
+    apps = sorted(path.name for path in public.glob("*.flatpakref"))
+    assert apps == ["org.example.Hello.flatpakref", "org.example.Hello@beta.flatpakref"]
+    results = json.loads((public / "index/static").read_bytes())["Results"]
+    labels = [image["Labels"] for result in results for image in result["Images"]]
+    assert sorted(found["org.flatpak.ref"] for found in labels) == sorted(chain(*REFS["flatpak.toml"].values()))
+    assert all((public / found["io.github.containers.DeltaUrl"]).exists() for found in labels)
 
 
 def test_wheels_become_a_layout(tmp_path: Path) -> None:

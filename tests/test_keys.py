@@ -1,5 +1,6 @@
 """The keys of the tree: made from names, read back from the right."""
 
+import posixpath
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -43,6 +44,10 @@ K, P = Kind, Phase
         (lambda name: keys.typed_key(name, "latest", DOCKER_LIST), K.TYPED_COPY, P.TAGS, "latest"),
         (lambda name: keys.typed_key(name, MINE, OCI_INDEX), K.TYPED_COPY, P.REFERRERS, MINE),
         (lambda name: keys.typed_key(name, "_deltaindex", OCI_INDEX), K.TYPED_COPY, P.DELTA_INDEX, "_deltaindex"),
+        (lambda name: keys.tag_link_key(name, "latest"), K.TAG_LINK, P.TAGS, "latest"),
+        (lambda name: keys.tag_link_key(name, f"{MINE}.sig"), K.TAG_LINK, P.TAGS, f"{MINE}.sig"),
+        (lambda name: keys.digest_mark_key(name, DIGEST), K.DIGEST_MARK, P.MANIFESTS, DIGEST),
+        (lambda name: keys.digest_mark_key(name, OTHER), K.DIGEST_MARK, P.MANIFESTS, OTHER),
         (lambda name: keys.sidecar_key(name, DIGEST), K.SIDECAR, P.MANIFESTS, DIGEST),
         (lambda name: keys.sidecar_key(name, "v1.meta"), K.SIDECAR, P.TAGS, "v1.meta"),
         (lambda name: keys.sidecar_key(name, MINE), K.SIDECAR, P.REFERRERS, MINE),
@@ -75,6 +80,9 @@ def test_every_key_is_read_back(
         ("index.html", K.PAGE, P.LISTINGS),
         ("v2/_catalog", K.CATALOG, P.LISTINGS),
         ("index/static", K.FLATPAK_INDEX, P.LISTINGS),
+        ("example.flatpakrepo", K.FLATPAK_REPO, P.LISTINGS),
+        ("org.example.App.flatpakref", K.FLATPAK_REF, P.LISTINGS),
+        ("org.example.My-App@1.0-beta.flatpakref", K.FLATPAK_REF, P.LISTINGS),
         ("_deltapress/ledger.json", K.LEDGER, None),
         (LOCK_KEY, K.LOCK, None),
     ],
@@ -82,6 +90,12 @@ def test_every_key_is_read_back(
 def test_what_belongs_to_no_repository(key: str, kind: Kind, phase: Phase | None) -> None:
     assert keys.classify(key) == keys.ParsedKey(kind=kind, phase=phase)
     assert keys.repository_of(key) is None
+
+
+def test_an_icon_is_named_for_its_bytes() -> None:
+    parsed = keys.classify(keys.flatpak_icon_key(DIGEST))
+    assert parsed == keys.ParsedKey(kind=K.FLATPAK_ICON, phase=P.BLOBS, reference=DIGEST)
+    assert keys.repository_of(keys.flatpak_icon_key(DIGEST)) is None
 
 
 @pytest.mark.parametrize(
@@ -117,6 +131,15 @@ def test_what_belongs_to_no_repository(key: str, kind: Kind, phase: Phase | None
         "v2/app/index.html",
         "page.html",
         "index/static/more",
+        "index/icons/a.png",
+        f"index/icons/{DIGEST.hex}.png\n",
+        ".flatpakrepo",
+        "a/b.flatpakrepo",
+        "app.flatpakref",
+        "org.example..flatpakref",
+        "org.example.App@.flatpakref",
+        "org.example.App@a@b.flatpakref",
+        f"org.{'a' * 100}.flatpakref",
         "_deltapress/lock.old",
         "_deltapress/servers/",
         "_deltapress/servers/.hidden",
@@ -151,6 +174,18 @@ def test_any_manifest_and_what_lies_beside_it(name: str, reference: str | Digest
     copy = keys.classify(keys.typed_key(name, reference, media_type))
     assert copy == replace(manifest, kind=Kind.TYPED_COPY, media_type=media_type)
     assert keys.classify(keys.sidecar_key(name, reference)) == replace(manifest, kind=Kind.SIDECAR)
+    if isinstance(reference, Digest):
+        mark = keys.digest_mark_key(name, reference)
+        assert keys.classify(mark) == replace(manifest, kind=Kind.DIGEST_MARK)
+        assert not keys.is_link(mark)
+        link = keys.tag_link_key(name, "x")
+        way = posixpath.normpath(posixpath.join(posixpath.dirname(link), keys.tag_link_text(name, reference)))
+        assert way == posixpath.dirname(mark)
+    elif manifest.kind is Kind.TAG:
+        assert keys.classify(keys.tag_link_key(name, reference)) == replace(manifest, kind=Kind.TAG_LINK)
+        assert keys.is_link(keys.tag_link_key(name, reference))
+    else:
+        assert keys.classify(keys.tag_link_key(name, reference)) is None
 
 
 @given(st.lists(st.sampled_from(["v2", "app", "manifests", "blobs", "tags", "list", ".web", "x.meta", str(DIGEST)])))

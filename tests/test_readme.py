@@ -13,10 +13,14 @@ from pipeline.config import Config, ConfigError, parse_config
 from pipeline.errors import ExitCode
 
 README: Final = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-TABLES: Final = ("[target]", "[target.s3]", "[policy]", "[limits]", "[[repository]]", "[[repository.series]]")
+TABLES: Final = (
+    *("[target]", "[target.s3]", "[policy]", "[limits]", "[flatpak]"),
+    *("[[repository]]", "[[repository.series]]"),
+)
 # what a configuration must have, by table
 NEEDED: Final = {
     "[target]": {"url": '"s3://bucket"'},
+    "[flatpak]": {"name": '"example"', "url": '"https://flatpak.example.org"'},
     "[[repository]]": {"name": '"app"', "layout": '"app"'},
     "[[repository.series]]": {"match": '"*"'},
 }
@@ -169,6 +173,7 @@ def test_a_repository_has_the_policy_of_all() -> None:
         "keep_for": '"2d"',
         "order": '"deltas-first"',
         "formats": '["oci-delta"]',
+        "delta_url": "true",
     }
     (keys,) = [keys for _, keys, cell in config_rows() if quoted(cell) == ["[policy]"]]
     assert set(keys) == set(other)

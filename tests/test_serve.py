@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.keys import HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING
+from pipeline.keys import FLATPAK_REF, FLATPAK_REPO, HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING, PNG
 from pipeline.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from pipeline.serve import ServeError, serve
 
@@ -86,6 +86,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
         site = Site(root=root, port=int(server.url.rpartition(":")[2]), lines=lines)
         site.put("index.html", b"<!doctype html>")
         site.put("index/static", b"{}")
+        site.put(f"index/icons/{'1' * 64}.png", b"PNG")
+        site.put("ours.flatpakrepo", b"[Flatpak Repo]")
+        site.put("org.example.App.flatpakref", b"[Flatpak Ref]")
         site.put("_deltapress/ledger.json", b"secret")
         site.put("_deltapress/page.html", b"secret")
         site.put("v2/a/app/manifests/.web/v1.meta", b"secret")
@@ -108,6 +111,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
         ("/", HTML, MUTABLE),
         ("/index.html", HTML, MUTABLE),
         ("/index/static", JSON, MUTABLE),
+        (f"/index/icons/{'1' * 64}.png", PNG, IMMUTABLE),
+        ("/ours.flatpakrepo", FLATPAK_REPO, MUTABLE),
+        ("/org.example.App.flatpakref", FLATPAK_REF, MUTABLE),
         ("/index/static?label=x&os=linux", JSON, MUTABLE),
         ("/v2/a/app/tags/list?n=100", JSON, MUTABLE),
         ("/v2/_catalog", JSON, MUTABLE),

@@ -13,6 +13,7 @@ from pipeline.deltas.formats import Offer
 from pipeline.deltas.formats.delta_index import DeltaIndex
 from pipeline.deltas.formats.oci_delta import OciDelta
 from pipeline.deltas.plan import Wanted
+from pipeline.history.ledger import Ledger
 from pipeline.history.records import (
     DeltaKey,
     ImageRecord,
@@ -22,6 +23,7 @@ from pipeline.history.records import (
     RepositoryRecord,
     TagRecord,
 )
+from pipeline.keys import FLATPAK_INDEX_KEY
 from pipeline.oci.descriptor import Descriptor, Platform
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.oci.manifest import Manifest
@@ -123,7 +125,8 @@ def test_the_artifact_of_the_page_is_what_is_written() -> None:
 
 
 def test_the_flatpak_index_of_the_page_is_what_is_written() -> None:
-    assert shown(flatpak_index({"app/hello": RECORD})) == compact(FLATPAK)
+    files = flatpak_index(Ledger(repositories={"app/hello": RECORD}), ())
+    assert shown(files[FLATPAK_INDEX_KEY]) == compact(FLATPAK)
 
 
 def test_the_operations_of_the_page_are_the_code_s() -> None:

@@ -25,7 +25,7 @@ from .parser import PREFIX, Parser
 _COMMANDS: Final = (
     *("init", "publish", "plan", "list"),
     *("tag", "remove", "retract", "prune"),
-    *("verify", "serve", "diff", "patch"),
+    *("verify", "check", "serve", "diff", "patch"),
     *("pull", "bundle"),
 )
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest
 from ..progress import Progress
+from .assembling import make_all, opened_layout, plan
 from .layers import PLAIN_LAYER, MadeLayer, plan_layers
 from .outcome import LayerOutcome, PullOutcome, done, outcome_of, planned
-from .pull import make_all, opened_layout, plan
 from .request import Request, locate, read_root, wanted_image
 from .runtimes.contract import ContainerRuntime, InstalledImage, LayerPair, held_layers
 from .sources import Files, OldImage

@@ -4,28 +4,22 @@ The order of the steps is the commit protocol: blobs, the unpacked folder, `inde
 the entry led to before. A run that is killed leaves the old image as it was.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ..errors import DeltapressError
-from ..history.records import LayerRecord
 from ..layout.storage import LayoutError, read_small
-from ..layout.writing import WritableLayout, writable_layout
+from ..layout.writing import WritableLayout
 from ..oci.descriptor import Descriptor
-from ..oci.digest import DiffID, Digest
+from ..oci.digest import Digest
 from ..oci.fields import FieldError, Fields
 from ..oci.manifest import MAX_MANIFEST_SIZE, is_document, parse_document, successors
 from ..progress import Progress
-from .images import RemoteImage
-from .layers import PLAIN_LAYER, LayerMaker, LayerPlan, MadeLayer, check_layer, plan_layers
-from .offers import find_offers
+from .assembling import make_all, opened_layout, plan
 from .outcome import PullOutcome, done, outcome_of, planned
-from .repository import Repository
-from .request import Request, locate, named_source, read_root, wanted_image
-from .sources import OldImage, OpenedSources, StoredFiles
-from .stored import REF_NAME, StoredImage, entry_of, manifest_of, stored_images
+from .request import Request, locate, read_root, wanted_image
+from .stored import NAME, REF_NAME, StoredImage, entry_of, manifest_of, stored_images
 from .unpack.image import holds, unpack_image
 
 
@@ -46,7 +40,8 @@ def pull_into_layout(
     with opened_layout(request, path) as layout, ExitStack() as stack:
         entries = layout.entries()
         stored = tuple(stored_images(layout.storage, entries))
-        present = _present(stored, tag, request, layout)
+        former = _former(stored, tag, request)
+        present = _present(former, request, layout)
         located = locate(request)
         is_unpacked = present is None or unpack is None or holds(unpack, present.manifest.config.digest)
         if present is not None and present.root == located.root and is_unpacked:
@@ -70,96 +65,30 @@ def pull_into_layout(
         manifest = manifest_of(image, layers)
         layout.write(image.config, config)
         layout.write(manifest.raw, manifest.digest)
-        kept = [entry for entry in entries if not _is_replaced(entry, tag, present)]
+        kept = [entry for entry in entries if not _is_replaced(entry, tag, former)]
         layout.commit([*kept, entry_of(image, manifest, request.name, tag)])
-        if present is not None:
-            _remove_replaced(layout, present)
+        _remove_replaced(layout, former)
         layout.forget_unfinished()
         return outcome_of(
             image, str(request.name), str(path), is_changed=is_changed, is_dry=False, layers=done(plans, made)
         )
 
 
-def opened_layout(request: Request, path: Path) -> AbstractContextManager[WritableLayout]:
-    """The layout at `path`, to write; for a dry run it may be missing, and stays as it is."""
-    return nullcontext(WritableLayout(path=path)) if request.is_dry else writable_layout(path)
-
-
-def plan(
-    request: Request,
-    repository: Repository,
-    image: RemoteImage,
-    layout: WritableLayout,
-    stored: Sequence[StoredImage],
-    progress: Progress,
-    *,
-    others: Sequence[OldImage] = (),
-    held: int = 0,
-    is_plain: bool = False,
-) -> tuple[LayerPlan, ...]:
-    """How each layer is come by. `others` are old images beside those in the layout; the lowest `held` layers are in
-    no need of any way. With `is_plain`, only uncompressed layers count as here."""
-    layers = image.record.layers[held:]
-    here = dict(_here(layout, stored, layers, request, progress, is_plain=is_plain))
-    missing = [layer for layer in layers if layer.diff_id not in here]
-    old = [*named_source(request, repository, progress), *others] if missing else []
-    if missing:
-        old += [
-            OldImage(
-                name=found.name or found.tag or str(found.manifest.digest),
-                digests=found.digests,
-                config=found.manifest.config.digest,
-                diff_ids=tuple(layer.diff_id for layer in found.record.layers),
-                files=StoredFiles(
-                    storage=layout.storage, layers=found.layers(), scratch=layout.scratch, limits=request.limits
-                ),
-            )
-            for found in stored
-            if found.is_whole_in(layout.storage)
-        ]
-    return plan_layers(layers, here, find_offers(repository, image, old, progress))
-
-
-def make_all(
-    request: Request,
-    repository: Repository,
-    layout: WritableLayout,
-    plans: Sequence[LayerPlan],
-    stack: ExitStack,
-    progress: Progress,
-    *,
-    is_plain: bool,
-) -> list[MadeLayer]:
-    """Carry out the plans, one after the other. Raises as `LayerMaker.make`."""
-    maker = LayerMaker(
-        layout=layout,
-        repository=repository,
-        sources=OpenedSources(stack),
-        limits=request.limits,
-        progress=progress,
-        is_plain=is_plain,
+def _former(stored: Sequence[StoredImage], tag: str | None, request: Request) -> tuple[StoredImage, ...]:
+    """What earlier pulls put under the tag: without a tag, by the same name."""
+    name = str(request.name)
+    return tuple(
+        image
+        for image in stored
+        if image.tag == tag and image.root is not None and (tag is not None or image.name == name)
     )
-    layout.clear_scratch()
-    stack.callback(layout.clear_scratch)
-    with progress.task("download", sum(plan.bytes for plan in plans), "bytes") as task:
-        return [maker.make(plan, task) for plan in plans]
 
 
-def _present(
-    stored: Sequence[StoredImage], tag: str | None, request: Request, layout: WritableLayout
-) -> StoredImage | None:
-    """What an earlier pull put under the tag: without a tag, by the same name. Only what is whole counts."""
-    name, kind = str(request.name), request.platform.kind
+def _present(former: Sequence[StoredImage], request: Request, layout: WritableLayout) -> StoredImage | None:
+    """That of them which may be what is wanted: for the platform, and whole."""
+    kind = request.platform.kind
     return next(
-        (
-            image
-            for image in stored
-            if image.tag == tag
-            and image.root is not None
-            and (tag is not None or image.name == name)
-            and image.record.platform.kind == kind
-            and image.is_whole_in(layout.storage)
-        ),
+        (image for image in former if image.record.platform.kind == kind and image.is_whole_in(layout.storage)),
         None,
     )
 
@@ -178,68 +107,29 @@ def _unchanged(present: StoredImage, request: Request, path: Path) -> PullOutcom
     )
 
 
-def _here(
-    layout: WritableLayout,
-    stored: Sequence[StoredImage],
-    layers: Sequence[LayerRecord],
-    request: Request,
-    progress: Progress,
-    *,
-    is_plain: bool,
-) -> Iterator[tuple[DiffID, Descriptor]]:
-    """The layers that the layout has already. What an earlier pull did not finish, and what other tools put there, is
-    compared with its DiffID first; what was committed has been."""
-    for layer in layers:
-        for candidate, is_trusted in _candidates(layout, stored, layer):
-            file = layout.blob_path(candidate.digest)
-            if is_plain and str(candidate.digest) != str(layer.diff_id):
-                continue
-            try:
-                if file.stat().st_size != candidate.size:
-                    continue
-                if not is_trusted:
-                    check_layer(file, layer, request.limits)
-            except FileNotFoundError:
-                continue
-            except DeltapressError as error:
-                progress.step(f"{file}: is left out: {error}")
-                continue
-            yield layer.diff_id, candidate
-            break
-
-
-def _candidates(
-    layout: WritableLayout, stored: Sequence[StoredImage], layer: LayerRecord
-) -> Iterator[tuple[Descriptor, bool]]:
-    for image in stored:
-        found = image.layers().get(layer.diff_id)
-        if found is not None:
-            yield found, image.original is not None
-    plain = Digest.parse(str(layer.diff_id))
-    file = layout.blob_path(plain)
-    if file.is_file():
-        yield Descriptor(media_type=PLAIN_LAYER, digest=plain, size=file.stat().st_size), False
-    yield Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size), False
-
-
-def _is_replaced(entry: Mapping[str, Any], tag: str | None, present: StoredImage | None) -> bool:
+def _is_replaced(entry: Mapping[str, Any], tag: str | None, former: Sequence[StoredImage]) -> bool:
+    """With a tag, every entry of that name goes, also one that could not be read."""
     notes = entry.get("annotations")
-    named = notes.get(REF_NAME) if isinstance(notes, dict) else None
     if tag is not None:
-        return named == tag  # also one that could not be read
-    return present is not None and named is None and entry.get("digest") == str(present.manifest.digest)
+        return isinstance(notes, dict) and notes.get(REF_NAME) == tag
+    names = {image.name for image in former}
+    return isinstance(notes, dict) and REF_NAME not in notes and notes.get(NAME) in names
 
 
-def _remove_replaced(layout: WritableLayout, old: StoredImage) -> None:
-    """Remove the blobs that nothing but the replaced entry led to. Where something cannot be read, nothing is removed:
-    it might lead to any of them."""
+def _remove_replaced(layout: WritableLayout, former: Sequence[StoredImage]) -> None:
+    """Remove the blobs that nothing but the replaced entries led to. Where something cannot be read, nothing is
+    removed: it might lead to any of them."""
     kept = _reachable(layout)
     if kept is None:
         return
-    blobs = (old.manifest.digest, old.manifest.config.digest, *(layer.digest for layer in old.manifest.layers))
-    for digest in blobs:
-        if digest not in kept:
-            layout.remove(digest)
+    for old in former:
+        for digest in (
+            old.manifest.digest,
+            old.manifest.config.digest,
+            *(layer.digest for layer in old.manifest.layers),
+        ):
+            if digest not in kept:
+                layout.remove(digest)
 
 
 def _reachable(layout: WritableLayout) -> set[Digest] | None:

@@ -8,7 +8,7 @@ Rule 3. Only the text is judged here. Whether a layout exists and what is in it 
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, cast, get_args
@@ -19,20 +19,22 @@ from ..efforts import DEFAULT_EFFORT, Effort
 from ..errors import DeltapressError, ExitCode
 from ..limits import Limits
 from ..oci.digest import Digest, DigestError
+from ..oci.flatpak import MAX_NAME, is_branch, is_remote_name
 from ..oci.reference import TAG_RULE, check_repository, is_reserved_tag, is_tag
 from ..quantities import QuantityError, parse_duration, parse_size
 from ..targets.s3.options import ACL, MAX_PART, MIN_PART, Addressing, Encryption, S3Options
 from .lines import line_of
 from .toml import Mistake, Table, UnfitError
-from .values import Config, FormatName, Order, Policy, Repository, SeriesRule, Site
+from .values import Config, FlatpakRemote, FormatName, Order, Policy, Repository, SeriesRule, Site
 
-_POLICY: Final = ("versions", "max_ratio", "grace", "keep", "keep_tags", "keep_for", "order", "formats")
+_POLICY: Final = ("versions", "max_ratio", "grace", "keep", "keep_tags", "keep_for", "order", "formats", "delta_url")
 _ELSEWHERE: Final = {
     "url": "[target]",
     **dict.fromkeys((field.name for field in fields(S3Options)), "[target.s3]"),
     **dict.fromkeys((*_POLICY, "max_delete", "effort"), "[policy]"),
     **dict.fromkeys(("memory", "layer", "ratio"), "[limits]"),
     "pages": "[site]",
+    **dict.fromkeys(("title", "comment", "description", "homepage", "icon", "branch", "runtime_repo"), "[flatpak]"),
     **dict.fromkeys(("name", "layout", "tags", "rename", "pins", "series", "formerly"), "[[repository]]"),
     "match": "[[repository.series]]",
 }
@@ -45,6 +47,7 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _TRANSPORT: Final = re.compile(r"(containers-storage|dir|docker(-archive|-daemon)?|oci(-archive)?|ostree|sif):(//)?")
 # no user and no path: a password would end up in messages, and a bucket at the root is what clients need
 _ENDPOINT: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?/?")
+_LINK: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[A-Za-z0-9._~+,=:@%/-]*)?")
 _OUR_CACHING: Final = frozenset({"public", "private", "no-store", "no-cache", "max-age", "immutable", "no-transform"})
 _PERCENT: Final = re.compile(r"(\d{1,3})%", re.ASCII)
 
@@ -119,6 +122,8 @@ def _read(root: Table, path: Path) -> Config:
     site = Site(pages=around.boolean("pages", True))
     around.close(_ELSEWHERE)
 
+    flatpak = _read_flatpak(root.table("flatpak")) if root.has("flatpak") else None
+
     tables = root.tables("repository")
     if not root.has("repository"):
         root.complain("repository", "is missing; add a [[repository]] with `name` and `layout`")
@@ -137,6 +142,7 @@ def _read(root: Table, path: Path) -> Config:
         effort=effort,
         limits=limits,
         site=site,
+        flatpak=flatpak,
         repositories=repositories,
     )
 
@@ -177,7 +183,10 @@ def _read_policy(table: Table, base: Policy) -> Policy:
         keep_for=table.parsed("keep_for", base.keep_for, parse_duration),
         order=table.parsed("order", base.order, _order),
         formats=_in_order(table.parsed_list("formats", base.formats, _format)),
+        delta_url=table.boolean("delta_url", base.delta_url),
     )
+    if policy.delta_url and "deltaindex" not in policy.formats and (table.has("delta_url") or table.has("formats")):
+        table.complain("delta_url", 'says where `_deltaindex` leads; add "deltaindex" to `formats`, or leave it out')
     # what is wrong in [policy] itself has been reported there, and is not repeated for every repository
     if len(table.mistakes) == before and policy.keep <= policy.versions and base.keep > base.versions:
         table.complain(
@@ -186,6 +195,18 @@ def _read_policy(table: Table, base: Policy) -> Policy:
             f"so `keep` must be at least {policy.versions + 1}",
         )
     return policy
+
+
+def _read_flatpak(table: Table) -> FlatpakRemote:
+    remote = FlatpakRemote(
+        name=table.parsed("name", "", _remote, required=True),
+        url=table.parsed("url", "", _public_url, required=True),
+        **{name: table.parsed(name, "", _or_empty(_text)) for name in ("title", "comment", "description")},
+        **{name: table.parsed(name, "", _or_empty(_link)) for name in ("homepage", "icon", "runtime_repo")},
+        branch=table.parsed("branch", "stable", _branch),
+    )
+    table.close(_ELSEWHERE)
+    return remote
 
 
 def _read_limits(table: Table) -> Limits:
@@ -350,6 +371,33 @@ def _timeout(text: str) -> int:
     if not 1 <= seconds <= 3600:
         raise UnfitError(f"must be from 1s to 1h, not {text!r}")
     return seconds
+
+
+def _or_empty(parse: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: text and parse(text)
+
+
+def _remote(text: str) -> str:
+    if not is_remote_name(text):
+        raise UnfitError(f"must be letters, digits, '.', '_' and '-', at most {MAX_NAME}, not {text[:80]!r}")
+    return text
+
+
+def _branch(text: str) -> str:
+    if not is_branch(text):
+        raise UnfitError(f"must be the name of a branch, such as stable, not {text[:80]!r}")
+    return text
+
+
+def _public_url(text: str) -> str:
+    """Without the `oci+` that flatpak wants in front, and the slash at its end."""
+    return _link(text.removeprefix("oci+")).rstrip("/")
+
+
+def _link(text: str) -> str:
+    if not _LINK.fullmatch(text):  # not repeated: it may hold a password
+        raise UnfitError("must be an address such as https://flatpak.example.org/some/path, without user, ? and #")
+    return text
 
 
 def _effort(text: str) -> Effort:

@@ -20,6 +20,7 @@ class Policy:
     `formats` are the ways in which clients learn of deltas.
 
     `keep` is a number of versions, `keep_tags` are globs of tags, `keep_for` is the time since an image was replaced.
+    `delta_url`: the index of flatpak says where the deltas into an image are.
     """
 
     versions: int = 3
@@ -30,6 +31,7 @@ class Policy:
     keep_for: timedelta = timedelta(0)
     order: Order = "images-first"
     formats: tuple[FormatName, ...] = get_args(FormatName)
+    delta_url: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,26 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlatpakRemote:
+    """How people get at the flatpaks: what stands in the files that they click on, beside what is published.
+
+    `name` is what the remote is called on their machines, `url` the address (https://…) at which the target is served,
+    without a slash at its end; `branch` is the one that they get when they name none; `runtime_repo` is the address of
+    the .flatpakrepo file of the remote that has the runtimes. What is empty is left out.
+    """
+
+    name: str
+    url: str
+    title: str = ""
+    comment: str = ""
+    description: str = ""
+    homepage: str = ""
+    icon: str = ""
+    branch: str = "stable"
+    runtime_repo: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A whole configuration. `path` is absolute, and a relative `target_url` is relative to its folder.
 
@@ -79,4 +101,5 @@ class Config:
     effort: Effort = DEFAULT_EFFORT
     limits: Limits = field(default_factory=Limits)
     site: Site = field(default_factory=Site)
+    flatpak: FlatpakRemote | None = None
     repositories: tuple[Repository, ...]

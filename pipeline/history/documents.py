@@ -22,6 +22,7 @@ from .records import (
     DeltaKey,
     DeltaRecord,
     KeyRecord,
+    RemoteRecord,
     RemovalRecord,
     RepositoryRecord,
     RetractionRecord,
@@ -79,6 +80,7 @@ class Root:
     documents: Mapping[str, Digest] = field(default_factory=dict)
     keys: Mapping[Key, KeyRecord] = field(default_factory=dict)
     retractions: Mapping[str, RetractionRecord] = field(default_factory=dict)
+    remotes: Mapping[str, RemoteRecord] = field(default_factory=dict)
     renewed: datetime | None = None
 
     @classmethod
@@ -89,6 +91,7 @@ class Root:
             documents={name: repositories.object(name).digest("document") for name in repositories.names()},
             keys=read_keys(fields.object("keys")),
             retractions=read_retractions(fields),
+            remotes=_read_remotes(fields),
             renewed=read_time(fields, "renewed") if fields.has("renewed") else None,
         )
 
@@ -101,6 +104,7 @@ class Root:
             *([f'"renewed": {_encode(write_time(self.renewed))}'] if self.renewed else []),
             f'"repositories": {{\n{_lines(names)}\n}}',
             *([_members("retractions", self.retractions)] if self.retractions else []),
+            *([_members("remotes", self.remotes)] if self.remotes else []),
             _members("keys", self.keys),
         )
 
@@ -153,6 +157,7 @@ def join(parts: Mapping[str, Part], root: Root) -> Ledger:
         keys=keys,
         removals=removals,
         retractions=root.retractions,
+        remotes=root.remotes,
         renewed=root.renewed,
     )
 
@@ -200,6 +205,11 @@ def read_removals(fields: Fields) -> dict[str, RemovalRecord]:
 def read_retractions(fields: Fields) -> dict[str, RetractionRecord]:
     retractions = fields.object("retractions") if fields.has("retractions") else Fields({})
     return {name: RetractionRecord.read(retractions.object(name)) for name in retractions.names()}
+
+
+def _read_remotes(fields: Fields) -> dict[str, RemoteRecord]:
+    remotes = fields.object("remotes") if fields.has("remotes") else Fields({})
+    return {name: RemoteRecord.read(remotes.object(name)) for name in remotes.names()}
 
 
 def read_keys(fields: Fields) -> dict[Key, KeyRecord]:

@@ -9,7 +9,15 @@ from ..errors import DeltapressError, ExitCode
 from ..keys import LEDGER_KEY, Key
 from ..oci.digest import DiffID
 from ..tardiff.layer.outline import Outline
-from .records import DeltaKey, DeltaRecord, KeyRecord, RemovalRecord, RepositoryRecord, RetractionRecord
+from .records import (
+    DeltaKey,
+    DeltaRecord,
+    KeyRecord,
+    RemoteRecord,
+    RemovalRecord,
+    RepositoryRecord,
+    RetractionRecord,
+)
 
 # 4: one document for each repository, below a root. Each schema demands that readers of earlier ones refuse: they would
 # drop without a word what they do not know, such as the rules of other configurations and what was removed (2), or what
@@ -31,8 +39,8 @@ class LedgerError(DeltapressError):
 class Ledger:
     """The memory of a publisher. A value: every change gives a new one.
 
-    `keys` are the only ones that it may delete; `removals` and `retractions` are by name, see there; `renewed` is when
-    the marks of keys last began to count again.
+    `keys` are the only ones that it may delete; `removals` and `retractions` are by name, see there; `remotes` are
+    flatpak's, to which repositories belong; `renewed` is when the marks of keys last began to count again.
     """
 
     repositories: Mapping[str, RepositoryRecord] = field(default_factory=dict)
@@ -41,6 +49,7 @@ class Ledger:
     keys: Mapping[Key, KeyRecord] = field(default_factory=dict)
     removals: Mapping[str, RemovalRecord] = field(default_factory=dict)
     retractions: Mapping[str, RetractionRecord] = field(default_factory=dict)
+    remotes: Mapping[str, RemoteRecord] = field(default_factory=dict)
     renewed: datetime | None = None
 
     def with_keys(self, records: Mapping[Key, KeyRecord]) -> "Ledger":

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as fields_of
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
+from ..config.values import FlatpakRemote
 from ..oci.descriptor import Descriptor, Platform
 from ..oci.digest import DiffID, Digest, DigestError
 from ..oci.fields import Fields
 from ..oci.manifest import is_document
 
 FLATPAK_LABELS: Final = ("org.flatpak.ref", "org.flatpak.metadata")
+_REMOTE_FIELDS: Final = fields_of(FlatpakRemote)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,13 +213,19 @@ class TagRecord:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RulesRecord:
     """By what a repository was published last: what decides which deltas it lists, and how long it keeps what it does
-    not. Its publisher's configuration says it; another one for the same target goes by this."""
+    not. Its publisher's configuration says it; another one for the same target goes by this.
+
+    `delta_url`: the index of flatpak says where its deltas are. `remote` is the name of the flatpak remote to which it
+    belongs, see `RemoteRecord`.
+    """
 
     versions: int
     max_ratio: float
     grace: timedelta
     scopes: tuple[str, ...] = ()
     formats: tuple[str, ...] = ("deltaindex",)
+    delta_url: bool = False
+    remote: str | None = None
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
@@ -233,6 +242,8 @@ class RulesRecord:
             grace=grace,
             scopes=fields.list_of_texts("scopes"),
             formats=fields.list_of_texts("formats") or ("deltaindex",),
+            delta_url=fields.has("deltaUrl"),
+            remote=fields.optional_text("remote"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -245,7 +256,26 @@ class RulesRecord:
             found["scopes"] = list(self.scopes)
         if self.formats != ("deltaindex",):
             found["formats"] = list(self.formats)
+        if self.delta_url:
+            found["deltaUrl"] = True
+        if self.remote is not None:
+            found["remote"] = self.remote
         return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteRecord:
+    """A flatpak remote, as the configuration describes it that published its repositories last."""
+
+    remote: FlatpakRemote
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        return cls(remote=FlatpakRemote(**{known.name: fields.text(known.name, "") for known in _REMOTE_FIELDS}))
+
+    def to_json(self) -> dict[str, str]:
+        found = {known.name: str(getattr(self.remote, known.name)) for known in _REMOTE_FIELDS}
+        return {name: text for name, text in found.items() if text}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,13 @@ class LedgerStore:
         parts, shared = divide(ledger)
         raws = {name: part.serialise(name) for name, part in parts.items() if part != self._parts.get(name)}
         documents = {name: Digest.of(raws[name]) if name in raws else self._documents[name] for name in parts}
-        root = Root(documents=documents, keys=shared, retractions=ledger.retractions, renewed=ledger.renewed)
+        root = Root(
+            documents=documents,
+            keys=shared,
+            retractions=ledger.retractions,
+            remotes=ledger.remotes,
+            renewed=ledger.renewed,
+        )
         if root == self._root and not self._entries:
             self._delete_left()
             return False

@@ -30,7 +30,7 @@ from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
 from .repair import check_losses, find_damage, find_misserved, forget_lost
-from .rules import rules_record, scopes_of
+from .rules import remotes_of, rules_record, scopes_of
 from .trial import try_out
 
 
@@ -226,7 +226,7 @@ def _remembered(
         if name in seen and name in repositories:
             with _within(name):
                 notes.extend(_idle_pins(repository, repositories[name]))
-                kept = _retained(repository, repositories[name], settings)
+                kept = _retained(repository, repositories[name], config, settings)
                 repositories[name] = kept
                 if not kept.images:
                     del repositories[name]
@@ -238,6 +238,7 @@ def _remembered(
     after = replace(
         ledger,
         repositories=repositories,
+        remotes=remotes_of(config, ledger, repositories),
         outlines={diff_id: outline for diff_id, outline in outlines.items() if diff_id in used},
         deltas=without_lost(ledger.deltas, resolver.found),
     )
@@ -284,9 +285,9 @@ def _idle_pins(repository: Repository, record: RepositoryRecord) -> Iterator[str
             yield f"{repository.name}: the pin {pin} holds nothing, since no published image or tag has that name"
 
 
-def _retained(repository: Repository, record: RepositoryRecord, settings: Settings) -> RepositoryRecord:
+def _retained(repository: Repository, record: RepositoryRecord, config: Config, settings: Settings) -> RepositoryRecord:
     kept = retain(record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now)
-    return replace(kept, rules=rules_record(repository))
+    return replace(kept, rules=rules_record(repository, config))
 
 
 def _unconfigured(config: Config, repositories: Mapping[str, RepositoryRecord]) -> Iterator[str]:

@@ -21,7 +21,19 @@ from ..history.ledger import Ledger
 from ..history.records import KeyRecord, RepositoryRecord
 from ..history.resolver import ContentResolver
 from ..history.versions import forget
-from ..keys import MANIFESTS, TYPED, Key, Kind, ParsedKey, blob_key, classify, manifest_key, sidecar_key, typed_key
+from ..keys import (
+    MANIFESTS,
+    TYPED,
+    Key,
+    Kind,
+    ParsedKey,
+    blob_key,
+    classify,
+    manifest_key,
+    sidecar_key,
+    tag_link_key,
+    typed_key,
+)
 from ..oci.digest import Digest
 from ..oci.fields import FieldError
 from ..oci.manifest import MAX_MANIFEST_SIZE, Index, is_document, parse_document, successors
@@ -204,6 +216,8 @@ def broken_keys(ledger: Ledger, wanted: Container[Key], target: ReadableTarget) 
         if parsed.kind in MANIFESTS and parsed.reference is not None:
             beside = [typed_key(parsed.repository, parsed.reference, media_type) for media_type in TYPED]
             beside.append(sidecar_key(parsed.repository, parsed.reference))
+            if isinstance(parsed.reference, str):
+                beside.append(tag_link_key(parsed.repository, parsed.reference))
             broken |= {other: broken[key] for other in beside if other in ledger.keys and other not in wanted}
     return broken
 

@@ -5,14 +5,14 @@ configuration of his own. What was published before rules were remembered, or is
 policy for all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import get_args
 
 from ..config.values import Config, FormatName, Policy, Repository
 from ..deltas.plan import Rules
 from ..history.ledger import Ledger
-from ..history.records import RulesRecord
+from ..history.records import RemoteRecord, RepositoryRecord, RulesRecord
 from ..keys import Key, repository_of
 
 
@@ -25,7 +25,7 @@ def rules_of(config: Config, ledger: Ledger) -> dict[str, Rules]:
     return found | {known.name: Rules(policy=known.policy, scopes=scopes_of(known)) for known in config.repositories}
 
 
-def rules_record(repository: Repository) -> RulesRecord:
+def rules_record(repository: Repository, config: Config) -> RulesRecord:
     """What the ledger is to remember of a repository that is published now."""
     policy = repository.policy
     return RulesRecord(
@@ -34,7 +34,19 @@ def rules_record(repository: Repository) -> RulesRecord:
         grace=policy.grace,
         scopes=scopes_of(repository),
         formats=policy.formats,
+        delta_url=policy.delta_url,
+        remote=config.flatpak.name if config.flatpak is not None else None,
     )
+
+
+def remotes_of(config: Config, ledger: Ledger, repositories: Mapping[str, RepositoryRecord]) -> dict[str, RemoteRecord]:
+    """The flatpak remotes to which any of the `repositories` belongs. Of one that several configurations describe, this
+    one is right."""
+    known = dict(ledger.remotes)
+    if config.flatpak is not None:
+        known[config.flatpak.name] = RemoteRecord(remote=config.flatpak)
+    used = {record.rules.remote for record in repositories.values() if record.rules is not None}
+    return {name: record for name, record in known.items() if name in used}
 
 
 def graces(config: Config, ledger: Ledger) -> Callable[[Key], timedelta]:

@@ -11,10 +11,12 @@ updates   what clients save by deltas, and which tags moved
 checks    what verify and prune --reconcile found
 listing   what is published
 pulls     what a pull did, or would do; what is in a bundle
+hosts     what check found of a host
 lines     lines, tables, JSON
 """
 
 from .checks import missing_keys, reconciliation_json, reconciliation_text, verification_json, verification_text
+from .hosts import check_json, check_text
 from .lines import to_json
 from .listing import listing_json, repositories_text, repository_text
 from .pulls import bundle_json, bundle_text, pull_json, pull_text
@@ -23,6 +25,8 @@ from .runs import failures, outcome_json, plan_text, prune_text, publish_text, r
 __all__ = [
     "bundle_json",
     "bundle_text",
+    "check_json",
+    "check_text",
     "failures",
     "listing_json",
     "missing_keys",

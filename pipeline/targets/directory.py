@@ -9,7 +9,8 @@ Rule 3. Clients compare a file's time in whole seconds (RFC 9110, section 8.8.2)
         partner's time.
 Rule 4. A link is made only to a file of this user that holds the very bytes: neither another user's file nor a damaged
         one gets a name in the tree.
-Rule 5. What a run has read or written of a file that changes is remembered by time and size: by rule 3, whatever a
+Rule 5. Keys that are links have a link's text as their content (see `symlinks`); no other link is read or followed.
+Rule 6. What a run has read or written of a file that changes is remembered by time and size: by rule 3, whatever a
         rival writes has another time. So a lost update is noticed where the file system's locks do nothing.
 """
 
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self, cast
 
 from ..content import CHUNK, Content
-from ..keys import PRIVATE, Headers, Key
+from ..keys import PRIVATE, Headers, Key, is_link
 from ..oci.digest import Digest
 from .advice import target_error
 from .base import (
@@ -57,6 +58,7 @@ from .files import (
 from .flock import last_holder, locked
 from .folders import Folders
 from .holder import Holder
+from .symlinks import check_link, put_link, read_link
 
 _TEMPORARY: Final = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{16}\.tmp")
 # the first part of every key that has several
@@ -93,6 +95,8 @@ class DirectoryTarget:
 
     def open(self, key: Key) -> BinaryIO:
         with self._translated(key):
+            if (text := self._link_text(key)) is not None:
+                return io.BytesIO(text)
             file = self._open_file(key)
         self._seen[key] = None if file is None else _Version.of(os.fstat(file))
         if file is None:
@@ -101,6 +105,8 @@ class DirectoryTarget:
 
     def stat(self, key: Key) -> Stored | None:
         with self._translated(key):
+            if (text := self._link_text(key)) is not None:
+                return Stored(size=len(text), problem=self._closed(key))
             file = self._open_file(key)
             if file is None:
                 return None
@@ -115,6 +121,8 @@ class DirectoryTarget:
         source = None if same_as is None else check_key(same_as)
         is_lasting = headers.is_immutable
         with self._translated(key):
+            if is_link(key) and self._put_link(key, content, digest):
+                return
             if self._is_stored(parts, name, content.size, digest):
                 self._seen.pop(key, None)
                 return
@@ -159,10 +167,27 @@ class DirectoryTarget:
     def _problem(self, key: Key, info: os.stat_result) -> str | None:
         """Why a web server cannot read the file, None where it can."""
         *parts, _ = check_key(key)
-        if (closed := self._folders.closed(parts)) is not None:
-            return f"cannot be read by a web server: only its owner can enter the folder {closed}"
+        if (problem := self._closed(key)) is not None:
+            return problem
         with self._folders.opened(parts) as folder:
             return unreadable(info, folder)
+
+    def _closed(self, key: Key) -> str | None:
+        """Why a web server cannot come to the key, None where it can."""
+        *parts, _ = check_key(key)
+        closed = self._folders.closed(parts)
+        return closed and f"cannot be read by a web server: only its owner can enter the folder {closed}"
+
+    def _link_text(self, key: Key) -> bytes | None:
+        """Where the key's link leads; None where it has none."""
+        *parts, name = check_key(key)
+        return read_link(self._folders, parts, name) if is_link(key) else None
+
+    def _put_link(self, key: Key, content: Content, digest: Digest) -> bool:
+        """False where there can be no links. What a rival has written meanwhile shows in the file of the tag."""
+        *parts, name = check_key(key)
+        way = check_link(key, b"".join(verified(key, content, digest)))
+        return put_link(self._folders, parts, name, way, temporary=_temporary_name(), shape=self._shape)
 
     def _open_file(self, key: Key) -> int | None:
         """A descriptor; None where nothing is, or a folder, since a key may be the beginning of others."""
@@ -274,9 +299,10 @@ class DirectoryTarget:
             return
         with self._translated(prefix or None):
             try:
-                files, folders = self._folders.entries(parts)
+                files, folders, links = self._folders.entries(parts)
             except FileNotFoundError:
                 return  # removed meanwhile, or nothing was ever written
+        files += [link for link in links if is_link(prefix + link)]
         for name in sorted([*files, *(f"{folder}/" for folder in folders)]):
             if name.endswith("/"):
                 yield from self._walk([*parts, name[:-1]])
@@ -285,7 +311,7 @@ class DirectoryTarget:
 
     def _remove_leftovers(self) -> None:
         """Remove temporary files, but only where this target makes some: another one may lie in a folder beside."""
-        files, folders = self._folders.entries([])
+        files, folders, _ = self._folders.entries([])
         ours = (path for folder in folders if folder in _OWN_FOLDERS for path in self._walk([folder]))
         for path in (*files, *ours):
             *parts, name = path.split("/")

@@ -84,16 +84,18 @@ class Folders:
                     return
                 raise
 
-    def entries(self, parts: Sequence[str]) -> tuple[list[str], list[str]]:
-        """The names of the files and of the folders in the folder `parts`; links and devices are neither."""
+    def entries(self, parts: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+        """The names of the files, the folders and the symbolic links in the folder `parts`, and of nothing else."""
         with self.opened(parts) as folder, os.scandir(folder) as found:
-            files, folders = [], []
+            files, folders, links = [], [], []
             for entry in found:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.name)
                 elif entry.is_file(follow_symlinks=False):
                     files.append(entry.name)
-        return files, folders
+                elif entry.is_symlink():
+                    links.append(entry.name)
+        return files, folders, links
 
 
 def _enter(above: int, name: str, *, create: bool, open_up: bool) -> int:

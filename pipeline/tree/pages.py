@@ -12,11 +12,13 @@ from typing import Final
 from ..deltas.savings import Saving, distinct
 from ..history.ledger import Ledger
 from ..history.records import PlatformRecord, RepositoryRecord
-from ..keys import IMMUTABLE, MUTABLE, NOJEKYLL_KEY, PAGE_KEY, PING, TYPED, Key, server_key
+from ..keys import FLATPAK_REF, FLATPAK_REPO, IMMUTABLE, MUTABLE, NOJEKYLL_KEY, PAGE_KEY, PING, TYPED, Key, server_key
 from ..oci.digest import Digest
 from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
+from ..oci.writing import write_index
 from ..quantities import format_share, format_size
+from .remotes import offered_remotes, remote_of
 from .templates import render
 
 _SERVER_FILES: Final = {
@@ -41,21 +43,30 @@ class TagRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryRow:
+    """`is_offered`: it belongs to a flatpak remote, of which the page tells how to add it."""
+
     name: str
+    is_offered: bool
     tags: tuple[TagRow, ...]
     savings: tuple[Saving, ...]
 
 
 def page_files(ledger: Ledger, found: Sequence[Saving]) -> dict[Key, bytes]:
-    """The index page: repositories, tags, digests, sizes, what each delta saves, how to pull."""
+    """The index page: flatpak remotes, repositories, tags, digests, sizes, what each delta saves, how to pull."""
     by_repository: dict[str, list[Saving]] = {}
     for saving in found:
         by_repository.setdefault(saving.repository, []).append(saving)
     rows = [
-        RepositoryRow(name=name, tags=tuple(_tags(record)), savings=distinct(by_repository.get(name, ())))
+        RepositoryRow(
+            name=name,
+            is_offered=remote_of(record, ledger) is not None,
+            tags=tuple(_tags(record)),
+            savings=distinct(by_repository.get(name, ())),
+        )
         for name, record in sorted(ledger.repositories.items())
     ]
-    page = render("index.html.j2", {"repositories": rows, "size": format_size, "share": format_share})
+    variables = {"repositories": rows, "remotes": offered_remotes(ledger), "size": format_size, "share": format_share}
+    page = render("index.html.j2", variables)
     return {PAGE_KEY: page.encode()}
 
 
@@ -68,10 +79,11 @@ def server_files(*, stores_headers: bool) -> dict[Key, bytes]:
         "types": [SimpleNamespace(ext=folder, media_type=media_type) for media_type, folder in TYPED.items()],
         "headers": SimpleNamespace(immutable=IMMUTABLE, mutable=MUTABLE, ping=PING),
         "referrers_type": OCI_INDEX,
+        "flatpak_files": {"flatpakrepo": FLATPAK_REPO, "flatpakref": FLATPAK_REF},
     }
     templates = _BUCKET_FILES if stores_headers else _SERVER_FILES
     files = {key: render(template, variables).encode() for key, template in templates.items()}
-    return files if stores_headers else {**files, NOJEKYLL_KEY: b""}
+    return files if stores_headers else {**files, NOJEKYLL_KEY: b"", server_key("no-referrers.json"): write_index(())}
 
 
 def _tags(record: RepositoryRecord) -> Iterator[TagRow]:

@@ -4,25 +4,23 @@ Rule 1. The tree is all that should be in the target, ledger and lock aside.
 Rule 2. Entries are written in the order of their phases, and within a phase by rank: what a document leads to stands
         before it. README, "Guarantees", states what a reader may rely on.
 Rule 3. A store of headers gets each thing once. A web server cannot know them, so there manifests have typed copies and
-        sidecars beside them.
+        sidecars beside them, and tags links that lead to a digest.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Final
 
 from ..deltas.plan import Wanted
 from ..history.ledger import Ledger
 from ..keys import (
     CATALOG_KEY,
-    FLATPAK_INDEX_KEY,
-    HTML,
     IMMUTABLE,
     JSON,
     MUTABLE,
     OCTET_STREAM,
     PHASES,
-    PING,
     PING_FOLDER_KEY,
     PING_KEY,
     TEXT,
@@ -34,12 +32,16 @@ from ..keys import (
     access_file_key,
     blob_key,
     classify,
+    common_headers,
+    digest_mark_key,
     folders_of,
     kind_of,
     manifest_key,
     referrers_key,
     repository_of,
     sidecar_key,
+    tag_link_key,
+    tag_link_text,
     tags_key,
     typed_key,
 )
@@ -48,6 +50,10 @@ from ..oci.media_types import OCI_INDEX
 from ..oci.writing import EMPTY_JSON, write_json
 from .contents import CollisionError, RepositoryContents, Stored, published_contents
 from .flatpak import flatpak_index
+from .remotes import remote_files
+
+# Written after those that they lead to.
+_LEADS_TO_LISTINGS: Final = frozenset({Kind.CATALOG, Kind.FLATPAK_REPO, Kind.FLATPAK_REF})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,21 +101,13 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
     Raises:
         CollisionError: two names cannot stand beside each other in one tree.
     """
+    published = list(published_contents(ledger, wanted))
     entries: dict[Key, Entry] = {}
-    notes: list[str] = []
-
-    def repositories() -> Iterator[Entry]:
-        for contents in published_contents(ledger, wanted):
-            notes.extend(contents.notes)
-            yield from _repository(contents, stores_headers)
-
     for entry in chain(
         _pings(stores_headers),
-        repositories(),
+        chain.from_iterable(_repository(contents, stores_headers) for contents in published),
         _emptied(ledger),
-        [_made(FLATPAK_INDEX_KEY, Kind.FLATPAK_INDEX, flatpak_index(ledger.repositories), JSON)],
-        [_catalog(ledger)],
-        (_extra(key, data) for key, data in sorted(extras.items())),
+        (_common(key, data) for key, data in {**_listings(ledger, published), **extras}.items()),
     ):
         other = entries.get(entry.key)
         if other is not None and (other.digest, other.headers) != (entry.digest, entry.headers):
@@ -119,14 +117,14 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
         if other is None or other.rank < entry.rank:
             entries[entry.key] = entry
     _check_folders(entries)
-    return Tree(entries=entries, notes=tuple(notes))
+    return Tree(entries=entries, notes=tuple(line for contents in published for line in contents.notes))
 
 
 def _pings(stores_headers: bool) -> Iterator[Entry]:
     """What clients ask for first: 200 is the whole answer (distribution-spec, end-1)."""
-    yield _made(PING_KEY, Kind.PING, EMPTY_JSON, JSON, cache_control=PING)
+    yield _common(PING_KEY, EMPTY_JSON)
     if stores_headers:
-        yield _made(PING_FOLDER_KEY, Kind.PING, b"", JSON, cache_control=PING)
+        yield _common(PING_FOLDER_KEY, b"")
 
 
 def _repository(contents: RepositoryContents, stores_headers: bool) -> Iterator[Entry]:
@@ -154,12 +152,6 @@ def still_there(ledger: Ledger) -> list[str]:
     removed = ledger.removals.keys() - ledger.repositories.keys()
     keys = ledger.keys if removed else ()
     return sorted(removed.intersection(name for key in keys if (name := repository_of(key)) and key != tags_key(name)))
-
-
-def _catalog(ledger: Ledger) -> Entry:
-    """The repositories that list tags; what was removed is no longer named. Written after the lists it leads to."""
-    names = write_json({"repositories": sorted(ledger.repositories)})
-    return replace(_made(CATALOG_KEY, Kind.CATALOG, names, JSON), rank=1)
 
 
 def _tags_list(name: str, tags: Sequence[str]) -> Entry:
@@ -198,6 +190,10 @@ def _manifest(repository: str, reference: str | Digest, stored: Stored, stores_h
         if not is_tag:
             sidecar += f"Docker-Content-Digest: {descriptor.digest}\n"
         yield _made(sidecar_key(repository, reference), kind, sidecar.encode(), TEXT, repository=repository)
+        if isinstance(reference, str) and kind is Kind.TAG:  # others are listings, which lie under no digest
+            yield _made(digest_mark_key(repository, descriptor.digest), Kind.MANIFEST, b"", TEXT, repository=repository)
+            link = tag_link_text(repository, descriptor.digest)
+            yield _made(tag_link_key(repository, reference), kind, link.encode(), TEXT, repository=repository)
         others = [other for other in TYPED if other != descriptor.media_type]
         keys[typed_key(repository, reference, descriptor.media_type)] = (
             tuple(typed_key(repository, reference, other) for other in others) if is_tag else ()
@@ -223,10 +219,19 @@ def _access_file(types: Mapping[str, str]) -> bytes:
     return "".join(lines).encode()
 
 
-def _extra(key: Key, data: bytes) -> Entry:
+def _listings(ledger: Ledger, published: Sequence[RepositoryContents]) -> dict[Key, bytes]:
+    """What leads to all repositories. A repository that was removed is no longer named."""
+    names = write_json({"repositories": sorted(ledger.repositories)})
+    return {CATALOG_KEY: names, **flatpak_index(ledger, published), **remote_files(ledger)}
+
+
+def _common(key: Key, data: bytes) -> Entry:
+    """What belongs to no repository."""
     parsed = classify(key)
-    is_page = parsed is not None and parsed.kind is Kind.PAGE
-    return _made(key, Kind.PAGE if is_page else Kind.SERVER_FILE, data, HTML if is_page else TEXT)
+    kind = parsed.kind if parsed is not None else Kind.SERVER_FILE
+    headers = common_headers(kind) or Headers(content_type=TEXT, cache_control=MUTABLE)
+    entry = _made(key, kind, data, headers.content_type, cache_control=headers.cache_control)
+    return replace(entry, rank=1) if kind in _LEADS_TO_LISTINGS else entry
 
 
 def _made(
@@ -254,7 +259,7 @@ def check_case(tree: Tree) -> None:
     """For a target that ignores case. Raises CollisionError when two keys differ in nothing else."""
     found: dict[str, Key] = {}
     for key in tree.entries:
-        if (parsed := classify(key)) is None or parsed.kind in {Kind.TYPED_COPY, Kind.SIDECAR}:
+        if (parsed := classify(key)) is None or parsed.kind in {Kind.TYPED_COPY, Kind.SIDECAR, Kind.TAG_LINK}:
             continue  # what lies beside a tag collides with it
         other = found.setdefault(key.lower(), key)
         if other != key:

@@ -8,7 +8,20 @@ from ..history.ledger import Ledger
 from ..history.records import PlatformRecord, RepositoryRecord
 from ..history.resolver import LayerLocator, Place, Store
 from ..history.scan import record_of
-from ..keys import TYPED, Key, blob_key, manifest_key, referrers_key, tags_key, typed_key
+from ..keys import (
+    TYPED,
+    Key,
+    Kind,
+    blob_key,
+    digest_mark_key,
+    kind_of,
+    manifest_key,
+    referrers_key,
+    tag_link_key,
+    tag_link_text,
+    tags_key,
+    typed_key,
+)
 from ..layout.documents import Origin
 from ..layout.images import Reader
 from ..layout.storage import LayoutError
@@ -23,6 +36,7 @@ from ..tree.published import PublishedBlobs, PublishedRepository
 from .findings import Findings, FoundDelta
 
 MAX_LISTING: Final = 64 * 1024 * 1024
+MAX_LINK: Final = 4096  # bytes, more than any system takes
 
 
 class RepositoryCheck:
@@ -170,6 +184,8 @@ class RepositoryCheck:
             self._complain(key, f"leads to {document.digest}, which is not stored under its digest")
         if not self._target.properties.stores_headers:
             self._check_typed(tag, key, document)
+            if kind_of(tag) is Kind.TAG:
+                self._check_link(tag, document)
 
     def _check_typed(self, tag: str, key: Key, document: Document) -> None:
         """The copy that nginx and Caddy serve is the first of these that is there."""
@@ -180,6 +196,17 @@ class RepositoryCheck:
                     self._complain(copy, f"differs from {key}; web servers would serve it instead")
                 return
         self._complain(key, "has no copy below a media type; nginx and Caddy do not find it")
+
+    def _check_link(self, tag: str, document: Document) -> None:
+        """Where there is one, servers believe it, and not the tag; where there is none, they know no digest of it."""
+        link, mark = tag_link_key(self._repository.name, tag), digest_mark_key(self._repository.name, document.digest)
+        text = tag_link_text(self._repository.name, document.digest).encode()
+        if link not in self._keys:
+            return
+        if self._read(link, MAX_LINK) != text:
+            self._complain(link, f"leads elsewhere than to {document.digest}; nginx and Caddy would serve that instead")
+        elif mark not in self._keys:
+            self._complain(mark, f"is missing; Caddy does not find the digest of the tag {tag}")
 
     def _check_tags_list(self) -> None:
         key = tags_key(self._repository.name)

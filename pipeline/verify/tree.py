@@ -16,6 +16,7 @@ from ..progress import Progress
 from ..publish.repair import find_damage, find_misserved
 from ..scratch import scratch_folder
 from ..targets.base import ReadableTarget, TargetError, read_bytes
+from ..tree.flatpak import linked_keys
 from ..tree.published import PublishedRepository, by_repository
 from .deltas import check_deltas, check_whole_layers
 from .findings import Findings, Problem
@@ -116,6 +117,9 @@ def _check_flatpak_index(
                 digest = image.digest("Digest")
                 if name not in repositories or digest not in repositories[name].manifests:
                     findings.complain(FLATPAK_INDEX_KEY, f"leads to {digest} of {name}, which is missing")
+                for key in linked_keys(image.texts("Labels")):
+                    if key not in keys:
+                        findings.complain(FLATPAK_INDEX_KEY, f"leads to {key}, which is missing")
     except FieldError as error:
         findings.complain(FLATPAK_INDEX_KEY, str(error))
     except TargetError as error:

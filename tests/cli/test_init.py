@@ -39,7 +39,7 @@ def test_it_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_what_is_commented_out_are_the_defaults(starter: str) -> None:
     """Without its comment sign every line of a table is legal, and none of the policies and limits changes anything."""
-    enabled = re.sub(r"^# (?=\w+ = |\[\[)", "", starter, flags=re.MULTILINE)
+    enabled = re.sub(r"^# (?=\w+ = |\[)", "", starter, flags=re.MULTILINE)
     assert enabled != starter
     before, after = parse(starter), parse(enabled)
     assert after.policy == before.policy
@@ -48,5 +48,6 @@ def test_what_is_commented_out_are_the_defaults(starter: str) -> None:
     assert after.repositories[0].tags == before.repositories[0].tags
     assert after.repositories[0].rename
     assert len(after.repositories[0].series) == 2
+    assert after.flatpak is not None
     for key in ("versions", "max_ratio", "grace", "keep", "order", "max_delete", "memory", "layer", "ratio"):
         assert f"\n# {key} = " in starter

@@ -1,14 +1,19 @@
 """`deltapress pull` as a command: its options, its results, its exit codes."""
 
 import json
+import re
+import ssl
 from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+from pipeline.cli import bundle, main
+from pipeline.cli import pull as command
 from pipeline.targets.directory import DirectoryTarget
 
+from ..conftest import require_tool
 from ..runs import Shop, app
+from ..targets.http.registry import Registry, make_certificates, running
 
 
 @pytest.fixture
@@ -87,3 +92,34 @@ def test_a_bundle_is_written_and_pulled(tree: Path, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         main([*bundle, "--source", "?", "other.tar"])
     assert "'?' is neither a digest nor a tag" in capsys.readouterr().err
+
+
+def test_the_examples_run_over_https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_tool("openssl")
+    monkeypatch.chdir(tmp_path)
+    shop = Shop(tmp_path, DirectoryTarget(tmp_path / "public"), repositories={"team/app": ""}, policy="versions = 3")
+    shop.images({name: (app(number),) for number, name in enumerate(("1.8", "1.9", "2.0"))}, "team/app")
+    shop.run()
+    manifests = tmp_path / "public/v2/team/app/manifests"
+    (manifests / "latest").write_bytes((manifests / "2.0").read_bytes())
+    make_certificates(tmp_path / "tls")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "tls/server.crt", tmp_path / "tls/server.key")
+    lines = re.findall("^  deltapress (.*)$", bundle._EPILOG + command._EPILOG, re.MULTILINE)
+    ours = [line for line in lines if not line.endswith("--into podman")]  # which has tests of its own
+    assert (len(lines), len(ours)) == (7, 6)
+    with (
+        running(Registry(root=tmp_path / "public"), context) as registry,
+        running(Registry(root=tmp_path / "public", prefix="/public/"), context) as mirror,
+    ):
+        # a device first has an old image, and a bundle must be there before it is pulled
+        for line in sorted(ours, key=lambda line: (".tar --into" in line, line.startswith("bundle"))):
+            for example, real in {
+                "registry.example.org": registry.host,
+                "https://mirror.example.org/public": mirror.url,
+                "/var/lib/app": str(tmp_path / "layout"),
+                "/media/stick/app.tar": "update.tar",
+            }.items():
+                line = line.replace(example, real)
+            assert main([*line.split(), "--platform", "amd64", "--ca", "tls/ca.crt"]) == 0, line
+        assert main(["pull", f"{registry.host}/team/app:2.0", "--into", "oci:layout"]) == 4  # without the authority

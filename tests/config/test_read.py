@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Config, ConfigError, Policy, SeriesRule, parse_config, read_config
-from pipeline.config.values import Site
+from pipeline.config.values import FlatpakRemote, Site
 from pipeline.errors import ExitCode
 from pipeline.limits import Limits
 from pipeline.quantities import QuantityError, parse_duration, parse_size
@@ -84,6 +84,11 @@ def test_everything_set() -> None:
         ratio = 50
         [site]
         pages = false
+        [flatpak]
+        name = "example"
+        url = "oci+https://flatpak.example.org:8443/some/path/"
+        title = "Example"
+        branch = "1.0"
         [[repository]]
         name = "a"
         layout = "/abs/layout.tar"
@@ -91,6 +96,7 @@ def test_everything_set() -> None:
         rename = { "runtime/org.test.App/x86_64/stable" = "latest", "" = "unnamed" }
         versions = 2
         grace = "0s"
+        delta_url = true
         pins = ["1.0", "sha256:01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b"]
         keep_tags = []
         [[repository.series]]
@@ -105,6 +111,9 @@ def test_everything_set() -> None:
     assert config.effort == "max"
     assert config.limits == Limits(memory=8 * 2**30, layer=2 * 10**9, ratio=50)
     assert config.site == Site(pages=False)
+    assert config.flatpak == FlatpakRemote(
+        name="example", url="https://flatpak.example.org:8443/some/path", title="Example", branch="1.0"
+    )
     first, second = config.repositories
     assert first.layout == Path("/abs/layout.tar")
     assert first.tags == ("1.*", "latest")
@@ -113,7 +122,7 @@ def test_everything_set() -> None:
     assert first.pins == ("1.0", "sha256:01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b")
     month = timedelta(days=30)
     assert first.policy == Policy(
-        versions=2, max_ratio=1.0, grace=timedelta(0), keep=6, keep_for=month, order="deltas-first"
+        versions=2, max_ratio=1.0, grace=timedelta(0), keep=6, keep_for=month, order="deltas-first", delta_url=True
     )
     assert (second.policy.keep_tags, second.pins) == (("v*",), ())
     assert second.policy == config.policy
@@ -138,6 +147,26 @@ def test_everything_set() -> None:
         ),
         pytest.param(ONE + "[site]\npages = 'no'", ["site.pages: must be true or false, not a string"], id="pages"),
         pytest.param(ONE + "[site]\npages = 0", ["site.pages: must be true or false, not an integer"], id="pages-0"),
+        pytest.param(
+            ONE + "formats = ['oci-delta']\ndelta_url = true",
+            ['repository[0].delta_url: says where `_deltaindex` leads; add "deltaindex" to `formats`, or leave it out'],
+            id="delta_url",
+        ),
+        pytest.param(
+            ONE + "[flatpak]",
+            ["flatpak.name: is missing", "flatpak.url: is missing"],
+            id="flatpak",
+        ),
+        pytest.param(
+            ONE + "[flatpak]\nname = 'a b'\nurl = 'https://me:secret@example.org'\nbranch = '../x'\nicon = 'i.png'",
+            [
+                "flatpak.name: must be letters, digits, '.', '_' and '-', at most 100, not 'a b'",
+                "flatpak.url: must be an address such as https://flatpak.example.org/some/path, without user, ? and #",
+                "flatpak.icon: must be an address such as https://flatpak.example.org/some/path, without user, ? and #",
+                "flatpak.branch: must be the name of a branch, such as stable, not '../x'",
+            ],
+            id="flatpak-values",
+        ),
         pytest.param(ONE + "pages = true", ["repository[0].pages: does not belong here, but in [site]"], id="no-site"),
         pytest.param("versions = 2" + ONE, ["versions: does not belong here, but in [policy]"], id="before-a-table"),
         pytest.param(ONE + "keep = true", ["repository[0].keep: must be an integer, not a boolean"], id="boolean"),

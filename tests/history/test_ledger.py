@@ -27,8 +27,9 @@ from .old_ledgers import whole
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    """One that has everything: moves, lost tags, subjects, platforms, labels, deltas, refusals, tombstones."""
-    shop = Shop(tmp_path_factory.mktemp("shop"))
+    """One that has everything: moves, lost tags, subjects, platforms, labels, remotes, deltas, refusals, tombstones."""
+    site = '[flatpak]\nname = "ours"\nurl = "https://example.org"\ntitle = "ö\\u2028"'
+    shop = Shop(tmp_path_factory.mktemp("shop"), policy="delta_url = true", site=site)
     labels = {"org.flatpak.ref": "app/ö/x/y", "org.flatpak.metadata": "[x]"}
     for number in range(3):
         build = LayoutBuilder()
@@ -58,6 +59,7 @@ def test_what_is_written_is_read(ledger: Ledger) -> None:
     assert read_again(Ledger()) == Ledger()
     assert ledger.outlines
     assert any(record.below for record in ledger.deltas)
+    assert ledger.remotes["ours"].remote.title == "ö\u2028"
 
 
 def test_the_same_ledger_gives_the_same_bytes(ledger: Ledger) -> None:
@@ -74,6 +76,7 @@ def test_it_is_json_with_one_record_a_line(ledger: Ledger) -> None:
     assert json.loads(root)["schema"] == 4
     assert json.loads(part)["repository"] == "app"
     records = len(ledger.keys) + len(ledger.deltas) + len(ledger.outlines) + len(ledger.repositories)
+    records += len(ledger.remotes)
     assert records < len(root.splitlines()) + len(part.splitlines()) < records + 25
 
 
@@ -89,7 +92,7 @@ def test_a_ledger_in_one_document_is_read_and_divided_when_something_is_written(
     target.contents[LEDGER_KEY] = whole(ledger, schema)
     found = stored_ledger(target)
     if schema > 1:
-        assert found == replace(ledger, retractions=ledger.retractions if schema == 3 else {})
+        assert found == replace(ledger, remotes={}, retractions=ledger.retractions if schema == 3 else {})
     assert found.keys == ledger.keys
     store = LedgerStore(target)
     assert store.load() is not None

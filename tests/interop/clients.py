@@ -6,6 +6,7 @@ Rule 2. What a client starts in the background is ended by its process id.
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -133,6 +134,17 @@ class Podman:
             self.run("image", "unmount", image_id)
 
 
+def requested(output: Output) -> list[str]:
+    """The paths that flatpak asked for, by its own account."""
+    found = re.findall(r"Loading http://[^/ ]+(/\S*)", output.stdout + output.stderr)
+    return [path.partition("?")[0] for path in found]
+
+
+def applied_deltas(output: Output) -> list[str]:
+    """The digests of the deltas that flatpak used instead of layers."""
+    return re.findall(r"Using OCI delta (\S+) for layer", output.stdout + output.stderr)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flatpak:
     """`flatpak --user` on a session bus of its own."""
@@ -156,12 +168,18 @@ class Flatpak:
     def install(self, remote: str, ref: str) -> Output:
         return self.run("install", "--noninteractive", remote, ref)
 
-    def update(self, ref: str) -> Output:
-        return self.run("update", "--noninteractive", ref)
+    def update(self, ref: str, *options: str) -> Output:
+        return self.run("update", "--noninteractive", *options, ref)
 
-    def files(self, ref: str) -> Path:
-        """The folder of the deployed files."""
-        return Path(self.run("info", "--show-location", ref).stdout.strip()) / "files"
+    def list(self) -> set[str]:
+        """The refs that are installed."""
+        return set(self.run("list", "--columns=ref").stdout.split()) - {"Ref"}
+
+    def files(self, ref: str) -> dict[str, bytes]:
+        """The deployed files, but flatpak's own."""
+        folder = Path(self.run("info", "--show-location", ref).stdout.strip()) / "files"
+        found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        return {name: path.read_bytes() for name, path in found.items() if name != ".ref"}
 
     def _end_authenticator(self) -> None:
         # It outlives its bus by ten minutes. It is known by our private home, so no other session's is met.

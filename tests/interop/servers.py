@@ -61,6 +61,14 @@ def nginx(root: Path) -> Iterator[Site]:
 
 
 @contextmanager
+def nginx_below(root: Path, path: str) -> Iterator[Site]:
+    """The registry is below `path`, as README, "Flatpak", says."""
+    below = f"location ^~ {path}/ {{ rewrite ^{path}(/.*)$ $1 last; }}"
+    with _nginx(f"root {root};\n{below}\ninclude {root}/_deltapress/servers/nginx.conf;") as site:
+        yield site
+
+
+@contextmanager
 def nginx_edge(configuration: Path, bucket: str) -> Iterator[Site]:
     """nginx with the generated configuration of an edge, before the bucket whose root is at `bucket`, a `host:port`."""
     upstream = f"upstream deltapress_bucket {{ server {bucket}; keepalive 4; }}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from . import flatpaks, published, servers
-from .clients import Flatpak, short_home
+from .clients import Flatpak, applied_deltas, short_home
 
 pytestmark = pytest.mark.interop
 
@@ -30,10 +30,11 @@ class Channel:
         return flatpaks.ref(flatpaks.arch(self.build))
 
     @property
-    def config_digest(self) -> str:
+    def blobs(self) -> list[str]:
+        """The digests of its config and of its layer."""
         [entry] = json.loads((self.layout / "index.json").read_bytes())["manifests"]
-        manifest = (self.layout / "blobs" / entry["digest"].replace(":", "/")).read_bytes()
-        return str(json.loads(manifest)["config"]["digest"])
+        manifest = json.loads((self.layout / "blobs" / entry["digest"].replace(":", "/")).read_bytes())
+        return [descriptor["digest"] for descriptor in (manifest["config"], *manifest["layers"])]
 
     def publish(self, version: int) -> None:
         shutil.rmtree(self.layout, ignore_errors=True)
@@ -63,23 +64,16 @@ def flatpak() -> Iterator[Flatpak]:
 def install(flatpak: Flatpak, site: servers.Site, channel: Channel) -> None:
     flatpak.add_remote("ours", site.registry)
     flatpak.install("ours", channel.ref)
-    assert installed(flatpak, channel) == flatpaks.content(1)
+    assert flatpak.files(channel.ref) == flatpaks.content(1)
 
 
 def update_through_one_delta(flatpak: Flatpak, site: servers.Site, channel: Channel) -> None:
     before = len(site.requests())
     output = flatpak.update(channel.ref)
-    [delta] = re.findall(r"Using OCI delta (\S+) for layer", output.stdout + output.stderr)
+    [delta] = applied_deltas(output)
     blobs = re.findall(rf"/v2/{REPOSITORY}/blobs/(sha256:[0-9a-f]+)", "\n".join(site.requests()[before:]))
     # nothing but these: the delta took the place of the layer
-    assert blobs == [channel.config_digest, delta]
-
-
-def installed(flatpak: Flatpak, channel: Channel) -> dict[str, bytes]:
-    files = flatpak.files(channel.ref)
-    found = {path.relative_to(files).as_posix(): path.read_bytes() for path in files.rglob("*") if path.is_file()}
-    found.pop(".ref")  # flatpak's own
-    return found
+    assert blobs == [channel.blobs[0], delta]
 
 
 @pytest.mark.parametrize("server", servers.ALL)
@@ -89,7 +83,7 @@ def test_flatpak_updates_through_deltas_alone(server: str, channel: Channel, fla
         for version in (2, 3):
             channel.publish(version)
             update_through_one_delta(flatpak, site, channel)
-            assert installed(flatpak, channel) == flatpaks.content(version)
+            assert flatpak.files(channel.ref) == flatpaks.content(version)
 
 
 def test_flatpak_may_miss_versions(channel: Channel, flatpak: Flatpak) -> None:
@@ -98,7 +92,7 @@ def test_flatpak_may_miss_versions(channel: Channel, flatpak: Flatpak) -> None:
         for version in (2, 3, 4):
             channel.publish(version)
         update_through_one_delta(flatpak, site, channel)
-        assert installed(flatpak, channel) == flatpaks.content(4)
+        assert flatpak.files(channel.ref) == flatpaks.content(4)
 
 
 def test_flatpak_takes_the_layer_when_it_missed_too_many_versions(channel: Channel, flatpak: Flatpak) -> None:
@@ -107,8 +101,20 @@ def test_flatpak_takes_the_layer_when_it_missed_too_many_versions(channel: Chann
         for version in (2, 3, 4, 5):
             channel.publish(version)
         output = flatpak.update(channel.ref)
-        assert "Using OCI delta" not in output.stdout + output.stderr
-        assert installed(flatpak, channel) == flatpaks.content(5)
+        assert applied_deltas(output) == []
+        assert flatpak.files(channel.ref) == flatpaks.content(5)
+
+
+def test_flatpak_takes_the_layer_when_it_is_told_to_use_no_deltas(channel: Channel, flatpak: Flatpak) -> None:
+    with servers.nginx(channel.root) as site:
+        install(flatpak, site, channel)
+        channel.publish(2)
+        before = len(site.requests())
+        flatpak.update(channel.ref, "--no-static-deltas")
+        asked = "\n".join(site.requests()[before:])
+        assert re.findall(rf"/v2/{REPOSITORY}/blobs/(sha256:[0-9a-f]+)", asked) == channel.blobs
+        assert "_deltaindex" not in asked
+        assert flatpak.files(channel.ref) == flatpaks.content(2)
 
 
 def test_flatpak_downloads_no_layer_for_a_new_label(channel: Channel, flatpak: Flatpak) -> None:
@@ -117,4 +123,4 @@ def test_flatpak_downloads_no_layer_for_a_new_label(channel: Channel, flatpak: F
         flatpaks.relabel(channel.layout, {"org.example.note": "rebuilt"})
         channel.publish_layout()
         update_through_one_delta(flatpak, site, channel)
-        assert installed(flatpak, channel) == flatpaks.content(1)
+        assert flatpak.files(channel.ref) == flatpaks.content(1)

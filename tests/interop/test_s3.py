@@ -11,9 +11,9 @@ import pytest
 from pipeline.keys import server_key
 
 from . import flatpaks, images, published, s3_servers, servers
-from .clients import ClientError, Flatpak, Podman, Skopeo, short_home
+from .clients import ClientError, Flatpak, Podman, Skopeo, applied_deltas, requested, short_home
 from .s3_servers import Storage
-from .test_flatpak import Channel, install, installed, update_through_one_delta
+from .test_flatpak import Channel, install, update_through_one_delta
 from .test_pull import REPOSITORY, read_layout
 from .test_servers import ask
 
@@ -28,9 +28,11 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
         yield running
 
 
-def publish(storage: Storage, layouts: dict[str, Path], *, rename: dict[str, str] | None = None) -> None:
+def publish(
+    storage: Storage, layouts: dict[str, Path], *, rename: dict[str, str] | None = None, tables: str = ""
+) -> None:
     s3 = {"endpoint": storage.endpoint, "addressing": "path"}
-    published.publish(f"s3://{storage.bucket}", layouts, rename=rename, s3=s3)
+    published.publish(f"s3://{storage.bucket}", layouts, rename=rename, s3=s3, tables=tables)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +179,14 @@ class BucketChannel(Channel):
     def publish(self, version: int) -> None:
         shutil.rmtree(self.layout, ignore_errors=True)
         flatpaks.build(self.layout, self.build, version)
-        publish(self.storage, {"runtimes/platform": self.layout}, rename={self.ref: "latest"})
+        site = f'[flatpak]\nname = "ours"\nurl = "http://{self.storage.registry}"\n'
+        publish(self.storage, {"runtimes/platform": self.layout}, rename={self.ref: "latest"}, tables=site)
+
+
+@pytest.fixture
+def channel(storage: Storage, tmp_path: Path) -> BucketChannel:
+    (tmp_path / "build").mkdir()
+    return BucketChannel(root=tmp_path, layout=tmp_path / "layout", build=tmp_path / "build", storage=storage)
 
 
 @pytest.fixture
@@ -186,15 +195,23 @@ def flatpak() -> Iterator[Flatpak]:
         yield Flatpak(home=home)
 
 
-def test_flatpak_updates_through_deltas_alone(
-    storage: Storage, edge: servers.Site, flatpak: Flatpak, tmp_path: Path
-) -> None:
-    build = tmp_path / "build"
-    build.mkdir()
-    channel = BucketChannel(root=tmp_path, layout=tmp_path / "layout", build=build, storage=storage)
+def test_flatpak_takes_a_remote_straight_from_the_bucket(channel: BucketChannel, flatpak: Flatpak) -> None:
+    channel.publish(1)
+    flatpak.run("remote-add", "mine", f"http://{channel.storage.registry}/ours.flatpakrepo")
+    flatpak.install("mine", channel.ref)
+    channel.publish(2)
+    output = flatpak.update(channel.ref)
+    [delta] = applied_deltas(output)
+    # the bucket has no access log, but flatpak says what it asks for
+    blobs = [path.rpartition("/")[2] for path in requested(output) if "/blobs/" in path]
+    assert blobs == [channel.blobs[0], delta]
+    assert flatpak.files(channel.ref) == flatpaks.content(2)
+
+
+def test_flatpak_updates_through_deltas_alone(channel: BucketChannel, edge: servers.Site, flatpak: Flatpak) -> None:
     channel.publish(1)
     install(flatpak, edge, channel)
     for version in (2, 3):
         channel.publish(version)
         update_through_one_delta(flatpak, edge, channel)
-        assert installed(flatpak, channel) == flatpaks.content(version)
+        assert flatpak.files(channel.ref) == flatpaks.content(version)

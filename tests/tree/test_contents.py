@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import pytest
 
 from pipeline.config import Policy, Repository
-from pipeline.config.values import FormatName
+from pipeline.config.values import FlatpakRemote, FormatName
 from pipeline.deltas.formats import FORMATS, DeltaDocument, DeltaListing, Offer
 from pipeline.deltas.formats.contract import ParsedDeltas
 from pipeline.deltas.plan import Rules, Wanted, plan_deltas
 from pipeline.history.ledger import Ledger
-from pipeline.history.records import DeltaKey, DeltaRecord, PlatformRecord, RepositoryRecord
+from pipeline.history.records import DeltaKey, DeltaRecord, PlatformRecord, RemoteRecord, RepositoryRecord, RulesRecord
 from pipeline.history.scan import scan_repository
 from pipeline.history.versions import advance
 from pipeline.keys import IMMUTABLE, MUTABLE, Key, Kind, Phase, classify, referrers_tag
@@ -384,13 +385,25 @@ def test_what_a_document_leads_to_is_written_in_an_earlier_batch(tmp_path: Path)
 def test_the_grammar_of_keys_knows_every_entry(tmp_path: Path, stores_headers: bool) -> None:
     """Each key tells its repository, when it is written, and the digest of its bytes where it has it."""
     build = LayoutBuilder()
-    old, new, docker = build.image(app(1)), build.image(app(2)), build.image(other(1), docker=True)
+    icon = "data:image/png;base64,iVBORw0KGgo="
+    labels = {
+        "org.flatpak.ref": "app/a.b/x86_64/c",
+        "org.flatpak.metadata": "",
+        "org.freedesktop.appstream.icon-64": icon,
+    }
+    old, new = build.image(app(1)), build.image(app(2), labels=labels)
+    docker = build.image(other(1), docker=True)
     index = build.index(on(new, "linux/amd64"))
     build.entry(build.artifact(subject=new))
     cosign = f"{new['digest'].replace(':', '-')}.sig"
     nights = ({"latest": old}, {"latest": new, "docker": docker, "all": index, cosign: build.artifact(data=b"s")})
     record = record_of(tmp_path, *nights, build=build)
-    ledger = Ledger(repositories={"team/app": record}, deltas={(delta := made(app(1), app(2))).key: delta})
+    record = replace(record, rules=RulesRecord(versions=2, max_ratio=1, grace=timedelta(), remote="ours"))
+    ledger = Ledger(
+        repositories={"team/app": record},
+        deltas={(delta := made(app(1), app(2))).key: delta},
+        remotes={"ours": RemoteRecord(remote=FlatpakRemote(name="ours", url="https://example.org"))},
+    )
     wanted = plan_deltas(ledger, {"team/app": Rules(policy=Policy(versions=2))}, generator="", options="").wanted
     extras = page_files(ledger, ()) | server_files(stores_headers=stores_headers)
     tree = assemble(ledger, wanted, extras=extras, stores_headers=stores_headers)
@@ -402,7 +415,7 @@ def test_the_grammar_of_keys_knows_every_entry(tmp_path: Path, stores_headers: b
         assert parsed.content_digest in {None, found.digest}, key
         assert parsed.media_type in {None, found.headers.content_type}, key
         kinds.add(parsed.kind)
-    beside = {Kind.TYPED_COPY, Kind.SIDECAR, Kind.ACCESS_FILE}
+    beside = {Kind.TYPED_COPY, Kind.SIDECAR, Kind.ACCESS_FILE, Kind.TAG_LINK, Kind.DIGEST_MARK}
     assert kinds == set(Kind) - {Kind.LEDGER, Kind.LOCK} - (beside if stores_headers else set())
 
 

@@ -92,7 +92,7 @@ def test_a_tree_without_repositories_has_a_page(tmp_path: Path) -> None:
 def test_server_files_name_every_type_and_cache_rule() -> None:
     files = server_files(stores_headers=False)
     names = {Path(key).name for key in files}
-    assert names == {".htaccess", ".nojekyll", "nginx.conf", "apache.conf", "Caddyfile", "README"}
+    assert names == {".htaccess", ".nojekyll", "nginx.conf", "apache.conf", "Caddyfile", "README", "no-referrers.json"}
     for key, raw in files.items():
         text = raw.decode()
         assert "{{" not in text

@@ -1,0 +1,28 @@
+"""The lists of tags and of repositories."""
+
+from collections.abc import Iterator
+
+from ...keys import CATALOG_KEY, tags_key
+from ...oci.reference import is_reserved_tag
+from ..rules import Observation, Rule
+from ..survey import MAX_LISTING, Site, catalog
+
+
+def tags(site: Site) -> Iterator[Observation]:
+    for repository in site.repositories:
+        path = f"/{tags_key(repository.name)}"
+        answer = site.host.get(path, limit=MAX_LISTING)
+        if repository.listed is None:
+            how = ", and is no list of tags" if answer.is_ok else ""
+            yield Observation(rule=Rule.TAGS_LIST, path=path, detail=f"answers {answer.said}{how}")
+        reserved = [tag for tag in repository.listed or () if is_reserved_tag(tag)]
+        if reserved:
+            yield Observation(rule=Rule.TAGS_ARE_IMAGES, path=path, detail=f"lists {reserved[0]}")
+
+
+def repositories(site: Site) -> Iterator[Observation]:
+    path = f"/{CATALOG_KEY}"
+    answer = site.host.get(path, limit=MAX_LISTING)
+    if catalog(answer) is None:
+        how = ", and is no list of repositories" if answer.is_ok else ""
+        yield Observation(rule=Rule.CATALOG, path=path, detail=f"answers {answer.said}{how}")

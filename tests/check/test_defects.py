@@ -1,0 +1,45 @@
+"""Each defect of a host is named, for the right clients, and nothing else is."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.check import Address, Check, check
+from pipeline.check.verdict import Verdict, concerned
+from pipeline.errors import ExitCode
+from pipeline.limits import Limits
+from pipeline.progress import Silent
+
+from .defects import LISTED, MORE, Case
+from .misbehaving import Defect, serving
+from .trees import published
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return published(tmp_path_factory.mktemp("tree"))
+
+
+def checked(tree: Path, defect: Defect | None = None, *, is_applying: bool = False) -> Check:
+    with serving(tree, defect) as url:
+        return check(Address.parse(url), (), limits=Limits(), jobs=2, progress=Silent(), is_applying=is_applying)
+
+
+def test_a_host_without_defects_passes_every_client(tree: Path) -> None:
+    found = checked(tree, is_applying=True)
+    assert found.broken == {}
+    assert {client.verdict for client in found.clients} == {Verdict.PASS}
+    assert found.exit_code is ExitCode.SUCCESS
+    assert found.applied is not None
+    assert found.applied.deltas >= 4
+    assert not found.left_out
+
+
+@pytest.mark.parametrize("case", [*LISTED, *MORE], ids=str)
+def test_a_defect_is_named_for_the_right_clients(tree: Path, case: Case) -> None:
+    found = checked(tree, case.defect, is_applying=case.is_applying)
+    assert found.broken.keys() == {case.rule} | case.others
+    who = concerned(found.clients, case.rule)
+    assert (set(who[Verdict.FAIL]), set(who[Verdict.WARN])) == (set(case.fails), set(case.warns))
+    is_bad = any(client.fails for client in found.clients)
+    assert found.exit_code is (ExitCode.VERIFICATION_FAILED if is_bad else ExitCode.SUCCESS)
