@@ -24,6 +24,7 @@ from pipeline.client.runtimes.contract import (
 from pipeline.client.runtimes.podman import Podman
 from pipeline.oci.digest import DiffID, Digest
 
+from ..conftest import require_tool
 from ..layouts.builder import LayoutBuilder, on, sha256
 from ..tars import directory, file, tar
 from ..updates import NEW, OLD, changed, noise
@@ -210,6 +211,20 @@ def test_a_podman_that_cannot_be_told_pulls_by_itself(tree: Published) -> None:
         said = deltapress(machine, "pull", new.reference, "--into", "podman", "--from", f"http://{tree.site.registry}")
         assert said["changed"]
         assert len([digest for digest in tree.fetched()[begun:] if digest in new.layers]) == 2  # nothing twice
+        assert new.digest in known(named(machine.runtime, new.reference).digests)
+
+
+def test_a_runtime_that_refuses_the_layers_pulls_by_itself(tree: Published, tmp_path: Path) -> None:
+    old, new = tree.version("team/app", "1.0"), tree.version("team/app", "1.1")
+    script = tmp_path / "docker"
+    real = require_tool("docker")
+    script.write_text(f'#!/bin/sh\n[ "$1" != load ] || {{ echo no space left >&2; exit 1; }}\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    with runtimes.docker() as machine:
+        machine.runtime.pull(old.reference)
+        environment = {**machine.environment, "PATH": f"{tmp_path}:{machine.environment['PATH']}"}
+        refusing = replace(machine, environment=environment)
+        assert deltapress(refusing, "pull", new.reference, "--into", "docker", "--from", f"http://{tree.site.registry}")
         assert new.digest in known(named(machine.runtime, new.reference).digests)
 
 
