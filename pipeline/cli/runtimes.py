@@ -20,7 +20,9 @@ def runtime_named(
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where what a killed run has fetched stays for the next one."""
+    """Where what a killed run has fetched stays for the next one; a unit of systemd may say (`CacheDirectory=`)."""
+    if named_by_systemd := environment.get("CACHE_DIRECTORY"):
+        return Path(named_by_systemd.partition(":")[0])
     return _STATE if _is_root(environment) else _home(environment, "XDG_CACHE_HOME", ".cache", "deltapress")
 
 

@@ -16,7 +16,7 @@ from .assembling import make_all, opened_layout, plan
 from .layers import PLAIN_LAYER, MadeLayer, plan_layers
 from .outcome import LayerOutcome, PullOutcome, done, outcome_of, planned
 from .request import Request, locate, read_root, wanted_image
-from .runtimes.contract import ContainerRuntime, InstalledImage, LayerPair, held_layers
+from .runtimes.contract import ContainerRuntime, ContainerRuntimeError, InstalledImage, LayerPair, held_layers
 from .sources import Files, OldImage
 from .stored import entry_of, manifest_of, stored_images
 
@@ -110,7 +110,9 @@ def pull_into_runtime(request: Request, runtime: ContainerRuntime, path: Path, *
         layout.commit([entry_of(image, manifest, request.name, request.name.tag)])
         pairs = [LayerPair(digest=layer.digest, diff_id=layer.diff_id) for layer in image.record.layers]
         progress.step(f"{runtime.name} pulls {request.name.full}")
-        runtime.accept(layout.path, request.name.full, pairs)
+        pulled = _have_pulled(runtime, layout.path, request.name.full, pairs, progress)
+        if pulled and called.isdisjoint(pulled):
+            progress.step(f"{request.name.full} leads elsewhere by now: {runtime.name} has {pulled[0]}")
         shutil.rmtree(path)
     held_outcomes = tuple(
         LayerOutcome(digest=layer.digest, diff_id=layer.diff_id, size=layer.size, way="here", bytes=0)
@@ -124,3 +126,14 @@ def pull_into_runtime(request: Request, runtime: ContainerRuntime, path: Path, *
         is_dry=False,
         layers=(*held_outcomes, *done(plans, made)),
     )
+
+
+def _have_pulled(
+    runtime: ContainerRuntime, layout: Path, reference: str, pairs: Sequence[LayerPair], progress: Progress
+) -> tuple[Digest, ...]:
+    """With the layers of `layout` if the runtime takes them, else by itself: a device must get its update."""
+    try:
+        return runtime.accept(layout, reference, pairs)
+    except ContainerRuntimeError as error:
+        progress.step(f"{error}; {runtime.name} pulls {reference} once more, by itself")
+        return runtime.pull(reference)

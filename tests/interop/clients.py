@@ -46,6 +46,7 @@ def environment(home: Path) -> dict[str, str]:
         "XDG_CACHE_HOME": str(folders["CACHE"]),
         "XDG_STATE_HOME": str(folders["STATE"]),
         "XDG_RUNTIME_DIR": str(folders["RUNTIME"]),
+        "CACHE_DIRECTORY": str(folders["CACHE"] / "deltapress"),  # root's own would be one for all
     }
 
 

@@ -80,9 +80,9 @@ address = "{address}.ttrpc"
 
 
 @contextmanager
-def podman(*registries: str) -> Iterator[Machine]:
-    """One of version 5, which is told to do without TLS at `registries`, each a `host:port`."""
-    program = require_tool("podman5")
+def podman(*registries: str, program: str = "podman5") -> Iterator[Machine]:
+    """One of version 5, or `program`, which is told to do without TLS at `registries`, each a `host:port`."""
+    program = require_tool(program)
     with clients.short_home() as home:
         storage = f"--root {home}/root --runroot {home}/runroot --storage-driver vfs --events-backend none"
         environment = _with_command(home, "podman", f"{program} {storage}")

@@ -3,10 +3,11 @@
 import json
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pipeline.client.runtimes.contract import (
 from pipeline.client.runtimes.podman import Podman
 from pipeline.oci.digest import DiffID, Digest
 
+from ..conftest import require_tool
 from ..layouts.builder import LayoutBuilder, on, sha256
 from ..tars import directory, file, tar
 from ..updates import NEW, OLD, changed, noise
@@ -197,6 +199,50 @@ def test_an_image_that_came_by_deltas_is_the_source_of_the_next(
     with runtime.mounted(named(runtime, third.reference)) as files:
         assert (files / "usr/bin/app").read_bytes() == changed(noise(9, 9000), 7000)
         assert (files / "usr/lib/as-before").read_bytes() == noise(2)
+
+
+def test_a_podman_that_cannot_be_told_pulls_by_itself(tree: Published) -> None:
+    old, new = tree.version("team/app", "1.0"), tree.version("team/app", "1.1")
+    with runtimes.podman(tree.site.registry, program="podman") as machine:
+        if machine.runtime.obstacle() is None:
+            pytest.skip("this podman can be told what it has")
+        machine.runtime.pull(old.reference)
+        begun = len(tree.fetched())
+        said = deltapress(machine, "pull", new.reference, "--into", "podman", "--from", f"http://{tree.site.registry}")
+        assert said["changed"]
+        assert len([digest for digest in tree.fetched()[begun:] if digest in new.layers]) == 2  # nothing twice
+        assert new.digest in known(named(machine.runtime, new.reference).digests)
+
+
+def test_a_runtime_that_refuses_the_layers_pulls_by_itself(tree: Published, tmp_path: Path) -> None:
+    old, new = tree.version("team/app", "1.0"), tree.version("team/app", "1.1")
+    script = tmp_path / "docker"
+    real = require_tool("docker")
+    script.write_text(f'#!/bin/sh\n[ "$1" != load ] || {{ echo no space left >&2; exit 1; }}\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    with runtimes.docker() as machine:
+        machine.runtime.pull(old.reference)
+        environment = {**machine.environment, "PATH": f"{tmp_path}:{machine.environment['PATH']}"}
+        refusing = replace(machine, environment=environment)
+        assert deltapress(refusing, "pull", new.reference, "--into", "docker", "--from", f"http://{tree.site.registry}")
+        assert new.digest in known(named(machine.runtime, new.reference).digests)
+
+
+def test_podman_believes_what_it_has_seen_and_is_told_for_one_pull_only(tree: Published) -> None:
+    old, new = tree.version("team/app", "1.0"), tree.version("team/app", "1.1")
+    seen, *_ = sorted(changed_layers := new.layers - old.layers)
+    with runtimes.podman(tree.site.registry) as machine:
+        assert isinstance(machine.runtime, Podman)
+        machine.runtime.pull(old.reference)
+        with closing(sqlite3.connect(machine.runtime.cache / "blob-info-cache-v1.sqlite")) as cache:
+            with cache:
+                cache.execute("INSERT INTO DigestUncompressedPairs VALUES (?, ?)", (seen, sha256(b"something else")))
+            begun = len(tree.fetched())
+            deltapress(machine, "pull", new.reference, "--into", "podman", "--from", f"http://{tree.site.registry}")
+            assert [digest for digest in tree.fetched()[begun:] if digest in new.layers] == [seen]
+            rows = {row for (row,) in cache.execute("SELECT anyDigest FROM DigestUncompressedPairs")}
+    assert old.layers <= rows
+    assert rows & changed_layers == {seen}  # by podman, which has now unpacked it
 
 
 def test_podman_lays_out_what_it_may_not_mount(tree: Published) -> None:

@@ -95,12 +95,13 @@ def test_a_failure_to_feed_ends_the_command() -> None:
         SH.ask("exec cat", feed=feed)
 
 
-def test_lines_of_json_are_read() -> None:
+def test_a_list_of_json_objects_is_read() -> None:
     def read(fields: Fields) -> str:
         return fields.text("Id")
 
-    assert SH.ask_json('echo \'{"Id":"a"}\'; echo; echo \'{"Id":"b"}\'', read=read) == ("a", "b")
-    for answer in ("nonsense", '{"Id":1}', "[]"):
+    assert SH.ask_json('echo \'[{"Id":"a"},\'; echo \'{"Id":"b"}]\'', read=read) == ("a", "b")
+    assert SH.ask_json("echo '[]'", read=read) == ()
+    for answer in ("nonsense", '[{"Id":1}]', '{"Id":"a"}', "[1]", "", '[], "Id": "a"}, {'):
         with pytest.raises(ContainerRuntimeError, match="answers what cannot be read"):
             SH.ask_json(f"echo '{answer}'", read=read)
 

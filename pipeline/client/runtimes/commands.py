@@ -75,10 +75,10 @@ class Program:
         return data
 
     def ask_json(self, *arguments: str, read: Callable[[Fields], T]) -> tuple[T, ...]:
-        """What `read` makes of each line that the command prints, which are JSON objects. Raises as `ask` does."""
+        """What `read` makes of each object in the JSON list that the command prints. Raises as `ask` does."""
         answer = self.ask(*arguments)
         try:
-            return tuple(read(Fields(parse_json_object(line))) for line in answer.splitlines() if line.strip())
+            return tuple(map(read, Fields(parse_json_object(b'{"answer":%b}' % answer)).objects("answer")))
         except FieldError as error:
             raise CommandFailedError(self.shown(arguments), f"answers what cannot be read: {error}") from error
 

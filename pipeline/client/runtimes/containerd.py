@@ -20,6 +20,7 @@ from .contract import InstalledImage, LayerPair
 from .rebuilt import RebuiltImage
 
 _FIRST_THAT_LOOKS: Final = 2  # the major version whose ctr looks what is there before it fetches
+_DIGESTS: Final = ("sha256:", "sha512:")
 _PLATFORMS: Final = 100  # of one index that are looked at
 
 
@@ -36,7 +37,8 @@ class Containerd:
         return "containerd"
 
     def obstacle(self) -> str | None:
-        version = self._text("version").rpartition("Version:")[2].split()[0]  # the daemon's, which comes last
+        words = self._text("version").rpartition("Version:")[2].split()  # the daemon's, which comes last
+        version = words[0] if words else "without a version"
         major = version.removeprefix("v").split(".")[0]
         if major.isdigit() and int(major) >= _FIRST_THAT_LOOKS:
             return None
@@ -46,16 +48,15 @@ class Containerd:
         blobs = set(self._text("content", "ls", "--quiet").split())
         chains = {line.split()[0] for line in self._text("snapshots", "ls").splitlines() if line.strip()}
         found: dict[Digest, InstalledImage] = {}
-        for line in self._text("images", "ls").splitlines()[1:]:  # the first is the head of a table
-            name, _, digest, *_ = line.split()
+        for digest, names in self._names().items():
             try:
-                images = list(self._images_of(name, Digest.parse(digest), blobs))
-            except (FieldError, DigestError):
+                images = list(self._images_of(digest, names, blobs))
+            except FieldError:
                 continue  # an artifact, or damaged: nothing that sources could be read from
             for image in images:
                 if image.config and _chain_of(image.diff_ids) in chains:  # it is unpacked
-                    have = found.get(image.config, image)
-                    found[image.config] = replace(have, names=tuple(dict.fromkeys((*have.names, name))))
+                    have = found.get(image.config)
+                    found[image.config] = image if have is None else replace(have, names=(*have.names, *image.names))
         return tuple(found.values())
 
     @contextmanager
@@ -75,8 +76,7 @@ class Containerd:
 
     def pull(self, reference: str) -> tuple[Digest, ...]:
         self.program.ask("images", "pull", reference, seconds=LONG)
-        lines = [line.split() for line in self._text("images", "ls", f"name=={reference}").splitlines()[1:]]
-        return tuple(Digest.parse(fields[2]) for fields in lines)
+        return tuple(self._names(f"name=={reference}"))
 
     def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
         image = RebuiltImage.read(layout)
@@ -86,8 +86,23 @@ class Containerd:
         finally:
             self.program.ask("images", "rm", "--sync", image.private_name)
 
-    def _images_of(self, name: str, digest: Digest, blobs: set[str]) -> Iterator[InstalledImage]:
-        """The images that the name leads to and that are there: of an index, that of this platform as a rule."""
+    def _names(self, *filters: str) -> dict[Digest, tuple[str, ...]]:
+        """What names lead to: to manifests, indexes, or whatever it is."""
+        found: dict[Digest, tuple[str, ...]] = {}
+        lines = self._text("images", "ls", *filters).splitlines()[1:]  # the first is the head of a table
+        for line in lines:
+            name, _, rest = line.partition(" ")
+            # behind the type; labels, which come last, may have digests too
+            text = next((word for word in rest.split() if word.startswith(_DIGESTS)), "")
+            try:
+                digest = Digest.parse(text)
+            except DigestError as error:
+                raise CommandFailedError(self.program.shown(("images", "ls")), f"answers {line!r}: {error}") from error
+            found[digest] = (*found.get(digest, ()), name)
+        return found
+
+    def _images_of(self, digest: Digest, names: tuple[str, ...], blobs: set[str]) -> Iterator[InstalledImage]:
+        """The images that a digest leads to and that are there: of an index, that of this platform as a rule."""
         document = parse_document(self._blob(digest), digest=digest)
         if isinstance(document, Index):
             there = [entry.digest for entry in document.manifests if str(entry.digest) in blobs][:_PLATFORMS]
@@ -97,8 +112,8 @@ class Containerd:
         for manifest in inner:
             if isinstance(manifest, Manifest) and manifest.is_image and str(manifest.config.digest) in blobs:
                 yield InstalledImage(
-                    identity=name,
-                    names=(name,),
+                    identity=names[0],
+                    names=names,
                     digests=tuple(dict.fromkeys((digest, manifest.digest))),
                     config=manifest.config.digest,
                     diff_ids=parse_image_config(self._blob(manifest.config.digest)).diff_ids,

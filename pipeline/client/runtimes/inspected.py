@@ -22,7 +22,7 @@ def all_images(program: Program) -> tuple[InstalledImage, ...]:
 
 def inspect(program: Program, *images: str) -> tuple[InstalledImage, ...]:
     """These images, by identity or name. Raises ContainerRuntimeError."""
-    return program.ask_json("image", "inspect", "--format", "{{json .}}", *images, read=_installed)
+    return program.ask_json("image", "inspect", *images, read=_installed)
 
 
 def _installed(fields: Fields) -> InstalledImage:

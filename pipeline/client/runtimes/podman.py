@@ -4,6 +4,9 @@ A pull takes a layer for there when the storage has its DiffID, which it must le
 info cache (containers/image, storage/storage_dest.go). So the pair of both is recorded there. An image that the storage
 has by its configuration keeps the manifest that it came with; so layers come under another configuration, which goes
 again when the pull has made the image of its own.
+
+Rule 1. What stands in the cache, podman has seen itself, and believes for every image; our pairs are what one image
+        says of itself. So they never replace one of podman's, and are there no longer than our pull.
 """
 
 import sqlite3
@@ -23,6 +26,8 @@ from .rebuilt import RebuiltImage
 
 _FIRST_WITH_SQLITE: Final = (4, 7)  # containers/image 5.28
 _CACHE: Final = "blob-info-cache-v1.sqlite"
+_TABLE: Final = "DigestUncompressedPairs"
+_ROW: Final = f"FROM {_TABLE} WHERE anyDigest = ?"
 _PATIENCE: Final = 60.0  # seconds that another user of the cache may take
 
 
@@ -31,6 +36,13 @@ class BlobInfoCacheError(ContainerRuntimeError):
 
     def __init__(self, cache: Path, problem: str) -> None:
         super().__init__(f"{cache}: {problem}; without it podman fetches every layer whole")
+
+
+class ScaffoldError(ContainerRuntimeError):
+    """The layout that podman takes layers from could not be written."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"a layout for podman cannot be written: {error}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +94,7 @@ class Podman:
         return pulled.digests
 
     def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
-        with self._layers_of(RebuiltImage.read(layout)):
-            self._record(pairs)
+        with self._layers_of(RebuiltImage.read(layout)), self._recorded(pairs):
             return self.pull(reference)
 
     @contextmanager
@@ -94,21 +105,35 @@ class Podman:
                 scaffold = image.write_scaffold(folder).hex
                 self.program.ask("pull", "--quiet", f"oci:{folder}", seconds=LONG)
         except OSError as error:
-            raise BlobInfoCacheError(self.cache, str(error)) from error
+            raise ScaffoldError(error) from error
         try:
             yield
         finally:
             self.program.ask("image", "rm", "--no-prune", scaffold)
 
-    def _record(self, pairs: Sequence[LayerPair]) -> None:
+    @contextmanager
+    def _recorded(self, pairs: Sequence[LayerPair]) -> Iterator[None]:
         path = self.cache / _CACHE
         if not path.is_file():
             raise BlobInfoCacheError(path, "is not there, though podman has just pulled")
+        rows = {(str(pair.digest), str(pair.diff_id)) for pair in pairs}
+        with _changing(path) as cache:
+            new = [row for row in sorted(rows) if not cache.execute(f"SELECT 1 {_ROW}", row[:1]).fetchall()]
+            cache.executemany(f"INSERT INTO {_TABLE} (anyDigest, uncompressedDigest) VALUES (?, ?)", new)
         try:
-            with closing(sqlite3.connect(path, timeout=_PATIENCE)) as cache, cache:
-                cache.executemany(
-                    "INSERT OR REPLACE INTO DigestUncompressedPairs (anyDigest, uncompressedDigest) VALUES (?, ?)",
-                    [(str(pair.digest), str(pair.diff_id)) for pair in pairs],
-                )
-        except sqlite3.Error as error:
-            raise BlobInfoCacheError(path, str(error)) from error
+            yield
+        finally:
+            with _changing(path) as cache:
+                cache.executemany(f"DELETE {_ROW} AND uncompressedDigest = ?", new)
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction, which nobody else reads or writes in the middle of."""
+    try:
+        with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as cache:
+            cache.execute("BEGIN EXCLUSIVE")
+            yield cache
+            cache.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise BlobInfoCacheError(path, str(error)) from error
