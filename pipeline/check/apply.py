@@ -171,7 +171,7 @@ class _Work:
 
     def _images(self, site: Site, repository: Repository, entries: list[Descriptor]) -> dict[Digest, PlatformRecord]:
         """The images of all tags, and those that the listings name in their annotations, whatever the format is."""
-        references: dict[str | Digest, None] = dict.fromkeys(spread(repository.listed or (), MAX_TAGS))
+        references: dict[str | Digest, None] = dict.fromkeys(spread(repository.image_tags, MAX_TAGS))
         references |= dict.fromkeys(digest for entry in entries for digest in _digests(entry.annotations.values()))
         reader = Reader(PublishedBlobs(target=self.target, repository=repository.name))
         images: dict[Digest, PlatformRecord] = {}
