@@ -13,12 +13,6 @@ from pipeline.progress import Silent
 from . import misbehaving as bad
 from .defects import LISTED, MORE, Case
 from .misbehaving import Defect, serving
-from .trees import published
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return published(tmp_path_factory.mktemp("tree"))
 
 
 def checked(tree: Path, defect: Defect | None = None, *, is_applying: bool = False) -> Check:
