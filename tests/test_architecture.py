@@ -49,7 +49,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     # of `verify` only how deltas are tried; nothing of `publish`, for it knows nothing of who published
     "check": {
         *("errors", "limits", "progress", "scratch", "text", "oci", "keys", "content", "compression", "quantities"),
-        *("targets.base", "targets.http.target", "config.values", "layout", "history", "deltas", "tree.published"),
+        *("targets.base", "targets.http.target", "config.values", "layout", "history", "deltas"),
         *("verify.deltas", "verify.findings"),
     },
 }

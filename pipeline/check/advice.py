@@ -50,6 +50,12 @@ _ANY: Final = (
     f"{_SERVERS} holds configurations for nginx, Apache and Caddy, and its README says how; take them as an example"
 )
 
+_LINKS: Final = (
+    "a tag's digest is learnt from a symbolic link: publish with this version, copy the tree with its links (`rsync "
+    f"-a` does), and take the configuration of the same tree in {_SERVERS}. A wrong header is a leftover of another "
+    "configuration: remove it"
+)
+
 # the kind OTHER is for all that have no entry of their own
 _ADVICE: Final[Mapping[Remedy, Mapping[ServerKind, str]]] = {
     Remedy.CONFIGURATION: {
@@ -85,12 +91,11 @@ _ADVICE: Final[Mapping[Remedy, Mapping[ServerKind, str]]] = {
         ),
     },
     Remedy.DIGEST_HEADER: {
-        ServerKind.NGINX: (
-            "a directory behind nginx cannot name the digest of a tag: ask for the digest first (`crane digest "
-            "NAME:TAG`) "
-            f"and name NAME@DIGEST; before a bucket, {_SERVERS}nginx-s3.conf adds the header. A wrong one is a "
-            "leftover "
-            "of another configuration: remove it"
+        ServerKind.NGINX: _LINKS,
+        ServerKind.CADDY: _LINKS,
+        ServerKind.APACHE: (
+            "Apache cannot switch a tag and its digest together: ask for the digest first (`crane digest NAME:TAG`) "
+            "and name NAME@DIGEST. A wrong header is a leftover of another configuration: remove it"
         ),
         ServerKind.S3: (
             f"a bucket has no such header: put nginx with {_SERVERS}nginx-s3.conf in front, or name NAME@DIGEST"

@@ -8,10 +8,11 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from ..config.values import FormatName
-from ..content import CHUNK
+from ..content import CHUNK, BytesContent, Content
 from ..deltas.formats import FORMATS, DeltaFormat
 from ..deltas.layers import LayerSource
 from ..history.ledger import Ledger
@@ -30,7 +31,6 @@ from ..progress import Progress
 from ..scratch import scratch_folder
 from ..targets.base import Stored, TargetError
 from ..targets.http.target import HTTPTarget
-from ..tree.published import PublishedBlobs
 from ..verify.deltas import check_deltas
 from ..verify.findings import Findings, FoundDelta
 from .connection import Host
@@ -53,6 +53,26 @@ class Applied:
     deltas: int
     observations: tuple[Observation, ...]
     unproven: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Served:
+    """One repository as images are read from it: by what the host answers, whatever it calls that, and to GET alone."""
+
+    host: Host
+    repository: Repository
+
+    @property
+    def path(self) -> Path:
+        return Path(self.host.address.registry) / self.repository.name
+
+    def blob(self, digest: Digest) -> Content | None:
+        """A manifest or a config; more is not read of a blob."""
+        answer = self.host.get(self.repository.path(digest))
+        if document_in(answer) is None:
+            answer = self.host.get(self.repository.blob_path(digest))
+        raw = answer.decoded(limit=MAX_MANIFEST_SIZE) if answer.is_ok and answer.is_whole else None
+        return BytesContent(raw) if raw is not None else None
 
 
 class _Bounded:
@@ -171,9 +191,9 @@ class _Work:
 
     def _images(self, site: Site, repository: Repository, entries: list[Descriptor]) -> dict[Digest, PlatformRecord]:
         """The images of all tags, and those that the listings name in their annotations, whatever the format is."""
-        references: dict[str | Digest, None] = dict.fromkeys(spread(repository.listed or (), MAX_TAGS))
+        references: dict[str | Digest, None] = dict.fromkeys(spread(repository.image_tags, MAX_TAGS))
         references |= dict.fromkeys(digest for entry in entries for digest in _digests(entry.annotations.values()))
-        reader = Reader(PublishedBlobs(target=self.target, repository=repository.name))
+        reader = Reader(_Served(host=site.host, repository=repository))
         images: dict[Digest, PlatformRecord] = {}
         for reference in references:
             document = document_in(site.host.get(repository.path(reference)))

@@ -66,15 +66,19 @@ def check(
                 task.advance()
         applied = None
         if is_applying:
-            applied = apply_deltas(site, limits=limits, jobs=jobs, progress=progress)
-            observations += applied.observations
-            left_out += applied.unproven
+            try:
+                applied = apply_deltas(site, limits=limits, jobs=jobs, progress=progress)
+            except SpentError as error:
+                left_out.append(f"{error}; no delta was applied")
+            else:
+                observations += applied.observations
+                left_out += applied.unproven
     finally:
         host.close()
     broken = by_rule(observations)
     return Check(
         address=address,
-        server=recognised(host.answers),
+        server=recognised(answer for answer in host.answers if not answer.hops),
         server_header=first.header("server"),
         repositories=tuple(repository.name for repository in site.repositories),
         requests=host.requests,

@@ -16,7 +16,7 @@ from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, parse_document, successors
 from ..oci.reference import DELTA_INDEX, is_repository, is_reserved_tag, is_tag
 from .answers import Answer
-from .connection import Host
+from .connection import Host, SpentError
 
 T = TypeVar("T")
 
@@ -89,6 +89,11 @@ class Repository:
         return f"/{referrers_key(self.name, digest)}"
 
     @property
+    def image_tags(self) -> tuple[str, ...]:
+        """All tags of images that are known, whether or not they are looked at."""
+        return _of_images(self.listed) if self.listed is not None else tuple(self.tags)
+
+    @property
     def references(self) -> Iterator[tuple[str | Digest, Document]]:
         """All manifests that are looked at, by tags and by digests."""
         yield from self.tags.items()
@@ -130,10 +135,16 @@ def survey(host: Host, names: Sequence[str]) -> Site:
         names = spread(listed, MAX_REPOSITORIES)
         if len(names) < len(listed):
             left_out.append(f"{len(names)} of {len(listed):,} repositories were looked at: {', '.join(names)}")
-    repositories = tuple(_repository(host, name, left_out) for name in names)
+    repositories = []
+    for name in names:
+        try:
+            repositories.append(_repository(host, name, left_out))
+        except SpentError as error:
+            left_out.append(f"{error}: neither {name} nor what comes behind it was looked at")
+            break
     if not any(repository.tags or repository.gone for repository in repositories):
         raise NothingPublishedError(host, host.get(f"/{tags_key(names[0])}", limit=MAX_LISTING))
-    return Site(host=host, repositories=repositories, left_out=tuple(left_out))
+    return Site(host=host, repositories=tuple(repositories), left_out=tuple(left_out))
 
 
 def catalog(answer: Answer) -> tuple[str, ...] | None:
@@ -175,7 +186,7 @@ def spread(items: Sequence[T], most: int) -> tuple[T, ...]:
 def _repository(host: Host, name: str, left_out: list[str]) -> Repository:
     walk = _Walk()
     listed = tags_of(host.get(f"/{tags_key(name)}", limit=MAX_LISTING))
-    images = [tag for tag in listed or () if not is_reserved_tag(tag)]
+    images = _of_images(listed or ())
     tags = spread(images, MAX_TAGS)
     if len(tags) < len(images):
         left_out.append(f"{name}: {len(tags)} of {len(images):,} tags were looked at: {', '.join(tags)}")
@@ -199,6 +210,10 @@ def _repository(host: Host, name: str, left_out: list[str]) -> Repository:
         listings=_listings(host, name, spread([*walk.documents], MAX_LISTINGS)),
         blobs=_sample(documents),
     )
+
+
+def _of_images(tags: Sequence[str]) -> tuple[str, ...]:
+    return tuple(tag for tag in tags if not is_reserved_tag(tag))
 
 
 def _document(host: Host, name: str, reference: str | Digest, walk: _Walk, otherwise: Gone) -> Document | None:

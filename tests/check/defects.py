@@ -107,6 +107,13 @@ def _deltas_gone(format_name: str) -> bad.Defect:
     return defect
 
 
+def _deltas_longer(request: Request, answer: Response) -> None:
+    """Bytes behind them, of which HEAD says nothing."""
+    is_delta = bad.is_blob(request) and request.path.rpartition("/")[2] in _deltas(request, SINGLE, "deltaindex")
+    if is_delta and request.method == "GET":
+        answer.set_data(answer.get_data() + bytes(10_000))
+
+
 def _deltas_swapped(request: Request, answer: Response) -> None:
     """As many other bytes."""
     is_delta = bad.is_blob(request) and request.path.rpartition("/")[2] in _deltas(request, SINGLE, "deltaindex")
@@ -529,6 +536,14 @@ MORE: Final[tuple[Case, ...]] = (
         defect=_deltas_gone("oci-delta"),
         rule=Rule.ARTIFACTS,
         fails={"flightctl", COMPOSEFS},
+    ),
+    Case(
+        name="deltas with more bytes than their descriptors say",
+        defect=_deltas_longer,
+        rule=Rule.DELTA_INDEX_PROVEN,
+        fails={"flatpak"},
+        others={Rule.ARTIFACTS_PROVEN},
+        is_applying=True,
     ),
     Case(
         name="deltas that make something else",

@@ -23,12 +23,7 @@ from pipeline.progress import Silent
 from . import misbehaving as bad
 from .certificates import self_signed
 from .misbehaving import serving
-from .trees import SINGLE, published
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return published(tmp_path_factory.mktemp("tree"))
+from .trees import SINGLE
 
 
 def look(url: str, *names: str) -> Check:

@@ -10,14 +10,9 @@ from pipeline.errors import ExitCode
 from pipeline.limits import Limits
 from pipeline.progress import Silent
 
+from . import misbehaving as bad
 from .defects import LISTED, MORE, Case
 from .misbehaving import Defect, serving
-from .trees import published
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return published(tmp_path_factory.mktemp("tree"))
 
 
 def checked(tree: Path, defect: Defect | None = None, *, is_applying: bool = False) -> Check:
@@ -43,3 +38,20 @@ def test_a_defect_is_named_for_the_right_clients(tree: Path, case: Case) -> None
     assert (set(who[Verdict.FAIL]), set(who[Verdict.WARN])) == (set(case.fails), set(case.warns))
     is_bad = any(client.fails for client in found.clients)
     assert found.exit_code is (ExitCode.VERIFICATION_FAILED if is_bad else ExitCode.SUCCESS)
+
+
+@pytest.mark.parametrize(
+    "defect",
+    [
+        bad.missing_is(403),  # as a bucket answers
+        bad.missing_is(200, bad.PAGE),
+        bad.refused(403, bad.is_manifest, method="HEAD"),
+        bad.typed("application/octet-stream"),
+        bad.compressed(bad.is_manifest, unasked=True),
+    ],
+    ids=["403", "a page", "no HEAD", "no types", "compressed"],
+)
+def test_deltas_are_applied_whatever_a_host_says_of_them(tree: Path, defect: Defect) -> None:
+    found = checked(tree, defect, is_applying=True)
+    assert found.applied is not None
+    assert (found.applied.deltas, found.applied.unproven, found.applied.observations) == (8, (), ())

@@ -29,9 +29,9 @@ NO_TAG_DIGEST = {Rule.TAG_DIGEST_HEADER}
 NO_TAG_DIGEST_AND_404 = {Rule.TAG_DIGEST_HEADER, Rule.REFERRERS_UNKNOWN}
 KNOWN = {
     "serve": (ServerKind.SERVE, set[Rule]()),
-    "nginx": (ServerKind.NGINX, NO_TAG_DIGEST),
-    "caddy": (ServerKind.CADDY, NO_TAG_DIGEST),
-    "apache": (ServerKind.APACHE, NO_TAG_DIGEST_AND_404),
+    "nginx": (ServerKind.NGINX, set[Rule]()),
+    "caddy": (ServerKind.CADDY, set[Rule]()),
+    "apache": (ServerKind.APACHE, NO_TAG_DIGEST),
     "apache-htaccess": (ServerKind.APACHE, NO_TAG_DIGEST_AND_404),
 }
 
