@@ -164,9 +164,13 @@ class _Mirror:
         before = self._ledger.repositories.get(name, RepositoryRecord())
         # of what was rebuilt from the tree nobody knows any more
         is_forgotten = before.rules is None and (self._loaded.is_rebuilt or name in self._loaded.bad)
-        if before.images and not is_forgotten and before.mirrored_from != self._url:
-            origin = before.mirrored_from or "a layout"
-            raise MirrorError(f"{name} is published here from {origin}; mirror it into another target")
+        if before.images and not is_forgotten and before.mirrored_from is None:
+            raise MirrorError(f"{name} is published here from a layout; mirror it into another target")
+        if before.mirrored_from not in (None, self._url) and not self._order.settings.force:
+            raise MirrorError(
+                f"{name} is mirrored here from {before.mirrored_from}; mirror it into another target, or, if that has "
+                "moved, with --force"
+            )
         originals = Originals(
             source=self._source.tree, repository=name, own=self._ledger, resolver=self._resolver, room=self._room
         )
