@@ -50,6 +50,8 @@ CATALOG_KEY: Final = Key("v2/_catalog")
 ROOT_ACCESS_FILE_KEY: Final = Key(".htaccess")
 # The root of the ledger; its documents and its journal lie in a folder beside it.
 LEDGER_KEY: Final = Key(f"{PRIVATE}/ledger.json")
+# Which reports of past runs there are; they lie beside it.
+REPORTS_KEY: Final = Key(f"{PRIVATE}/reports/range.json")
 # Where a target keeps its lock. No caller of a target puts, deletes or is shown it.
 LOCK_KEY: Final = Key(f"{PRIVATE}/lock")
 
@@ -99,11 +101,12 @@ class Kind(Enum):
     FLATPAK_REF = "flatpak app"  # `ID.flatpakref`
     SERVER_FILE = "server file"
     LEDGER = "ledger"
+    REPORT = "report of a run"
     LOCK = "lock"
 
 
-# What typed copies, sidecars, links and marks lie beside; they are written in its phase. The ledger and the lock have
-# none.
+# What typed copies, sidecars, links and marks lie beside; they are written in its phase. The ledger, reports and the
+# lock have none.
 MANIFESTS: Final = frozenset({Kind.MANIFEST, Kind.TAG, Kind.REFERRERS_TAG, Kind.DELTA_INDEX})
 PHASES: Final[Mapping[Kind, Phase]] = {
     Kind.PING: Phase.SERVERS,
@@ -145,11 +148,13 @@ _COMMON: Final[Mapping[str, Kind]] = {
     ROOT_ACCESS_FILE_KEY: Kind.SERVER_FILE,
     NOJEKYLL_KEY: Kind.SERVER_FILE,
     LEDGER_KEY: Kind.LEDGER,
+    REPORTS_KEY: Kind.REPORT,
     LOCK_KEY: Kind.LOCK,
 }
 _ENDPOINTS: Final = frozenset({"blobs", "manifests", "referrers", "tags"})
 _SERVER_FILE: Final = re.compile(rf"{PRIVATE}/servers/[A-Za-z0-9][A-Za-z0-9._-]*")
 _LEDGER_PART: Final = re.compile(rf"{PRIVATE}/ledger/(sha256:[0-9a-f]{{64}}|journal/[1-9][0-9]{{0,8}})")
+_REPORT: Final = re.compile(rf"{PRIVATE}/reports/[1-9][0-9]{{0,8}}\.json")
 _TYPED_COPY: Final = re.compile(rf"{PRIVATE}/typed/({'|'.join(TYPED.values())})/(v2/.+)", re.DOTALL)
 _TAG_LINK: Final = re.compile(rf"{PRIVATE}/tags/(v2/.+)", re.DOTALL)
 _DIGEST_MARK: Final = re.compile(rf"{PRIVATE}/digests/(v2/.+/([^/]+))/\2", re.DOTALL)
@@ -250,6 +255,11 @@ def journal_key(number: int) -> Key:
     return Key(f"{PRIVATE}/ledger/journal/{number}")
 
 
+def report_key(number: int) -> Key:
+    """The report of a run, counted from 1."""
+    return Key(f"{PRIVATE}/reports/{number}.json")
+
+
 def flatpak_icon_key(digest: Digest) -> Key:
     """An icon, in PNG, which the index of flatpak names relative to itself; `digest` is a sha256."""
     return Key(f"index/icons/{digest.hex}.png")
@@ -290,7 +300,7 @@ class ParsedKey:
 
     `repository` is None for what belongs to all. `reference` is the tag or the digest that is served under the key, or
     that a typed copy, of `media_type`, a sidecar, a link or a mark lies beside; it is None for other kinds. `phase` is
-    when the key is written, None for the ledger and the lock.
+    when the key is written, None for the ledger, reports and the lock.
     """
 
     kind: Kind
@@ -318,6 +328,8 @@ def classify(key: str) -> ParsedKey | None:
         return ParsedKey(kind=Kind.SERVER_FILE, phase=PHASES[Kind.SERVER_FILE])
     if _LEDGER_PART.fullmatch(key):
         return ParsedKey(kind=Kind.LEDGER, phase=None)
+    if _REPORT.fullmatch(key):
+        return ParsedKey(kind=Kind.REPORT, phase=None)
     if (copy := _TYPED_COPY.fullmatch(key)) is not None:
         original = classify(copy[2])
         if original is None or original.kind not in MANIFESTS:

@@ -84,6 +84,8 @@ def test_every_key_is_read_back(
         ("org.example.App.flatpakref", K.FLATPAK_REF, P.LISTINGS),
         ("org.example.My-App@1.0-beta.flatpakref", K.FLATPAK_REF, P.LISTINGS),
         ("_deltapress/ledger.json", K.LEDGER, None),
+        (keys.REPORTS_KEY, K.REPORT, None),
+        (keys.report_key(31), K.REPORT, None),
         (LOCK_KEY, K.LOCK, None),
     ],
 )

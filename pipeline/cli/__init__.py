@@ -23,7 +23,7 @@ from .options import add_config, add_quiet, add_verbose
 from .parser import PREFIX, Parser
 
 _COMMANDS: Final = (
-    *("init", "publish", "plan", "list"),
+    *("init", "publish", "plan", "list", "history"),
     *("tag", "remove", "retract", "prune"),
     *("mirror", "verify", "check", "serve", "diff", "patch"),
     *("pull", "bundle"),
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser(commands)
     parser.read_environment(os.environ)
     arguments = parser.parse_args(argv)
-    console = Console(verbose=arguments.verbose, quiet=arguments.quiet)
+    console = Console(arguments.command, verbose=arguments.verbose, quiet=arguments.quiet)
     as_json = getattr(arguments, "json", False)
     try:
         with _signals_interrupt():
@@ -91,7 +91,7 @@ def _end(code: ExitCode, problem: str, console: Console, *, as_json: bool) -> Ex
         from ..report import to_json  # here, because most errors do without
 
         with suppress(DeltapressError):  # standard output is what failed
-            console.result(to_json({"exit_code": int(code), "error": problem}), is_asked_for=True)
+            console.result(to_json({"exit_code": int(code), "error": problem}, console.command), is_asked_for=True)
     return code
 
 
@@ -111,7 +111,7 @@ def _parser(commands: Sequence[ModuleType]) -> Parser:
     add_config(parser, default=None)
     add_verbose(parser, default=False)
     add_quiet(parser, default=False)
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in commands:
         command.add_parser(subparsers)
     for subparser in subparsers.choices.values():

@@ -29,10 +29,10 @@ class OutputError(DeltapressError):
 
 
 class Console:
-    """The streams of one command."""
+    """The streams of one command, of that name."""
 
-    def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
-        self.verbose, self.quiet = verbose, quiet
+    def __init__(self, command: str = "", *, verbose: bool = False, quiet: bool = False) -> None:
+        self.command, self.verbose, self.quiet = command, verbose, quiet
 
     def result(self, text: str, *, is_asked_for: bool = False) -> None:
         """Write `text` and a line end to standard output; with --quiet only what `is_asked_for`.

@@ -54,8 +54,9 @@ class _Pipe(io.FileIO):
 
 
 @contextmanager
-def whole_output(path: str, console: Console) -> Iterator[Writable]:
+def whole_output(path: str, console: Console, *, mode: int | None = None) -> Iterator[Writable]:
     """What is written appears at `path`, or on standard output for `-`, when the context ends well; nothing otherwise.
+    A new file has the `mode`, or that of all new files.
 
     Raises:
         OutputError: it cannot be written, or not be moved there.
@@ -74,6 +75,8 @@ def whole_output(path: str, console: Console) -> Iterator[Writable]:
     try:
         with _translated(path):
             file = part.open("xb")
+            if mode is not None:
+                part.chmod(mode)
         with file:
             yield _Output(file, path, is_kept=True)
             with _translated(path):

@@ -41,7 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     config = configuration(arguments)
     with console.progress() as progress:
-        known = publish.recall(config, target_of(config), settings(config), progress=progress)
+        known = publish.recall(config, target_of(config), settings(config, arguments.command), progress=progress)
     repositories, name = known.ledger.repositories, arguments.repository
     if name is not None and name not in repositories:
         some = ", ".join(sorted(repositories)[:10]) or "nothing"

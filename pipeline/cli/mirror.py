@@ -72,13 +72,14 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     source = open_readable(arguments.source, here, http=http_options(arguments))
     target = open_target(arguments.target, here)
     config = Config(path=here, target_url=target.url, repositories=())
+    how = settings(config, arguments.command, prune=not arguments.no_prune, force=arguments.force, wait=arguments.wait)
     with console.progress() as progress:
         outcome = mirror.mirror(
             source,
             target,
             selection,
             config,
-            settings(config, prune=not arguments.no_prune, force=arguments.force, wait=arguments.wait),
+            how,
             has_ledger=not arguments.source.lower().startswith(("http:", "https:")),
             is_dry=arguments.dry_run,
             progress=progress,

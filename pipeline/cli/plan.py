@@ -20,6 +20,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     config = configuration(arguments)
+    how = settings(config, arguments.command, jobs=arguments.jobs)
     with console.progress() as progress:
-        outcome = publish.dry_run(config, target_of(config), settings(config, jobs=arguments.jobs), progress=progress)
+        outcome = publish.dry_run(config, target_of(config), how, progress=progress)
     return show_outcome(outcome, report.plan_text, console, as_json=arguments.json)

@@ -28,7 +28,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     config = configuration(arguments)
-    how = settings(config, force=arguments.force, wait=arguments.wait)
+    how = settings(config, arguments.command, force=arguments.force, wait=arguments.wait)
     if arguments.reconcile:
         with console.progress() as progress:
             found = publish.reconcile(target_of(config), how, is_dry=arguments.dry_run, progress=progress)

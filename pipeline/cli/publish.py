@@ -6,6 +6,7 @@ from .. import publish, report
 from ..errors import ExitCode
 from .console import Console
 from .machine import give_back_freed_memory
+from .metrics import measured
 from .options import Subparsers, add_config, add_force, add_jobs, add_json, add_wait
 from .results import show_outcome
 from .settings import configuration, settings, target_of
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     give_back_freed_memory()
     how = settings(
         config,
+        arguments.command,
         jobs=arguments.jobs,
         prune=not arguments.no_prune,
         force=arguments.force,
@@ -47,6 +49,9 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
         wait=arguments.wait,
     )
     go, text = (publish.dry_run, report.plan_text) if arguments.dry_run else (publish.run, report.publish_text)
-    with console.progress() as progress:
-        outcome = go(config, target_of(config), how, progress=progress)
+    with (
+        measured(None if arguments.dry_run else config.report.metrics, console) as measuring,
+        console.progress() as progress,
+    ):
+        outcome = measuring.outcome = go(config, target_of(config), how, progress=progress)
     return show_outcome(outcome, text, console, as_json=arguments.json)

@@ -46,7 +46,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     what = Removable.parse(arguments.what)
     config = configuration(arguments)
-    how = settings(config, force=arguments.force, wait=arguments.wait)
+    how = settings(config, arguments.command, force=arguments.force, wait=arguments.wait)
     with console.progress() as progress:
         outcome = publish.remove(
             what,

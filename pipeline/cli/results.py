@@ -11,7 +11,7 @@ from .console import Console
 
 def show(text: str, document: Mapping[str, Any], problems: Iterable[str], console: Console, *, as_json: bool) -> None:
     """`document` as JSON or `text`, then each problem as a line of its own."""
-    console.result(to_json(document) if as_json else text, is_asked_for=as_json)
+    console.result(to_json(document, console.command) if as_json else text, is_asked_for=as_json)
     for line in problems:
         console.error(line)
 

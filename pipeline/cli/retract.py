@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
             what,
             config,
             target_of(config),
-            settings(config, prune=False, wait=arguments.wait),
+            settings(config, arguments.command, prune=False, wait=arguments.wait),
             is_undo=arguments.undo,
             is_dry=arguments.dry_run,
             progress=progress,

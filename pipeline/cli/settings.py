@@ -4,11 +4,13 @@ import argparse
 import os
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from ..config import Config, read_config
 from ..publish import Settings
+from ..report import report_of
 from ..targets.base import Target
 from ..targets.open import open_target
 from .machine import usable_memory
@@ -48,6 +50,7 @@ def target_of(config: Config) -> Target:
 
 def settings(
     config: Config,
+    command: str,
     *,
     jobs: int = 1,
     prune: bool = True,
@@ -56,9 +59,10 @@ def settings(
     adopt: bool = False,
     wait: int = 0,
 ) -> Settings:
-    """How a run is carried out. The only place where the time of a run is taken."""
+    """How a run of `command` is carried out. The only place where the time of a run is taken."""
+    now = datetime.now(UTC)
     return Settings(
-        now=datetime.now(UTC),
+        now=now,
         jobs=jobs,
         memory=config.limits.memory_of(usable_memory()),
         prune=prune,
@@ -67,4 +71,5 @@ def settings(
         adopt=adopt,
         wait=wait,
         clock=time.monotonic,
+        report=partial(report_of, command, now),
     )

@@ -40,7 +40,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     config = configuration(arguments)
-    how = settings(config, prune=False, wait=arguments.wait)
+    how = settings(config, arguments.command, prune=False, wait=arguments.wait)
     with console.progress() as progress:
         outcome = publish.tag(
             arguments.what,

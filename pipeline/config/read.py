@@ -25,7 +25,7 @@ from ..quantities import QuantityError, parse_duration, parse_size
 from ..targets.s3.options import ACL, MAX_PART, MIN_PART, Addressing, Encryption, S3Options
 from .lines import line_of
 from .toml import Mistake, Table, UnfitError
-from .values import Config, FlatpakRemote, FormatName, Order, Policy, Repository, SeriesRule, Site
+from .values import Config, FlatpakRemote, FormatName, Order, Policy, Reporting, Repository, SeriesRule, Site
 
 _POLICY: Final = ("versions", "max_ratio", "grace", "keep", "keep_tags", "keep_for", "order", "formats", "delta_url")
 _ELSEWHERE: Final = {
@@ -34,6 +34,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys((*_POLICY, "max_delete", "effort"), "[policy]"),
     **dict.fromkeys(("memory", "layer", "ratio"), "[limits]"),
     "pages": "[site]",
+    "metrics": "[report]",
     **dict.fromkeys(("title", "comment", "description", "homepage", "icon", "branch", "runtime_repo"), "[flatpak]"),
     **dict.fromkeys(("name", "layout", "tags", "rename", "pins", "series", "formerly"), "[[repository]]"),
     "match": "[[repository.series]]",
@@ -122,6 +123,8 @@ def _read(root: Table, path: Path) -> Config:
     site = Site(pages=around.boolean("pages", True))
     around.close(_ELSEWHERE)
 
+    report = _read_report(root.table("report"), path.parent)
+
     flatpak = _read_flatpak(root.table("flatpak")) if root.has("flatpak") else None
 
     tables = root.tables("repository")
@@ -142,6 +145,7 @@ def _read(root: Table, path: Path) -> Config:
         effort=effort,
         limits=limits,
         site=site,
+        report=report,
         flatpak=flatpak,
         repositories=repositories,
     )
@@ -195,6 +199,13 @@ def _read_policy(table: Table, base: Policy) -> Policy:
             f"so `keep` must be at least {policy.versions + 1}",
         )
     return policy
+
+
+def _read_report(table: Table, folder: Path) -> Reporting:
+    metrics = table.parsed("metrics", "", _metrics_file)
+    keep = table.integer("keep", Reporting().keep, minimum=0, maximum=1000)
+    table.close(_ELSEWHERE)
+    return Reporting(keep=keep, metrics=folder / metrics if metrics else None)
 
 
 def _read_flatpak(table: Table) -> FlatpakRemote:
@@ -371,6 +382,13 @@ def _timeout(text: str) -> int:
     if not 1 <= seconds <= 3600:
         raise UnfitError(f"must be from 1s to 1h, not {text!r}")
     return seconds
+
+
+def _metrics_file(text: str) -> str:
+    """The collector of Prometheus passes over any other name, and says nothing."""
+    if not text.endswith(".prom"):
+        raise UnfitError(f"must be the path of a file whose name ends with .prom, not {text[:80]!r}")
+    return _text(text)
 
 
 def _or_empty(parse: Callable[[str], str]) -> Callable[[str], str]:

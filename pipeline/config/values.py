@@ -67,6 +67,15 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reporting:
+    """What is told of each run afterwards: in the target of the last `keep`, and of the last publish in the file
+    `metrics`, which is absolute."""
+
+    keep: int = 30
+    metrics: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlatpakRemote:
     """How people get at the flatpaks: what stands in the files that they click on, beside what is published.
 
@@ -101,5 +110,6 @@ class Config:
     effort: Effort = DEFAULT_EFFORT
     limits: Limits = field(default_factory=Limits)
     site: Site = field(default_factory=Site)
+    report: Reporting = field(default_factory=Reporting)
     flatpak: FlatpakRemote | None = None
     repositories: tuple[Repository, ...]

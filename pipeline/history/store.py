@@ -58,6 +58,11 @@ class LedgerStore:
         self._left_named: frozenset[Digest] = frozenset()
 
     @property
+    def has_ledger(self) -> bool:
+        """True where there was one that could be read, or one was written since."""
+        return bool(self._mark)
+
+    @property
     def keys(self) -> frozenset[Key]:
         """Those under which the ledger itself lies."""
         entries = range(1, self._entries + self._left + 1)

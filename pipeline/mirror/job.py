@@ -1,7 +1,6 @@
 """The run of a mirror, of the publisher's own steps: blobs first, so that what cannot be had is left out in time."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -11,12 +10,12 @@ from ..errors import DeltapressError, ExitCode, InternalError
 from ..history.records import RepositoryRecord, RulesRecord
 from ..history.removal import is_removed
 from ..history.resolver import ContentResolver, find_stored
-from ..history.store import LedgerStore
 from ..keys import Key, Phase, classify
 from ..oci.digest import Digest
 from ..progress import Progress
 from ..publish import Outcome, Settings, steps
 from ..publish.begin import History, load_history
+from ..publish.carried_out import carried_out
 from ..publish.prune import without_lost
 from ..publish.repair import forget_lost
 from ..publish.run import Order, Run
@@ -73,8 +72,8 @@ def mirror(
     """
     if source.url == target.url:
         raise MirrorError(f"{source.url} is the source and the target; name two different ones")
-    with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
-        order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
+
+    def work(order: Order) -> Outcome:
         loaded = load_history(order.store, settings)
         shown = Source(source, target, loaded.ledger, has_ledger=has_ledger)
         reading = _Mirror(order, loaded, shown, selection)
@@ -83,6 +82,8 @@ def mirror(
         for step in to_do:
             step(run)
         return replace(run.outcome, repositories=tuple(reading.names))
+
+    return carried_out(work, config, target, settings, is_dry=is_dry, progress=progress)
 
 
 class _Mirror:

@@ -12,6 +12,7 @@ from ..config import Config
 from ..errors import DeltapressError
 from ..history.ledger import LedgerError
 from ..history.removal import Removable
+from ..history.reports import report_keys
 from ..history.retraction import Retractable
 from ..history.store import LedgerStore
 from ..oci.digest import Digest
@@ -19,6 +20,7 @@ from ..progress import Progress
 from ..targets.base import Target
 from . import steps
 from .begin import load_history, read_history
+from .carried_out import carried_out
 from .outcome import Outcome, Settings
 from .reconcile import Reconciliation, compare_keys, delete_stray
 from .removal import history_of_pointing, history_of_removal, history_of_retraction
@@ -111,20 +113,23 @@ def run(config: Config, target: Target, settings: Settings, *, progress: Progres
         TooMuchLostError: a repair would un-list so much that a person must say so.
         ForeignFilesError: something that is not ours would be overwritten.
     """
-    with target.lock(now=settings.now, wait=settings.wait) as lock:
-        order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
-        done = Done()
-        given_up: dict[str, DeltapressError] = {}
-        while True:
-            try:
-                with done.timed("read", settings.clock):
-                    history = read_history(order.store, config, settings, given_up, progress=progress)
-                return _take(REPAIR if settings.repair else PUBLISH, Run.after(history, order, done))
-            except SourceChangedError as error:
-                if error.repository in given_up:
-                    raise
-                # rare: a layout changed between check and copy; the others go on without it
-                given_up[error.repository] = error
+    return carried_out(_publish, config, target, settings, progress=progress)
+
+
+def _publish(order: Order) -> Outcome:
+    settings = order.settings
+    done = Done()
+    given_up: dict[str, DeltapressError] = {}
+    while True:
+        try:
+            with done.timed("read", settings.clock):
+                history = read_history(order.store, order.config, settings, given_up, progress=order.progress)
+            return _take(REPAIR if settings.repair else PUBLISH, Run.after(history, order, done))
+        except SourceChangedError as error:
+            if error.repository in given_up:
+                raise
+            # rare: a layout changed between check and copy; the others go on without it
+            given_up[error.repository] = error
 
 
 def dry_run(config: Config, target: Target, settings: Settings, *, progress: Progress) -> Outcome:
@@ -138,9 +143,11 @@ def prune(config: Config, target: Target, settings: Settings, *, is_dry: bool, p
 
     Raises what `run` raises, and LedgerError when there is no ledger to prune by.
     """
-    with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
-        order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
+
+    def work(order: Order) -> Outcome:
         return _take(DRY_PRUNE if is_dry else PRUNE, Run.after(load_history(order.store, settings), order))
+
+    return carried_out(work, config, target, settings, is_dry=is_dry, progress=progress)
 
 
 def recall(config: Config, target: Target, settings: Settings, *, progress: Progress) -> Outcome:
@@ -165,11 +172,13 @@ def remove(
 
     Raises what `run` raises, RemovalError when nothing goes by that name, and LedgerError when there is no ledger.
     """
-    with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
-        order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
+
+    def work(order: Order) -> Outcome:
         history = history_of_removal(order.store, what, settings, is_undo=is_undo)
         order = replace(order, at_once=what if is_now else None)
         return _take(DRY_RUN if is_dry else UN_LIST, Run.after(history, order))
+
+    return carried_out(work, config, target, settings, is_dry=is_dry, progress=progress)
 
 
 def tag(
@@ -186,10 +195,12 @@ def tag(
 
     Raises what `run` raises, PointingError when one of them is not published, and LedgerError when there is no ledger.
     """
-    with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
-        order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
+
+    def work(order: Order) -> Outcome:
         history = history_of_pointing(order.store, what, image, settings)
         return _take(DRY_RUN if is_dry else UN_LIST, Run.after(history, order))
+
+    return carried_out(work, config, target, settings, is_dry=is_dry, progress=progress)
 
 
 def retract(
@@ -206,10 +217,12 @@ def retract(
 
     Raises what `run` raises, RetractionError when no deltas go by that name, and LedgerError when there is no ledger.
     """
-    with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
-        order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
+
+    def work(order: Order) -> Outcome:
         history = history_of_retraction(order.store, what, config, settings, is_undo=is_undo)
         return _take(DRY_RUN if is_dry else UN_LIST, Run.after(history, order))
+
+    return carried_out(work, config, target, settings, is_dry=is_dry, progress=progress)
 
 
 def _take(chosen: Sequence[Step], run: Run) -> Outcome:
@@ -233,7 +246,7 @@ def reconcile(target: Target, settings: Settings, *, is_dry: bool, progress: Pro
             raise LedgerError("is missing, so nothing can be compared with it; `deltapress publish` makes a new one")
         for name, problem in sorted(stored.bad.items()):
             raise LedgerError(f"does not tell what {name} has ({problem}); `deltapress publish` finds that out again")
-        found = compare_keys(target.keys(), stored.ledger, own=store.keys)
+        found = compare_keys(target.keys(), stored.ledger, own=store.keys | report_keys(target))
         if is_dry or not settings.force or not found.stray:
             return found
         delete_stray(store, found, progress=progress)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from ..deltas.job import Failed
 from ..deltas.plan import DeltaPlan
@@ -23,7 +24,8 @@ from .write import Written
 class Settings:
     """How a run is to be carried out. `jobs` threads and `memory` bytes for making deltas; `wait` seconds for the
     lock; `repair` doubts every key that the ledger knows; `adopt` overwrites what somebody else had there before;
-    `clock` tells seconds, and never goes back: without it nothing is said about how long anything took."""
+    `clock` tells seconds, and never goes back: without it nothing is said about how long anything took. `report` makes
+    of an outcome, or of the error that ended a run, what is kept of it in the target: without it nothing is."""
 
     now: datetime
     jobs: int
@@ -35,11 +37,12 @@ class Settings:
     wait: float = 0.0
     temporary: Path | None = None
     clock: Callable[[], float] | None = None
+    report: "Callable[[Outcome | Exception], Mapping[str, Any]] | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a run did, or, when `is_dry`, would do.
+    """What a run, `started` then, did, or, when `is_dry`, would do.
 
     `failed` maps a repository to what is wrong with it, `broken` one of the others to its tags that were left out.
     `made` and `refused` are the deltas that were decided for good, `delta_failures` the others that were tried;
@@ -49,6 +52,7 @@ class Outcome:
     """
 
     is_dry: bool
+    started: datetime
     ledger: Ledger
     plan: DeltaPlan
     repositories: tuple[str, ...]

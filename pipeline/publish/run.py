@@ -113,6 +113,7 @@ class Run:
         lock = self.order.lock
         return Outcome(
             is_dry=lock is None,
+            started=self.order.settings.now,
             ledger=self.ledger,
             plan=self.plan,
             repositories=tuple(repository.name for repository in self.order.config.repositories),

@@ -10,25 +10,34 @@ runs      what publish, plan, prune, remove and retract did, or would do
 updates   what clients save by deltas, and which tags moved
 checks    what verify and prune --reconcile found
 listing   what is published
+history   past runs
+metrics   a publish, for Prometheus
 pulls     what a pull did, or would do; what is in a bundle
 hosts     what check found of a host
 lines     lines, tables, JSON
 """
 
 from .checks import missing_keys, reconciliation_json, reconciliation_text, verification_json, verification_text
+from .history import PastRuns, history_json, history_text, report_of
 from .hosts import check_json, check_text
 from .lines import to_json
 from .listing import listing_json, repositories_text, repository_text
+from .metrics import Measured, metrics_text
 from .pulls import bundle_json, bundle_text, pull_json, pull_text
 from .runs import failures, outcome_json, plan_text, prune_text, publish_text, removal_text
 
 __all__ = [
+    "Measured",
+    "PastRuns",
     "bundle_json",
     "bundle_text",
     "check_json",
     "check_text",
     "failures",
+    "history_json",
+    "history_text",
     "listing_json",
+    "metrics_text",
     "missing_keys",
     "outcome_json",
     "plan_text",
@@ -39,6 +48,7 @@ __all__ = [
     "reconciliation_json",
     "reconciliation_text",
     "removal_text",
+    "report_of",
     "repositories_text",
     "repository_text",
     "to_json",

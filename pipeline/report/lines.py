@@ -10,10 +10,10 @@ SCHEMA: Final = 1
 MAX_CELL: Final = 200  # characters
 
 
-def to_json(document: Mapping[str, Any]) -> str:
-    """The JSON text of a document of this module."""
+def to_json(document: Mapping[str, Any], command: str) -> str:
+    """The JSON text of a document of this room, which is what that command says."""
     # DEL is the one control character that JSON leaves as it is
-    return json.dumps({"schema": SCHEMA, **document}, indent=2).replace("\x7f", "\\u007f")
+    return json.dumps({"schema": SCHEMA, "command": command, **document}, indent=2).replace("\x7f", "\\u007f")
 
 
 def text_of(lines: Iterable[str]) -> str:

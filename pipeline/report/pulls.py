@@ -19,6 +19,7 @@ def pull_text(outcome: PullOutcome) -> str:
 def pull_json(outcome: PullOutcome) -> dict[str, Any]:
     """The same for programs."""
     return {
+        "exit_code": 0,
         "image": outcome.name,
         "into": outcome.into,
         "platform": str(outcome.platform),
@@ -44,6 +45,7 @@ def bundle_text(outcome: BundleOutcome) -> str:
 def bundle_json(outcome: BundleOutcome) -> dict[str, Any]:
     """The same for programs."""
     return {
+        "exit_code": 0,
         "image": outcome.name,
         "digest": str(outcome.root),
         "manifest": str(outcome.manifest),

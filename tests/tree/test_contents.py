@@ -416,7 +416,7 @@ def test_the_grammar_of_keys_knows_every_entry(tmp_path: Path, stores_headers: b
         assert parsed.media_type in {None, found.headers.content_type}, key
         kinds.add(parsed.kind)
     beside = {Kind.TYPED_COPY, Kind.SIDECAR, Kind.ACCESS_FILE, Kind.TAG_LINK, Kind.DIGEST_MARK}
-    assert kinds == set(Kind) - {Kind.LEDGER, Kind.LOCK} - (beside if stores_headers else set())
+    assert kinds == set(Kind) - {Kind.LEDGER, Kind.REPORT, Kind.LOCK} - (beside if stores_headers else set())
 
 
 def test_the_phases_are_the_commit_protocol(tmp_path: Path) -> None:

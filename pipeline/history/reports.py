@@ -1,0 +1,117 @@
+"""Reports of past runs, in the private part of a target: the last few, counted from 1.
+
+Rule 1. A report is written before the range that names it, and deleted before the range forgets it. So a run that dies
+        in between leaves nothing behind that a later one does not overwrite or delete.
+Rule 2. A range that cannot be read counts as none: reports are for people, and must keep nothing from being published.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..content import BytesContent
+from ..keys import JSON, MUTABLE, REPORTS_KEY, Headers, Key, report_key
+from ..oci.digest import Digest
+from ..oci.fields import FieldError, Fields, parse_json_object
+from ..targets.base import KeyMissingError, ReadableTarget, Target, TooLargeError, read_bytes
+
+MAX_KEPT: Final = 1000
+MAX_REPORT_SIZE: Final = 4 << 20
+_MAX_RANGE_SIZE: Final = 1 << 10
+_MAX_NUMBER: Final = 999_999_999
+_NONE: Final = range(1, 1)
+_SCHEMA: Final = 1
+# a bucket keeps the headers, though nobody is served this
+_HEADERS: Final = Headers(content_type=JSON, cache_control=MUTABLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableReport:
+    """What is there in place of the report of a run."""
+
+    number: int
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{report_key(self.number)}: cannot be read: {self.problem}"
+
+
+def keep_report(target: Target, report: Mapping[str, Any], *, keep: int) -> None:
+    """Add a report, whose member `run` becomes its number, and delete all but the last `keep`; with 0, all of them.
+
+    For the publisher that holds the lock. Raises TargetError.
+    """
+    kept = _read_range(target)
+    number = kept.stop
+    staying = range(max(number + 1 - keep, kept.start), number + 1)
+    if staying:
+        _put(target, report_key(number), _fitted({"schema": _SCHEMA, "run": number, **report}))
+    for gone in kept:
+        if gone not in staying:
+            target.delete(report_key(gone))
+    if staying:
+        _put(target, REPORTS_KEY, _json({"schema": _SCHEMA, "first": staying[0], "last": staying[-1]}))
+    elif kept:
+        target.delete(REPORTS_KEY)
+
+
+def read_reports(target: ReadableTarget, count: int) -> Iterator[Mapping[str, Any] | UnreadableReport]:
+    """The last `count` reports, the newest first; those that are gone are passed over. Raises TargetError."""
+    for number in reversed(_read_range(target)[-count:]):
+        try:
+            yield parse_json_object(read_bytes(target, report_key(number), limit=MAX_REPORT_SIZE))
+        except KeyMissingError:  # a publisher has deleted it since, or died when it had
+            continue
+        except (FieldError, TooLargeError) as error:
+            yield UnreadableReport(number=number, problem=str(error))
+
+
+def report_keys(target: ReadableTarget) -> frozenset[Key]:
+    """All keys under which reports are kept. Raises TargetError."""
+    kept = _read_range(target)
+    return frozenset({REPORTS_KEY, *map(report_key, kept)}) if kept else frozenset()
+
+
+def _read_range(target: ReadableTarget) -> range:
+    try:
+        fields = Fields(parse_json_object(read_bytes(target, REPORTS_KEY, limit=_MAX_RANGE_SIZE)))
+        first, last = fields.integer("first"), fields.integer("last")
+    except (KeyMissingError, TooLargeError, FieldError):
+        return _NONE
+    return range(first, last + 1) if 1 <= first <= last < _MAX_NUMBER and last - first < MAX_KEPT else _NONE
+
+
+def _fitted(report: Mapping[str, Any]) -> bytes:
+    """The report as JSON, small enough to be read again: perhaps without its longest lists, which `left_out` names."""
+    raw = _json(report)
+    lists = sorted(_lists(report, ()), key=lambda found: -found[0])
+    left_out: list[str] = []
+    while len(raw) > MAX_REPORT_SIZE and lists:
+        _, way = lists.pop(0)
+        left_out.append(".".join(way))
+        report = _emptied(report, way)
+        raw = _json({**report, "left_out": left_out})
+    return raw
+
+
+def _lists(value: Mapping[str, Any], way: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The length of each list as text, and the names that lead to it."""
+    for name, member in value.items():
+        if isinstance(member, list):
+            yield len(_json(member)), (*way, name)
+        elif isinstance(member, dict):
+            yield from _lists(member, (*way, name))
+
+
+def _emptied(value: Mapping[str, Any], way: tuple[str, ...]) -> Mapping[str, Any]:
+    name, *rest = way
+    return {**value, name: _emptied(value[name], tuple(rest)) if rest else []}
+
+
+def _put(target: Target, key: Key, raw: bytes) -> None:
+    target.put(key, BytesContent(raw), _HEADERS, digest=Digest.of(raw))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

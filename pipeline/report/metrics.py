@@ -1,0 +1,128 @@
+"""What a publish did, in the text format of Prometheus, for the collector of text files.
+
+Rule 1. All are gauges: each tells of the last run, and nothing here counts over several. Moments are Unix times, so
+        that an age can be asked for at any time.
+Rule 2. How many labels there are is bounded, whatever the configuration names.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from ..deltas.savings import distinct
+from ..errors import ExitCode
+from ..oci.reference import is_reserved_tag
+from ..publish import Outcome
+
+MAX_REPOSITORIES: Final = 200
+PREFIX: Final = "deltapress_"
+_HELP: Final[Mapping[str, str]] = {
+    "last_run_timestamp_seconds": "When the last publish ended.",
+    "last_run_exit_code": "The exit code of the last publish: 0 is done, 5 partly done.",
+    "last_run_duration_seconds": "How long the last publish took.",
+    "last_success_timestamp_seconds": "When a publish with exit code 0 ended.",
+    "last_run_stage_duration_seconds": "How long each stage of the last publish took.",
+    "last_run_deltas": "Deltas that the last publish made, refused because they save too little, or failed to make.",
+    "last_run_written_bytes": "What the last publish wrote, without the ledger.",
+    "last_run_deleted_bytes": "What the last publish deleted.",
+    "updates_whole_bytes": "What all updates that deltas are wanted for would download without them.",
+    "updates_with_deltas_bytes": "What they download with the deltas that are there.",
+    "ledger_keys": "How many files the ledger remembers.",
+    "ledger_stored_bytes": "The sizes of all of them, copies and links counted each.",
+    "repositories": "How many repositories the configuration names.",
+    "repository_problems": "Tags that were left out of the last publish; 1 where it did not publish the repository.",
+    "repository_latest_version_timestamp_seconds": "When a tag of the repository moved last.",
+}
+NAMES: Final = frozenset(f"{PREFIX}{name}" for name in _HELP)
+# labels and value
+_Sample: TypeAlias = tuple[Mapping[str, str], float]
+_LAST_SUCCESS: Final = re.compile(rf"^{PREFIX}last_success_timestamp_seconds (\d{{1,12}}(?:\.\d{{3}})?)$", re.M)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A publish that `ended` then, after so many `seconds`; without an `outcome` an error ended it."""
+
+    ended: datetime
+    seconds: float
+    exit_code: ExitCode
+    outcome: Outcome | None = None
+
+
+def metrics_text(run: Measured, *, before: str = "") -> str:
+    """The whole file, in place of the one from `before`, from which it takes when a run succeeded last."""
+    found: dict[str, list[_Sample]] = {}
+    for name, value, labels in _samples(run, before):
+        found.setdefault(name, []).append((labels, value))
+    return "".join(line for name, help_text in _HELP.items() for line in _family(name, help_text, found.get(name, ())))
+
+
+def _family(name: str, help_text: str, samples: Iterable[_Sample]) -> Iterator[str]:
+    lines = [f"{PREFIX}{name}{_labels(labels)} {_number(value)}\n" for labels, value in samples]
+    if lines:
+        yield f"# HELP {PREFIX}{name} {help_text}\n# TYPE {PREFIX}{name} gauge\n"
+        yield from lines
+
+
+def _samples(run: Measured, before: str) -> Iterator[tuple[str, float, Mapping[str, str]]]:
+    ended = run.ended.timestamp()
+    yield "last_run_timestamp_seconds", ended, {}
+    yield "last_run_exit_code", run.exit_code, {}
+    yield "last_run_duration_seconds", run.seconds, {}
+    if run.exit_code is ExitCode.SUCCESS:
+        yield "last_success_timestamp_seconds", ended, {}
+    elif (known := _LAST_SUCCESS.search(before)) is not None:
+        yield "last_success_timestamp_seconds", float(known[1]), {}
+    if run.outcome is not None:
+        yield from _of_run(run.outcome)
+        yield from _of_repositories(run.outcome)
+
+
+def _of_run(outcome: Outcome) -> Iterator[tuple[str, float, Mapping[str, str]]]:
+    for stage, seconds in outcome.seconds.items():
+        yield "last_run_stage_duration_seconds", seconds, {"stage": stage}
+    for result, deltas in (
+        ("made", outcome.made),
+        ("refused", outcome.refused),
+        ("failed", outcome.delta_failures),
+    ):
+        yield "last_run_deltas", len(deltas), {"result": result}
+    yield "last_run_written_bytes", outcome.written.size, {}
+    yield "last_run_deleted_bytes", outcome.prune.size if outcome.is_pruned else 0, {}
+    savings = distinct(outcome.savings)
+    yield "updates_whole_bytes", sum(saving.whole for saving in savings), {}
+    yield "updates_with_deltas_bytes", sum(saving.with_deltas for saving in savings), {}
+    yield "ledger_keys", len(outcome.ledger.keys), {}
+    yield "ledger_stored_bytes", sum(record.size for record in outcome.ledger.keys.values()), {}
+    yield "repositories", len(outcome.repositories), {}
+
+
+def _of_repositories(outcome: Outcome) -> Iterator[tuple[str, float, Mapping[str, str]]]:
+    """Of at most MAX_REPOSITORIES, those with problems first."""
+    problems = {name: len(outcome.broken.get(name, ())) for name in outcome.repositories}
+    problems |= dict.fromkeys(outcome.failed, 1)
+    shown = sorted(sorted(problems), key=lambda name: not problems[name])[:MAX_REPOSITORIES]
+    for name in sorted(shown):
+        yield "repository_problems", problems[name], {"repository": name}
+        record = outcome.ledger.repositories.get(name)
+        tags = record.tags.items() if record is not None else ()
+        moves = [known.moves[-1].since for tag, known in tags if not is_reserved_tag(tag)]
+        if moves:
+            yield "repository_latest_version_timestamp_seconds", max(moves).timestamp(), {"repository": name}
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
+
+
+def _escaped(value: str) -> str:
+    """As the text format wants it in quotes."""
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.3f}"
