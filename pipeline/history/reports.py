@@ -22,6 +22,7 @@ _MAX_RANGE_SIZE: Final = 1 << 10
 _MAX_NUMBER: Final = 999_999_999
 _NONE: Final = range(1, 1)
 _SCHEMA: Final = 1
+_BY_REPOSITORY: Final = frozenset({"repositories", "retracted"})  # maps that grow as lists do
 # a bucket keeps the headers, though nobody is served this
 _HEADERS: Final = Headers(content_type=JSON, cache_control=MUTABLE)
 
@@ -60,7 +61,10 @@ def read_reports(target: ReadableTarget, count: int) -> Iterator[Mapping[str, An
     """The last `count` reports, the newest first; those that are gone are passed over. Raises TargetError."""
     for number in reversed(_read_range(target)[-count:]):
         try:
-            yield parse_json_object(read_bytes(target, report_key(number), limit=MAX_REPORT_SIZE))
+            report = parse_json_object(read_bytes(target, report_key(number), limit=MAX_REPORT_SIZE))
+            if Fields(report).integer("run") != number:
+                raise FieldError("run", f"must be {number}")
+            yield report
         except KeyMissingError:  # a publisher has deleted it since, or died when it had
             continue
         except (FieldError, TooLargeError) as error:
@@ -85,28 +89,29 @@ def _read_range(target: ReadableTarget) -> range:
 def _fitted(report: Mapping[str, Any]) -> bytes:
     """The report as JSON, small enough to be read again: perhaps without its longest lists, which `left_out` names."""
     raw = _json(report)
-    lists = sorted(_lists(report, ()), key=lambda found: -found[0])
     left_out: list[str] = []
-    while len(raw) > MAX_REPORT_SIZE and lists:
-        _, way = lists.pop(0)
+    for _, way in sorted(_long_parts(report, ()), reverse=True):
+        if len(raw) <= MAX_REPORT_SIZE:
+            break
         left_out.append(".".join(way))
         report = _emptied(report, way)
         raw = _json({**report, "left_out": left_out})
     return raw
 
 
-def _lists(value: Mapping[str, Any], way: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The length of each list as text, and the names that lead to it."""
+def _long_parts(value: Mapping[str, Any], way: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """How long each list is as text, and each map that is not read by its members' names, with the names to it."""
     for name, member in value.items():
-        if isinstance(member, list):
+        if isinstance(member, list) or name in _BY_REPOSITORY:
             yield len(_json(member)), (*way, name)
         elif isinstance(member, dict):
-            yield from _lists(member, (*way, name))
+            yield from _long_parts(member, (*way, name))
 
 
 def _emptied(value: Mapping[str, Any], way: tuple[str, ...]) -> Mapping[str, Any]:
     name, *rest = way
-    return {**value, name: _emptied(value[name], tuple(rest)) if rest else []}
+    member = value[name]
+    return {**value, name: _emptied(member, tuple(rest)) if rest else type(member)()}
 
 
 def _put(target: Target, key: Key, raw: bytes) -> None:

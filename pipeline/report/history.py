@@ -53,7 +53,7 @@ class PastRuns:
                 rows.append(_row(Fields(report)))
                 documents.append(report)
             except FieldError as error:
-                problems.append(f"{report_key(int(report['run']))}: is no report of this version: {error}")
+                problems.append(f"{report_key(report['run'])}: is no report of this version: {error}")
         return cls(documents=tuple(documents), rows=tuple(rows), problems=tuple(problems))
 
     @property

@@ -108,7 +108,8 @@ def test_an_error_is_a_document_where_one_was_asked_for(
     assert main(["-q", "plan", "--json", "-c", "none.toml"]) == ExitCode.BAD_CONFIGURATION
     captured = capsys.readouterr()
     document = json.loads(captured.out)
-    assert document == {"schema": 1, "exit_code": 2, "error": captured.err.removeprefix("deltapress: ").rstrip()}
+    problem = captured.err.removeprefix("deltapress: ").rstrip()
+    assert document == {"schema": 1, "command": "plan", "exit_code": 2, "error": problem}
     assert document["error"].startswith("none.toml: there is no such file")
 
 

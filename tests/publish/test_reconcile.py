@@ -89,7 +89,7 @@ def test_without_force_it_only_says_what_it_found(shop: Shop) -> None:
     assert found.missing == ("v2/app/tags/list",)
     assert (found.is_deleted, found.exit_code) == (False, ExitCode.VERIFICATION_FAILED)
     assert shop.folder.contents == before
-    assert target.counts == {"keys": 1, "open": 3}
+    assert target.counts == {"keys": 1, "open": 4}
     assert reconcile(shop, force=True, is_dry=True) == found
     assert shop.folder.contents == before
 
