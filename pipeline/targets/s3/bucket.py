@@ -38,7 +38,7 @@ from ..objects.store import (
 )
 from .faults import SWITCH, answered, name_of, reason_of
 from .options import S3Options
-from .quick import QuickPuts
+from .quick import UNMET, QuickPuts
 
 _BROKEN: Final = (
     boto.ReadTimeoutError,
@@ -210,7 +210,7 @@ class Bucket:
     def _put_quickly(
         self, key: Key, data: bytes | bytearray, headers: ObjectHeaders, over: Version | None
     ) -> str | None:
-        """The ETag; None where the SDK must do it."""
+        """The ETag; None where the SDK must do it. Raises ConditionError."""
         if self._quick is None:
             return None
         if self._guard is not None:
@@ -223,8 +223,10 @@ class Bucket:
         )
         if answer is None:
             return None
-        self.clock = _clock(answer)
-        return answer.get("ETag", "").strip('"')
+        if answer.status == UNMET:
+            raise ConditionError(key)
+        self.clock = _clock(answer.headers)
+        return answer.headers.get("ETag", "").strip('"')
 
     def _as_headers(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """`parameters` of PutObject as the API's description says that they are sent."""

@@ -2,9 +2,9 @@
 
 Rule 1. The SDK sends the first object and is watched: where it goes, for which region it is signed, and by which name
         of a client. Where a proxy lies between, or where it signs in another way, all others are left to it.
-Rule 2. Nothing is decided here. What does not end well is done again by the SDK, which knows what an answer means, how
-        long to wait and how often to try; and so is all that follows, for a server that is overloaded or whose clock
-        differs needs that care. An unmet condition alone is no sign of that.
+Rule 2. Two answers are understood here: the object is stored, and its condition was not met. What ends in another way
+        is done again by the SDK, which knows what an answer means, how long to wait and how often to try; and so is
+        all that follows, for a server that is overloaded or whose clock differs needs that care.
 """
 
 import base64
@@ -24,13 +24,16 @@ from botocore.exceptions import BotoCoreError
 from botocore.httpsession import create_urllib3_context, get_cert_path
 from botocore.session import Session
 from botocore.utils import get_environ_proxies
-from urllib3 import HTTPConnectionPool, PoolManager, Timeout
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 
 MAX_SIZE: Final = 1 << 20
 """Bytes: what is larger takes so long to send that it does not matter how."""
 
-_OK, _UNMET = 200, 412
+UNMET: Final = 412
+"""The status of an answer to a write whose condition was not met."""
+
+_OK: Final = 200
 _SIGNED: Final = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d{8}/([^/]+)/s3/aws4_request,")
 _CERTIFICATES: Final = ("deltapress_requests_ca_bundle", "REQUESTS_CA_BUNDLE")
 
@@ -88,9 +91,11 @@ class QuickPuts:
 
     def put(
         self, name: str, data: bytes | bytearray, headers: Mapping[str, str], *, is_summed: bool
-    ) -> Mapping[str, str] | None:
-        """Store `data` under `name` with a CRC-32 if it `is_summed`, and return the headers of the answer; None where
-        the SDK has to do it."""
+    ) -> BaseHTTPResponse | None:
+        """Store `data` under `name`, with a CRC-32 if it `is_summed`.
+
+        The answer is success or `UNMET`; there is none where the SDK has to do it.
+        """
         way = self._way
         if way is None or self._is_given_up or len(data) > MAX_SIZE:
             return None
@@ -100,7 +105,7 @@ class QuickPuts:
         request.context["sha256"] = sha256(data).hexdigest()
         try:
             _Signer(self._credentials, "s3", way.region).add_auth(request)
-            answer = way.connections.urlopen(
+            answer: BaseHTTPResponse | None = way.connections.urlopen(
                 "PUT",
                 url.removeprefix(way.server),
                 body=cast(bytes, data),
@@ -109,12 +114,11 @@ class QuickPuts:
                 redirect=False,
             )
         except (BotoCoreError, HTTPError, OSError):
-            self._is_given_up = True
-            return None
-        if answer.status != _OK:
-            self._is_given_up = answer.status != _UNMET
-            return None
-        return answer.headers
+            answer = None
+        if answer is not None and answer.status in {_OK, UNMET}:
+            return answer
+        self._is_given_up = True
+        return None
 
     @property
     def _credentials(self) -> Any:
