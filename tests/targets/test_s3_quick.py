@@ -1,9 +1,19 @@
 """Small objects that are sent without the SDK: the same objects, and whatever goes wrong is the SDK's again."""
 
+import http.server
+import ssl
+import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.compat import HTTPHeaders
+from botocore.config import Config
 
 from pipeline.keys import IMMUTABLE, OCTET_STREAM, Headers, Key
 from pipeline.oci.digest import Digest
@@ -12,6 +22,7 @@ from pipeline.targets.s3 import quick
 from pipeline.targets.s3.options import MIN_PART
 from pipeline.targets.s3.target import S3Target
 
+from ..conftest import require_tool
 from ..interop.s3_servers import Storage
 from .faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from .test_contract import put
@@ -118,3 +129,62 @@ def test_where_a_proxy_lies_between_all_is_the_sdks(
         put(target, "b", DATA)
         assert proxy.requests
         assert all(by_the_sdk(proxy))
+
+
+class _Storing(http.server.BaseHTTPRequestHandler):
+    """Says of every object that it is stored."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("ETag", '"1"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def encrypted_server(folder: Path, host: str) -> Iterator[int]:
+    """The port of a server on this machine with a certificate for `host`, which is its own authority: `folder`/pem."""
+    command = [require_tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=x"]
+    command += ["-addext", f"subjectAltName=DNS:{host}", "-keyout", "key", "-out", "pem"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "pem", folder / "key")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Storing) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("host", "variable", "is_trusted"),
+    [
+        ("localhost", "AWS_CA_BUNDLE", True),
+        ("localhost", "REQUESTS_CA_BUNDLE", True),
+        ("localhost", None, False),
+        ("elsewhere", "AWS_CA_BUNDLE", False),
+    ],
+)
+def test_a_server_is_trusted_as_by_the_sdk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, variable: str | None, is_trusted: bool
+) -> None:
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    if variable is not None:
+        monkeypatch.setenv(variable, str(tmp_path / "pem"))
+    with encrypted_server(tmp_path, host) as port:
+        puts = quick.QuickPuts(botocore.session.Session(), Config(connect_timeout=5, read_timeout=5))
+        url = f"https://localhost:{port}/bucket/first"
+        signed = "AWS4-HMAC-SHA256 Credential=KEY/20260101/us-east-1/s3/aws4_request, SignedHeaders="
+        puts.watch(AWSPreparedRequest("PUT", url, HTTPHeaders.from_dict({"Authorization": signed}), b"", False))
+        puts.learn("first")
+        answer = puts.put("second", DATA, {}, is_summed=True)
+        assert (answer is not None) == is_trusted

@@ -21,7 +21,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
-from botocore.httpsession import create_urllib3_context, get_cert_path
+from botocore.httpsession import get_cert_path
 from botocore.session import Session
 from botocore.utils import get_environ_proxies
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, Timeout
@@ -135,7 +135,6 @@ class QuickPuts:
         manager = PoolManager(
             maxsize=config.max_pool_connections,
             timeout=Timeout(connect=config.connect_timeout, read=config.read_timeout),
-            ssl_context=create_urllib3_context(),
             cert_reqs="CERT_REQUIRED",
             ca_certs=get_cert_path(own or True),
         )
