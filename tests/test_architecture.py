@@ -90,7 +90,7 @@ PURE_STANDARD: Final = {
 # care stand here too; a room's name means all of its modules.
 DOORS: Final[dict[str, set[str]]] = {
     "boto3": {"pipeline.targets.s3.bucket"},
-    # the two that boto3 is made of: its exceptions and its options are theirs. Their second door for S3 lets no exception
+    # the two that boto3 is made of: its exceptions and its options are theirs. Their second door lets no exception
     # out: what fails there is done again behind the first
     "botocore": {"pipeline.targets.s3.bucket", "pipeline.targets.s3.quick"},
     "urllib3": {
