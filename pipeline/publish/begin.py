@@ -30,7 +30,7 @@ from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
 from .repair import check_losses, find_damage, find_misserved, forget_lost
-from .rules import remotes_of, rules_record, scopes_of
+from .rules import remotes_of, rules_for, rules_record, scopes_of
 from .trial import try_out
 
 
@@ -255,16 +255,18 @@ def _remembered(
         outlines={diff_id: outline for diff_id, outline in outlines.items() if diff_id in used},
         deltas=without_lost(ledger.deltas, resolver.found),
     )
-    _try_out(after, ledger, config, seen, store.target.properties)
+    tried = [repository for repository in config.repositories if repository.name in seen]
+    _try_out(after, ledger, tried, store.target.properties)
     return History(ledger=after, is_rebuilt=False, resolver=resolver, notes=tuple(notes), lost=tuple(lost))
 
 
-def _try_out(after: Ledger, before: Ledger, config: Config, names: Iterable[str], properties: Properties) -> None:
+def _try_out(after: Ledger, before: Ledger, repositories: Iterable[Repository], properties: Properties) -> None:
     """Try each repository that has changed, in the order of the configuration. Raises _FaultError."""
-    for name in names:
+    for repository in repositories:
+        name = repository.name
         if name in after.repositories and after.repositories[name] != before.repositories.get(name):
             with _within(name):
-                try_out(name, after, config=config, properties=properties)
+                try_out(name, after, rules_for(repository), properties=properties)
 
 
 class _FaultError(Exception):
