@@ -14,7 +14,7 @@ from pipeline.errors import ExitCode
 
 README: Final = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 TABLES: Final = (
-    *("[target]", "[target.s3]", "[policy]", "[limits]", "[flatpak]"),
+    *("[target]", "[target.s3]", "[policy]", "[limits]", "[report]", "[flatpak]"),
     *("[[repository]]", "[[repository.series]]"),
 )
 # what a configuration must have, by table

@@ -57,6 +57,7 @@ def settings(
     force: bool = False,
     repair: bool = False,
     adopt: bool = False,
+    look: bool = False,
     wait: int = 0,
 ) -> Settings:
     """How a run of `command` is carried out. The only place where the time of a run is taken."""
@@ -69,6 +70,7 @@ def settings(
         force=force,
         repair=repair,
         adopt=adopt,
+        look=look,
         wait=wait,
         clock=time.monotonic,
         report=partial(report_of, command, now),

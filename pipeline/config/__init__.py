@@ -7,13 +7,14 @@ lines    the line in which a key stands
 """
 
 from .read import ConfigError, parse_config, read_config
-from .values import Config, Order, Policy, Repository, SeriesRule
+from .values import Config, Order, Policy, Reporting, Repository, SeriesRule
 
 __all__ = [
     "Config",
     "ConfigError",
     "Order",
     "Policy",
+    "Reporting",
     "Repository",
     "SeriesRule",
     "parse_config",

@@ -202,7 +202,7 @@ def _read_policy(table: Table, base: Policy) -> Policy:
 
 
 def _read_report(table: Table, folder: Path) -> Reporting:
-    metrics = table.parsed("metrics", "", _metrics_file)
+    metrics = table.parsed("metrics", "", _or_empty(_metrics_file))
     keep = table.integer("keep", Reporting().keep, minimum=0, maximum=1000)
     table.close(_ELSEWHERE)
     return Reporting(keep=keep, metrics=folder / metrics if metrics else None)

@@ -18,6 +18,7 @@ from ..publish.begin import History, load_history
 from ..publish.carried_out import carried_out
 from ..publish.prune import without_lost
 from ..publish.repair import forget_lost
+from ..publish.rules import rules_of
 from ..publish.run import Order, Run
 from ..publish.trial import try_out
 from ..publish.write import SourceChangedError, plan_writes, write_entries
@@ -219,7 +220,7 @@ class _Mirror:
         after = replace(self._ledger, repositories={name: record})
         if record != self._ledger.repositories.get(name):
             properties = self._order.target.properties
-            try_out(name, after, config=self._order.config, properties=properties)
+            try_out(name, after, rules_of(self._order.config, after)[name], properties=properties)
 
     def _guarded(self, name: str, what: Callable[[], None]) -> None:
         """Whatever goes wrong with a repository is its failure alone, a mistake of ours too."""

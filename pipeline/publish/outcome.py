@@ -24,8 +24,9 @@ from .write import Written
 class Settings:
     """How a run is to be carried out. `jobs` threads and `memory` bytes for making deltas; `wait` seconds for the
     lock; `repair` doubts every key that the ledger knows; `adopt` overwrites what somebody else had there before;
-    `clock` tells seconds, and never goes back: without it nothing is said about how long anything took. `report` makes
-    of an outcome, or of the error that ended a run, what is kept of it in the target: without it nothing is."""
+    `look` loads everything, though nothing can have changed; `clock` tells seconds, and never goes back: without it
+    nothing is said about how long anything took; `report` makes of an outcome, or of the error that ended a run, what
+    is kept of it in the target: without it nothing is."""
 
     now: datetime
     jobs: int
@@ -34,6 +35,7 @@ class Settings:
     force: bool = False
     repair: bool = False
     adopt: bool = False
+    look: bool = False
     wait: float = 0.0
     temporary: Path | None = None
     clock: Callable[[], float] | None = None
@@ -42,7 +44,8 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a run, `started` then, did, or, when `is_dry`, would do.
+    """What a run, `started` then, did, or, when `is_dry`, would do. Where all `is_at_rest`, nothing was loaded and
+    looked at.
 
     `failed` maps a repository to what is wrong with it, `broken` one of the others to its tags that were left out.
     `made` and `refused` are the deltas that were decided for good, `delta_failures` the others that were tried;
@@ -53,6 +56,7 @@ class Outcome:
 
     is_dry: bool
     started: datetime
+    is_at_rest: bool = False
     ledger: Ledger
     plan: DeltaPlan
     repositories: tuple[str, ...]

@@ -6,7 +6,7 @@ Rule 2. How many labels there are is bounded, whatever the configuration names.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -36,9 +36,16 @@ _HELP: Final[Mapping[str, str]] = {
     "repository_latest_version_timestamp_seconds": "When a tag of the repository moved last.",
 }
 NAMES: Final = frozenset(f"{PREFIX}{name}" for name in _HELP)
-# labels and value
-_Sample: TypeAlias = tuple[Mapping[str, str], float]
-_LAST_SUCCESS: Final = re.compile(rf"^{PREFIX}last_success_timestamp_seconds (\d{{1,12}}(?:\.\d{{3}})?)$", re.M)
+# name, value and labels
+_Sample: TypeAlias = tuple[str, float, Mapping[str, str]]
+# what remains true of a target that a run has not looked at
+_LASTING: Final = frozenset(
+    {
+        *("last_success_timestamp_seconds", "updates_whole_bytes", "updates_with_deltas_bytes", "ledger_keys"),
+        *("ledger_stored_bytes", "repository_latest_version_timestamp_seconds"),
+    }
+)
+_LINE: Final = re.compile(rf'{PREFIX}([a-z_]+)(?:{{[a-z]+="(?:[^"\\]|\\.)*"}})? [0-9]{{1,18}}(?:\.[0-9]{{3}})?')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,35 +59,44 @@ class Measured:
 
 
 def metrics_text(run: Measured, *, before: str = "") -> str:
-    """The whole file, in place of the one from `before`, from which it takes when a run succeeded last."""
-    found: dict[str, list[_Sample]] = {}
-    for name, value, labels in _samples(run, before):
-        found.setdefault(name, []).append((labels, value))
-    return "".join(line for name, help_text in _HELP.items() for line in _family(name, help_text, found.get(name, ())))
+    """The whole file, in place of the one from `before`, from which it takes what this run does not know."""
+    found = _lasting(before)
+    new: dict[str, list[str]] = {}
+    for name, value, labels in _samples(run):
+        new.setdefault(name, []).append(f"{PREFIX}{name}{_labels(labels)} {_number(value)}")
+    found |= new
+    lines = []
+    for name, help_text in _HELP.items():
+        if name in found:
+            lines += [f"# HELP {PREFIX}{name} {help_text}", f"# TYPE {PREFIX}{name} gauge", *found[name]]
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _family(name: str, help_text: str, samples: Iterable[_Sample]) -> Iterator[str]:
-    lines = [f"{PREFIX}{name}{_labels(labels)} {_number(value)}\n" for labels, value in samples]
-    if lines:
-        yield f"# HELP {PREFIX}{name} {help_text}\n# TYPE {PREFIX}{name} gauge\n"
-        yield from lines
+def _lasting(before: str) -> dict[str, list[str]]:
+    """The lines of an older file that still hold."""
+    found: dict[str, list[str]] = {}
+    for line in before.split("\n"):
+        match = _LINE.fullmatch(line)
+        if match is not None and match[1] in _LASTING and len(found.get(match[1], ())) < MAX_REPOSITORIES:
+            found.setdefault(match[1], []).append(line)
+    return found
 
 
-def _samples(run: Measured, before: str) -> Iterator[tuple[str, float, Mapping[str, str]]]:
+def _samples(run: Measured) -> Iterator[_Sample]:
     ended = run.ended.timestamp()
     yield "last_run_timestamp_seconds", ended, {}
     yield "last_run_exit_code", run.exit_code, {}
     yield "last_run_duration_seconds", run.seconds, {}
     if run.exit_code is ExitCode.SUCCESS:
         yield "last_success_timestamp_seconds", ended, {}
-    elif (known := _LAST_SUCCESS.search(before)) is not None:
-        yield "last_success_timestamp_seconds", float(known[1]), {}
     if run.outcome is not None:
         yield from _of_run(run.outcome)
         yield from _of_repositories(run.outcome)
+        if not run.outcome.is_at_rest:
+            yield from _of_target(run.outcome)
 
 
-def _of_run(outcome: Outcome) -> Iterator[tuple[str, float, Mapping[str, str]]]:
+def _of_run(outcome: Outcome) -> Iterator[_Sample]:
     for stage, seconds in outcome.seconds.items():
         yield "last_run_stage_duration_seconds", seconds, {"stage": stage}
     for result, deltas in (
@@ -91,15 +107,18 @@ def _of_run(outcome: Outcome) -> Iterator[tuple[str, float, Mapping[str, str]]]:
         yield "last_run_deltas", len(deltas), {"result": result}
     yield "last_run_written_bytes", outcome.written.size, {}
     yield "last_run_deleted_bytes", outcome.prune.size if outcome.is_pruned else 0, {}
+    yield "repositories", len(outcome.repositories), {}
+
+
+def _of_target(outcome: Outcome) -> Iterator[_Sample]:
     savings = distinct(outcome.savings)
     yield "updates_whole_bytes", sum(saving.whole for saving in savings), {}
     yield "updates_with_deltas_bytes", sum(saving.with_deltas for saving in savings), {}
     yield "ledger_keys", len(outcome.ledger.keys), {}
     yield "ledger_stored_bytes", sum(record.size for record in outcome.ledger.keys.values()), {}
-    yield "repositories", len(outcome.repositories), {}
 
 
-def _of_repositories(outcome: Outcome) -> Iterator[tuple[str, float, Mapping[str, str]]]:
+def _of_repositories(outcome: Outcome) -> Iterator[_Sample]:
     """Of at most MAX_REPOSITORIES, those with problems first."""
     problems = {name: len(outcome.broken.get(name, ())) for name in outcome.repositories}
     problems |= dict.fromkeys(outcome.failed, 1)

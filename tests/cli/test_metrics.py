@@ -19,7 +19,7 @@ from pipeline.report import Measured, metrics_text
 from pipeline.report.metrics import MAX_REPOSITORIES, NAMES
 from tests.runs import Shop, app
 
-from .test_publish import CONFIG, Capture, site, tree, write_layout
+from .test_publish import CONFIG, Capture, as_json, site, tree, write_layout
 
 __all__ = ["site"]
 P = "deltapress_"
@@ -175,3 +175,34 @@ def test_thousands_of_repositories_make_no_thousands_of_labels(tmp_path: Path) -
     assert len(shown) == MAX_REPOSITORIES
     assert {"r0999", "app"} <= set(shown)
     assert found["repositories", ""] == 1001
+
+
+def test_what_a_run_has_not_looked_at_stands_as_before(metered: Path, capsys: Capture) -> None:
+    main(["publish"])
+    main(["publish"])
+    before = samples(metered.read_text())
+    code, document = as_json(capsys, "publish")
+    assert (code, document["at_rest"]) == (ExitCode.SUCCESS, True)
+    found = samples(metered.read_text())
+    lasting = {"updates_whole_bytes", "updates_with_deltas_bytes", "ledger_keys", "ledger_stored_bytes"}
+    lasting.add("repository_latest_version_timestamp_seconds")
+    for name, label in before:
+        if name in lasting:
+            assert found[name, label] == before[name, label] > 0
+    assert found["repository_problems", "team/app"] == 0
+    metered.write_text("somebody else's\n")
+    main(["publish"])
+    assert not lasting & {name for name, _ in samples(metered.read_text())}
+    metered.unlink()
+    code, document = as_json(capsys, "publish")
+    assert (code, document["at_rest"]) == (ExitCode.SUCCESS, False)
+    assert lasting < {name for name, _ in samples(metered.read_text())}
+
+
+def test_labels_are_kept_as_they_were_escaped() -> None:
+    line = f'{P}repository_latest_version_timestamp_seconds{{repository="a\\"\\\\b\\n"}} 1767225600.125'
+    run = Measured(ended=datetime(2026, 1, 1, tzinfo=UTC), seconds=1, exit_code=ExitCode.TARGET_FAILED)
+    text = metrics_text(run, before=f"{line}\n{P}last_run_exit_code 7\n{P}nothing_of_ours 1\n")
+    assert line in text.splitlines()
+    assert samples(text)["last_run_exit_code", ""] == 4
+    assert "nothing_of_ours" not in text
