@@ -6,7 +6,7 @@ Rule 2. How many labels there are is bounded, whatever the configuration names.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -18,11 +18,12 @@ from ..publish import Outcome
 
 MAX_REPOSITORIES: Final = 200
 PREFIX: Final = "deltapress_"
+_LAST_SUCCESS: Final = "last_success_timestamp_seconds"
 _HELP: Final[Mapping[str, str]] = {
     "last_run_timestamp_seconds": "When the last publish ended.",
     "last_run_exit_code": "The exit code of the last publish: 0 is done, 5 partly done.",
     "last_run_duration_seconds": "How long the last publish took.",
-    "last_success_timestamp_seconds": "When a publish with exit code 0 ended.",
+    _LAST_SUCCESS: "When a publish with exit code 0 ended.",
     "last_run_stage_duration_seconds": "How long each stage of the last publish took.",
     "last_run_deltas": "Deltas that the last publish made, refused because they save too little, or failed to make.",
     "last_run_written_bytes": "What the last publish wrote, without the ledger.",
@@ -39,10 +40,10 @@ NAMES: Final = frozenset(f"{PREFIX}{name}" for name in _HELP)
 # name, value and labels
 _Sample: TypeAlias = tuple[str, float, Mapping[str, str]]
 # what remains true of a target that a run has not looked at
-_LASTING: Final = frozenset(
+_OF_TARGET: Final = frozenset(
     {
-        *("last_success_timestamp_seconds", "updates_whole_bytes", "updates_with_deltas_bytes", "ledger_keys"),
-        *("ledger_stored_bytes", "repository_latest_version_timestamp_seconds"),
+        *("updates_whole_bytes", "updates_with_deltas_bytes", "ledger_keys", "ledger_stored_bytes"),
+        "repository_latest_version_timestamp_seconds",
     }
 )
 _LINE: Final = re.compile(rf'{PREFIX}([a-z_]+)(?:{{[a-z]+="(?:[^"\\]|\\.)*"}})? [0-9]{{1,18}}(?:\.[0-9]{{3}})?')
@@ -60,11 +61,11 @@ class Measured:
 
 def metrics_text(run: Measured, *, before: str = "") -> str:
     """The whole file, in place of the one from `before`, from which it takes what this run does not know."""
-    found = _lasting(before)
-    new: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for name, value, labels in _samples(run):
-        new.setdefault(name, []).append(f"{PREFIX}{name}{_labels(labels)} {_number(value)}")
-    found |= new
+        found.setdefault(name, []).append(f"{PREFIX}{name}{_labels(labels)} {_number(value)}")
+    has_looked = run.outcome is not None and not run.outcome.is_at_rest
+    found = _lasting(before, {_LAST_SUCCESS} if has_looked else {_LAST_SUCCESS, *_OF_TARGET}) | found
     lines = []
     for name, help_text in _HELP.items():
         if name in found:
@@ -72,12 +73,12 @@ def metrics_text(run: Measured, *, before: str = "") -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _lasting(before: str) -> dict[str, list[str]]:
-    """The lines of an older file that still hold."""
+def _lasting(before: str, names: Set[str]) -> dict[str, list[str]]:
+    """The lines of an older file about those metrics."""
     found: dict[str, list[str]] = {}
     for line in before.split("\n"):
         match = _LINE.fullmatch(line)
-        if match is not None and match[1] in _LASTING and len(found.get(match[1], ())) < MAX_REPOSITORIES:
+        if match is not None and match[1] in names and len(found.get(match[1], ())) < MAX_REPOSITORIES:
             found.setdefault(match[1], []).append(line)
     return found
 
@@ -88,7 +89,7 @@ def _samples(run: Measured) -> Iterator[_Sample]:
     yield "last_run_exit_code", run.exit_code, {}
     yield "last_run_duration_seconds", run.seconds, {}
     if run.exit_code is ExitCode.SUCCESS:
-        yield "last_success_timestamp_seconds", ended, {}
+        yield _LAST_SUCCESS, ended, {}
     if run.outcome is not None:
         yield from _of_run(run.outcome)
         yield from _of_repositories(run.outcome)

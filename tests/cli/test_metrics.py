@@ -206,3 +206,12 @@ def test_labels_are_kept_as_they_were_escaped() -> None:
     assert line in text.splitlines()
     assert samples(text)["last_run_exit_code", ""] == 4
     assert "nothing_of_ours" not in text
+
+
+def test_what_is_gone_is_told_no_longer(metered: Path) -> None:
+    main(["publish"])
+    assert main(["remove", "team/app"]) == ExitCode.SUCCESS
+    main(["publish"])
+    names = {name for name, _ in samples(metered.read_text())}
+    assert "repository_latest_version_timestamp_seconds" not in names
+    assert "last_success_timestamp_seconds" in names

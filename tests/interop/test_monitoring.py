@@ -67,7 +67,7 @@ _REPOSITORY: Final = '{repository="team/app"}'
     ],
 )
 def test_an_alert_fires_when_it_should(tmp_path: Path, hours: int, series: dict[str, str], alert: str | None) -> None:
-    """`series` are the values of metrics, one an hour; no other alert fires but that of a first run, where it is due."""
+    """`series` are values of metrics, one an hour; no other alert fires but that of a first run where it is due."""
     firing = {alert} if alert is not None else set()
     if hours > 36 and not series.keys() & _SUCCESS:
         firing.add("NeverPublished")
