@@ -96,7 +96,8 @@ def _images(storage: BlobSource, entry: Mapping[str, Any], *, depth: int) -> Ite
         record = record_of(document, _read(storage, document.config, MAX_CONFIG_SIZE))
     except (FieldError, LayoutError):
         return  # it may be half of something, and nobody asked for it
-    notes = descriptor.annotations
+    # what stands in an index came from a registry, and is no note of ours
+    notes = descriptor.annotations if depth == 0 else {}
     original = _digest(notes.get(MANIFEST))
     yield StoredImage(
         tag=notes.get(REF_NAME),
