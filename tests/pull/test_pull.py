@@ -411,3 +411,32 @@ def test_notes_inside_an_index_of_somebody_else_are_not_believed(world: World) -
     assert ways(outcome)[1] != "here"
     assert world.device.tars("1.1") == list(NEW)
     assert [step for step in world.device.told.steps if "is left out" in step]
+
+
+def test_what_is_left_of_another_image_makes_room(world: World) -> None:
+    add_image(world, "big", tar(file("big", noise(1, 3_000_000))))
+    world.device.told.dies_after = 1_500_000
+    with pytest.raises(KeyboardInterrupt):
+        world.device.pull("app:big", tag="t")
+    unfinished = world.device.layout / ".deltapress-unfinished"
+    assert sum(left.stat().st_size for left in unfinished.iterdir()) > 1_000_000
+    world.device.told.dies_after, world.device.told.advanced = 10, 0
+    with pytest.raises(KeyboardInterrupt):
+        world.device.pull("app:1.0", tag="t")
+    assert sum(left.stat().st_size for left in unfinished.iterdir()) < 1_000_000
+
+
+def test_an_image_of_docker_s_types_becomes_one_that_others_find_in_a_layout(world: World) -> None:
+    build = LayoutBuilder()
+    image = build.image(*OLD, docker=True)
+    for name, blob in build.blobs.items():
+        world.blob(name.removeprefix("blobs/").replace("/", ":")).write_bytes(blob)
+    manifest = build.blobs["blobs/" + image["digest"].replace(":", "/")]
+    (world.tree / "v2/app/manifests/docker").write_bytes(manifest)
+    outcome = world.device.pull("app:docker")
+    assert world.device.tars("docker") == list(OLD)
+    assert str(outcome.manifest) == image["digest"]
+    stored = json.loads(world.device.blob(world.device.entry("docker")["digest"]))
+    types = {stored["mediaType"], stored["config"]["mediaType"], *(layer["mediaType"] for layer in stored["layers"])}
+    assert {kind.split(".")[1] for kind in types} == {"oci"}
+    assert not world.device.pull("app:docker").is_changed
