@@ -9,7 +9,7 @@ from ..errors import ExitCode
 from ..mirror.selection import parse_platform
 from ..targets.open import open_readable, open_target
 from .console import Console
-from .options import Subparsers, add_force, add_json, add_wait, checked
+from .options import Subparsers, add_json, add_wait, checked
 from .registries import add_registry_options, http_options
 from .results import show_outcome
 from .settings import settings
@@ -51,7 +51,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--no-prune", action="store_true", help="delete nothing")
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be written and deleted")
     add_wait(parser)
-    add_force(parser)
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="delete more than half of what is there, and take over what was mirrored from a source that has moved",
+    )
     add_registry_options(parser)
     add_json(parser)
     parser.set_defaults(run=run)

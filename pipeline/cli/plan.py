@@ -1,6 +1,7 @@
 """`deltapress plan`: what `publish` would make, copy, skip and delete, and why. Writes nothing."""
 
 import argparse
+from typing import Final
 
 from .. import publish, report
 from ..errors import ExitCode
@@ -9,9 +10,15 @@ from .options import Subparsers, add_config, add_jobs, add_json
 from .results import show_outcome
 from .settings import configuration, settings, target_of
 
+_EXAMPLES: Final = """\
+examples:
+  deltapress plan                               what would be written and made, and why not more
+  deltapress plan --json                        for programs
+"""
+
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("plan", help="say what `publish` would do, and why")
+    parser = subparsers.add_parser("plan", help="say what `publish` would do, and why", epilog=_EXAMPLES)
     add_config(parser)
     add_jobs(parser)
     add_json(parser)

@@ -60,19 +60,17 @@ def pull_into_runtime(request: Request, runtime: ContainerRuntime, path: Path, *
     )
     if is_there:
         return outcome_of(image, name, runtime.name, is_changed=False, is_dry=request.is_dry, layers=())
-    if (obstacle := runtime.obstacle()) is not None and not request.is_dry:
+    held = held_layers(installed, [layer.diff_id for layer in image.record.layers])
+    kept = tuple(
+        LayerOutcome(digest=layer.digest, diff_id=layer.diff_id, size=layer.size, way="here", bytes=0)
+        for layer in image.record.layers[:held]
+    )
+    if (obstacle := runtime.obstacle()) is not None:
         progress.step(f"{obstacle}; it pulls {request.name.full} by itself")
-        runtime.pull(request.name.full)
-        return outcome_of(
-            image,
-            name,
-            runtime.name,
-            is_changed=True,
-            is_dry=False,
-            layers=planned(plan_layers(image.record.layers, {}, {})),
-        )
-    diff_ids = tuple(layer.diff_id for layer in image.record.layers)
-    held = held_layers(installed, diff_ids)
+        if not request.is_dry:
+            runtime.pull(request.name.full)
+        whole = planned(plan_layers(image.record.layers[held:], {}, {}))
+        return outcome_of(image, name, runtime.name, is_changed=True, is_dry=request.is_dry, layers=(*kept, *whole))
     old = [
         OldImage(
             name=f"{runtime.name} {found.identity}",
@@ -97,7 +95,7 @@ def pull_into_runtime(request: Request, runtime: ContainerRuntime, path: Path, *
             is_plain=True,
         )
         if request.is_dry:
-            return outcome_of(image, name, runtime.name, is_changed=True, is_dry=True, layers=planned(plans))
+            return outcome_of(image, name, runtime.name, is_changed=True, is_dry=True, layers=(*kept, *planned(plans)))
         made = make_all(request, located.repository, layout, plans, stack, progress, is_plain=True)
         layers = {layer.layer.diff_id: layer for layer in made}
         for layer in image.record.layers[:held]:
@@ -114,17 +112,13 @@ def pull_into_runtime(request: Request, runtime: ContainerRuntime, path: Path, *
         if pulled and called.isdisjoint(pulled):
             progress.step(f"{request.name.full} leads elsewhere by now: {runtime.name} has {pulled[0]}")
         shutil.rmtree(path)
-    held_outcomes = tuple(
-        LayerOutcome(digest=layer.digest, diff_id=layer.diff_id, size=layer.size, way="here", bytes=0)
-        for layer in image.record.layers[:held]
-    )
     return outcome_of(
         image,
         name,
         runtime.name,
         is_changed=True,
         is_dry=False,
-        layers=(*held_outcomes, *done(plans, made)),
+        layers=(*kept, *done(plans, made)),
     )
 
 

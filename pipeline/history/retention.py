@@ -14,7 +14,7 @@ Rule 5. What is left out here is not deleted, but ceases to be named; the grace 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
@@ -34,6 +34,22 @@ def retain(
     while (smaller := _retained(record, scopes, policy, pins, now)) is not record:
         record = smaller
     return record
+
+
+def next_release(
+    record: RepositoryRecord, scopes: Sequence[str] = (), *, policy: Policy, now: datetime
+) -> datetime | None:
+    """When `keep_for` will cease to hold the first of the images that it holds now; None where it holds none."""
+    ends = [end_of(since, policy.keep_for) for _, since in _replaced(record, series_of(record, scopes))]
+    return min((end for end in ends if end > now), default=None)
+
+
+def end_of(since: datetime, period: timedelta) -> datetime:
+    """When a period is over that began then; the last of all times for one that nobody will see end."""
+    try:
+        return since + period
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def pinned_images(record: RepositoryRecord, pin: str) -> frozenset[Digest]:

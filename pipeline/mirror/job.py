@@ -20,6 +20,7 @@ from ..publish import Outcome, Settings, steps
 from ..publish.begin import History, load_history
 from ..publish.prune import without_lost
 from ..publish.repair import forget_lost
+from ..publish.rules import rules_of
 from ..publish.run import Order, Run
 from ..publish.trial import try_out
 from ..publish.write import SourceChangedError, plan_writes, write_entries
@@ -173,9 +174,13 @@ class _Mirror:
         before = self._ledger.repositories.get(name, RepositoryRecord())
         # of what was rebuilt from the tree nobody knows any more
         is_forgotten = before.rules is None and (self._loaded.is_rebuilt or name in self._loaded.bad)
-        if before.images and not is_forgotten and before.mirrored_from != self._url:
-            origin = before.mirrored_from or "a layout"
-            raise MirrorError(f"{name} is published here from {origin}; mirror it into another target")
+        if before.images and not is_forgotten and before.mirrored_from is None:
+            raise MirrorError(f"{name} is published here from a layout; mirror it into another target")
+        if before.mirrored_from not in (None, self._url) and not self._order.settings.force:
+            raise MirrorError(
+                f"{name} is mirrored here from {before.mirrored_from}; mirror it into another target, or, if that has "
+                "moved, with --force"
+            )
         originals = Originals(
             source=self._source.tree, repository=name, own=self._ledger, resolver=self._resolver, room=self._room
         )
@@ -223,7 +228,7 @@ class _Mirror:
         after = replace(self._ledger, repositories={name: record})
         if record != self._ledger.repositories.get(name):
             properties = self._order.target.properties
-            try_out(name, after, config=self._order.config, properties=properties)
+            try_out(name, after, rules_of(self._order.config, after)[name], properties=properties)
 
     def _guarded(self, name: str, what: Callable[[], None]) -> None:
         """Whatever goes wrong with a repository is its failure alone, a mistake of ours too."""

@@ -23,11 +23,16 @@ def rules_of(config: Config, ledger: Ledger) -> dict[str, Rules]:
         for name, record in ledger.repositories.items()
     }
     return found | {
-        known.name: Rules(policy=known.policy, scopes=scopes_of(known))
+        known.name: rules_for(known)
         for known in config.repositories
         # what is mirrored has its deltas from elsewhere, whatever a configuration says
         if known.name not in found or ledger.repositories[known.name].mirrored_from is None
     }
+
+
+def rules_for(repository: Repository) -> Rules:
+    """Those of a repository that is published from a layout."""
+    return Rules(policy=repository.policy, scopes=scopes_of(repository))
 
 
 def rules_record(repository: Repository, config: Config) -> RulesRecord:

@@ -51,7 +51,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def tree(folder: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+    """The files and links below a folder, and when each was written."""
+    files = (path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+    return {str(path): path.lstat().st_mtime_ns for path in files if path.name != "lock"}
 
 
 def as_json(capsys: Capture, *arguments: str) -> tuple[int, dict[str, Any]]:

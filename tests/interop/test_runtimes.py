@@ -207,9 +207,12 @@ def test_a_podman_that_cannot_be_told_pulls_by_itself(tree: Published) -> None:
         if machine.runtime.obstacle() is None:
             pytest.skip("this podman can be told what it has")
         machine.runtime.pull(old.reference)
+        pull = ["pull", new.reference, "--into", "podman", "--from", f"http://{tree.site.registry}"]
+        promised = deltapress(machine, *pull, "--dry-run")
         begun = len(tree.fetched())
-        said = deltapress(machine, "pull", new.reference, "--into", "podman", "--from", f"http://{tree.site.registry}")
-        assert said["changed"]
+        said = deltapress(machine, *pull)
+        assert [layer["how"] for layer in said["layers"]] == ["here", "whole", "whole"]
+        assert promised["layers"] == said["layers"]
         assert len([digest for digest in tree.fetched()[begun:] if digest in new.layers]) == 2  # nothing twice
         assert new.digest in known(named(machine.runtime, new.reference).digests)
 

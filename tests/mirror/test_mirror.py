@@ -567,6 +567,18 @@ class _Failing(RecordingTarget):
         return super().open(key)
 
 
+def test_a_source_that_has_moved(source: MemoryFolder) -> None:
+    target = MemoryFolder()
+    mirrored(source, target)
+    source.url = "memory:elsewhere"
+    outcome = mirrored(source, target, 11)
+    assert outcome.exit_code is ExitCode.BAD_INPUT
+    assert "is mirrored here from memory:source; mirror it into another target" in str(outcome.failed["app"])
+    assert mirrored(source, target, 12, force=True).exit_code is ExitCode.SUCCESS
+    assert mirrored(source, target, 13).written.keys == 0
+    assert stored_ledger(target).repositories["app"].mirrored_from == "memory:elsewhere"
+
+
 def test_the_source_is_not_the_target(source: MemoryFolder) -> None:
     with pytest.raises(MirrorError, match="is the source and the target"):
         mirrored(source, source)
