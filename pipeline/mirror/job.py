@@ -9,6 +9,7 @@ from typing import Final
 
 from ..config import Config
 from ..errors import DeltapressError, ExitCode, InternalError
+from ..history.moves import moves_between
 from ..history.records import RepositoryRecord, RulesRecord
 from ..history.removal import is_removed
 from ..history.resolver import ContentResolver, find_stored
@@ -83,7 +84,8 @@ def mirror(
         to_do = (*_LAY_OUT, *_SAY) if is_dry else (*_LAY_OUT, steps.refuse_foreign, reading.copy_blobs, *_FINISH)
         for step in to_do:
             step(run)
-        return replace(run.outcome, repositories=tuple(reading.names))
+        moves = () if loaded.is_rebuilt else tuple(moves_between(loaded.ledger, run.ledger))
+        return replace(run.outcome, repositories=tuple(reading.names), moves=moves)
 
 
 def _check_apart(source: str, target: str) -> None:

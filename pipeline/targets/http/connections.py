@@ -221,5 +221,5 @@ def _reason_of(error: Exception) -> str:
     if "CERTIFICATE_REQUIRED" in str(cause):
         return "wants a client's certificate; give one"
     if "WRONG_VERSION_NUMBER" in str(cause) or "record layer failure" in str(cause):
-        return "does not speak https; a registry without TLS is named with http://"
+        return "does not speak https; without TLS, name it http://… (`pull` and `bundle`: --from http://…)"
     return f"cannot be reached ({type(cause).__name__}: {said})"
