@@ -119,7 +119,7 @@ DOORS: Final[dict[str, set[str]]] = {
     # waiting for a lock or an answer needs a clock that does not jump; every date comes from the command line's `now`
     "time": {
         *("pipeline.cli", "pipeline.targets.flock", "pipeline.targets.objects.lease"),
-        "pipeline.check.connection",
+        *("pipeline.check.connection", "pipeline.targets.http.connections"),
     },
     "logging": set(),
     "pickle": set(),

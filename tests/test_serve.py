@@ -90,6 +90,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         site.put("ours.flatpakrepo", b"[Flatpak Repo]")
         site.put("org.example.App.flatpakref", b"[Flatpak Ref]")
         site.put("_deltapress/ledger.json", b"secret")
+        site.put("_deltapress/reports/1.json", b"secret")
         site.put("_deltapress/page.html", b"secret")
         site.put("v2/a/app/manifests/.web/v1.meta", b"secret")
         site.put(f"v2/a/app/blobs/{digest_of(BLOB)}", BLOB)
@@ -232,6 +233,7 @@ def test_the_missing_is_named_as_the_specification_says(site: Site, path: str, c
     "path",
     [
         "/_deltapress/ledger.json",
+        "/_deltapress/reports/1.json",
         "/_deltapress/page.html",
         "/%5Fdeltapress/page.html",
         "/v2/a/app/manifests/.web/v1.meta",

@@ -26,6 +26,7 @@ class Remedy(Enum):
     HTTPS = auto()
     HOST = auto()
     PUBLISH = auto()
+    PRIVATE = auto()
 
 
 _USE_NGINX: Final = (
@@ -206,6 +207,13 @@ _ADVICE: Final[Mapping[Remedy, Mapping[ServerKind, str]]] = {
         ServerKind.OTHER: (
             "look into the server's error log; a file that only its owner can read, or a time limit, does this"
         ),
+    },
+    Remedy.PRIVATE: {
+        ServerKind.NGINX: _USE_NGINX,
+        ServerKind.APACHE: _USE_APACHE,
+        ServerKind.CADDY: _USE_CADDY,
+        ServerKind.S3: "let the public read v2/*, index/*, *.html, *.flatpakrepo and *.flatpakref only",
+        ServerKind.OTHER: "answer 404 below /_deltapress/, or leave that folder out of what is copied to this host",
     },
     Remedy.PUBLISH: {
         ServerKind.OTHER: (

@@ -344,6 +344,12 @@ class Rule(Enum):
         remedy=Remedy.CONFIGURATION,
         warns=_of(Habit.LISTS_REPOSITORIES),
     )
+    PUBLISHER_STATE = Need(
+        needs="404 below _deltapress/, the publisher's own folder",
+        why="the ledger tells everybody of repositories and images that were removed",
+        source="_deltapress/servers/README",
+        remedy=Remedy.PRIVATE,
+    )
 
     # --- referrers
 

@@ -112,6 +112,11 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     if place.layout is None and arguments.unpack is not None:
         raise PlaceError("--unpack needs a layout, --into oci:DIRECTORY: a runtime has its own way to show files")
     request = request_of(arguments, arguments.image)
+    if place.layout is None and not request.name.host and (arguments.origin or isinstance(arguments.image, Path)):
+        raise PlaceError(
+            f"{place.text} pulls by the whole name in the end, and without a host that is docker.io's: write "
+            f"HOST/{request.name}, with --from beside it"
+        )
     try:
         with console.progress() as progress:
             outcome = _pull(request, place, arguments, progress)

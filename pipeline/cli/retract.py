@@ -36,7 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "by the digest of its blob",
     )
     parser.add_argument(
-        "--source", metavar="IMAGE", help="only the deltas out of this old image: its digest, or a tag of REPOSITORY"
+        "--source", metavar="VERSION", help="only the deltas out of this old image: its digest, or a tag of REPOSITORY"
     )
     parser.add_argument("--all", action="store_true", help="all deltas of the target")
     parser.add_argument("--undo", action="store_true", help="list them again, as far as they are still there")

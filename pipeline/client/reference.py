@@ -39,6 +39,8 @@ class ImageName:
         Raises:
             BadReferenceError: it names no image.
         """
+        if "://" in text:
+            raise BadReferenceError(text, "an image has no scheme (`--from http://HOST` reaches one without TLS)")
         name, at, digest_text = text.partition("@")
         try:
             digest = Digest.parse(digest_text) if at else None

@@ -129,7 +129,10 @@ def _read(root: Table, path: Path) -> Config:
 
     tables = root.tables("repository")
     if not root.has("repository"):
-        root.complain("repository", "is missing; add a [[repository]] with `name` and `layout`")
+        root.complain(
+            "repository",
+            "is missing; add a [[repository]] with `name` and `layout`; for a mirror `repository = []` at the top",
+        )
     repositories = tuple(_read_repository(table, policy, path.parent) for table in tables)
     _check_names([(table, repository.name) for table, repository in zip(tables, repositories, strict=True)])
     _check_former_names(list(zip(tables, repositories, strict=True)))

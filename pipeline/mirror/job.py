@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from ..config import Config
 from ..errors import DeltapressError, ExitCode, InternalError
+from ..history.moves import moves_between
 from ..history.records import RepositoryRecord, RulesRecord
 from ..history.removal import is_removed
 from ..history.resolver import ContentResolver, find_stored
@@ -71,8 +73,7 @@ def mirror(
         LedgerError: a newer deltapress wrote a ledger.
         ForeignFilesError: something that is not ours would be overwritten.
     """
-    if source.url == target.url:
-        raise MirrorError(f"{source.url} is the source and the target; name two different ones")
+    _check_apart(source.url, target.url)
 
     def work(order: Order) -> Outcome:
         loaded = load_history(order.store, settings)
@@ -82,9 +83,19 @@ def mirror(
         to_do = (*_LAY_OUT, *_SAY) if is_dry else (*_LAY_OUT, steps.refuse_foreign, reading.copy_blobs, *_FINISH)
         for step in to_do:
             step(run)
-        return replace(run.outcome, repositories=tuple(reading.names))
+        moves = () if loaded.is_rebuilt else tuple(moves_between(loaded.ledger, run.ledger))
+        return replace(run.outcome, repositories=tuple(reading.names), moves=moves)
 
     return carried_out(work, config, target, settings, is_dry=is_dry, progress=progress)
+
+
+def _check_apart(source: str, target: str) -> None:
+    """Raises MirrorError where one of them is the other, or lies inside of it: each would find the other's files."""
+    one, other = (f"{Path(url).resolve() if url.startswith('/') else url}/" for url in (source, target))
+    if one == other:
+        raise MirrorError(f"{source} is the source and the target; name two different ones")
+    if one.startswith(other) or other.startswith(one):
+        raise MirrorError(f"{source} and {target} lie in each other; name places that lie side by side")
 
 
 class _Mirror:
@@ -116,18 +127,18 @@ class _Mirror:
             and self._selection.has_repository(name)
             and record.mirrored_from == self._url
         ]
-        if gone and not self.names:
-            raise MirrorError(
-                f"{self._url} shows none of the {len(gone):,} repositories that are mirrored from it; nothing was "
-                "changed. If that is right, remove each with `deltapress remove`"
-            )
-        if not self.names:
+        if not self.names and not gone:
             raise MirrorError(f"{self._url} shows no repository that is chosen; nothing was changed")
         self._notes += [f"{name}: is at the source no longer, and is published no longer" for name in gone]
         with self._order.progress.task("read", len(self.names)) as task:
             for name in self.names:
                 self._guarded(name, partial(self._read, name))
                 task.advance()
+        if gone and not self._copied:  # nor do names that cannot be read show that those are gone
+            raise MirrorError(
+                f"{self._url} shows none of the {len(gone):,} repositories that are mirrored from it; nothing was "
+                "changed. If that is right, remove each with `deltapress remove`"
+            )
         self._gone = frozenset(gone)
         return self._history()
 

@@ -41,6 +41,11 @@ class Source:
             return sorted(self._ledger.repositories)
         try:
             return sorted(filter(is_repository, self._names(CATALOG_KEY, "repositories")))
+        except KeyMissingError as error:
+            raise TargetError(
+                f"{self.tree.url} does not list its repositories (there is no {error.key}); name each with "
+                "--repository, or, where nothing is published there, another source: a registry begins with https://"
+            ) from error
         except TargetError as error:
             raise TargetError(
                 f"{self.tree.url} does not list its repositories ({error}); name each with --repository"

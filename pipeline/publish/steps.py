@@ -11,7 +11,7 @@ from ..deltas.make import Workshop
 from ..deltas.plan import Wanted, plan_deltas
 from ..deltas.savings import savings
 from ..history.records import DeltaKey, KeyRecord
-from ..keys import Key, Phase, repository_of, tags_key
+from ..keys import Key, Phase, blob_key, repository_of, tags_key
 from ..progress import Silent
 from ..scratch import remove_dead, scratch_folder
 from ..tardiff.encoder import GENERATOR, EncoderOptions
@@ -233,6 +233,9 @@ def delete_at_once(run: Run) -> None:
     if not is_dry:
         run.ledger = execute(run.order.store, gone, run.ledger, progress=run.order.progress)
     run.notes.append(f"{what}: {'would delete' if is_dry else 'deleted'} {len(keys):,} files, without a grace period")
+    blobs = {blob.digest for image in removal.taken.images.values() for blob in image.blobs}
+    if shared := sum(blob_key(what.repository, digest) in run.tree.entries for digest in blobs):
+        run.notes.append(f"{what}: {shared:,} of its {len(blobs):,} blobs stay, since other images have them, too")
 
 
 def settle_clock(run: Run) -> None:

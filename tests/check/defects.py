@@ -9,6 +9,7 @@ from typing import Any, Final
 from werkzeug.wrappers import Request, Response
 
 from pipeline.check.rules import Rule
+from pipeline.keys import LEDGER_KEY
 from pipeline.oci.media_types import OCI_MANIFEST
 
 from . import misbehaving as bad
@@ -53,6 +54,11 @@ def _both(*defects: bad.Defect) -> bad.Defect:
 
 def _at(end: str) -> Callable[[Request], bool]:
     return lambda request: request.path.endswith(end)
+
+
+def _ledger_served(request: Request, answer: Response) -> Response | None:
+    file = bad.root_of(request) / LEDGER_KEY
+    return Response(file.read_bytes()) if request.path == f"/{LEDGER_KEY}" else None
 
 
 def _repository(request: Request, name: str) -> Path:
@@ -523,6 +529,11 @@ MORE: Final[tuple[Case, ...]] = (
         defect=bad.with_json(_at("/index/static"), lambda document: document["Results"].append(document["Results"][0])),
         rule=Rule.FLATPAK_IMAGES,
         fails={"flatpak"},
+    ),
+    Case(
+        name="the ledger is served",
+        defect=_ledger_served,
+        rule=Rule.PUBLISHER_STATE,
     ),
     # --- deltas
     Case(

@@ -68,12 +68,25 @@ def test_a_damaged_image_is_named_and_the_run_is_partly_done(site: Path, capsys:
     assert deltas(site, "copy") == 2
 
 
+def test_a_configuration_without_repositories_looks_after_a_mirror(site: Path, capsys: Capture) -> None:
+    assert main(["mirror", "public", "copy"]) == ExitCode.SUCCESS
+    shown = capsys.readouterr().out
+    assert "team/app: new tags 1.0, 1.1, 1.2\n" in shown
+    assert "other: new tag latest\n" in shown
+    (site / "mirror.toml").write_text('repository = []\n[target]\nurl = "copy"\n')
+    assert main(["-c", "mirror.toml", "remove", "team/app:1.0"]) == ExitCode.SUCCESS
+    capsys.readouterr()
+    assert main(["-c", "mirror.toml", "list", "team/app"]) == ExitCode.SUCCESS
+    assert "team/app: 2 tags" in capsys.readouterr().out
+    assert main(["-c", "mirror.toml", "prune"]) == ExitCode.SUCCESS
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "problem"),
     [
         (["public", "public"], ExitCode.BAD_CONFIGURATION, "is the source and the target"),
         (["public", "https://registry.invalid"], ExitCode.BAD_CONFIGURATION, "is of an unknown kind"),
-        (["nowhere", "copy"], ExitCode.TARGET_FAILED, "does not list its repositories"),
+        (["nowhere", "copy"], ExitCode.TARGET_FAILED, "a registry begins with https://"),
         (["public", "copy", "--repository", "typo"], ExitCode.BAD_INPUT, "v2/typo/tags/list"),
         (["public", "copy", "--repository", "typo*"], ExitCode.BAD_CONFIGURATION, "shows no repository that is chosen"),
     ],

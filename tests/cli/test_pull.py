@@ -48,9 +48,10 @@ def test_what_is_new_is_said(tree: Path, capsys: pytest.CaptureFixture[str]) -> 
         (["app:9", "--into", "oci:device"], 4, "public has no image app:9"),
         (["app:1.0", "--into", "oci:device", "--root", "."], 2, "--root and --source belong together"),
         (["app:1.0", "--into", "docker", "--unpack", "x"], 2, "--unpack needs a layout"),
+        (["app:1.0", "--into", "docker"], 2, "docker pulls by the whole name in the end"),
         (["app:1.0", "--into", "oci:device", "--platform", "s390x"], 4, "cannot"),
     ],
-    ids=["unknown", "root", "unpack", "read-only"],
+    ids=["unknown", "root", "unpack", "host", "read-only"],
 )
 def test_what_is_wrong_is_said(
     tree: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str

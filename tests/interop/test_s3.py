@@ -150,6 +150,7 @@ def test_the_edge_answers_as_a_registry_when_something_is_missing(edge: servers.
     "path",
     [
         "/_deltapress/ledger.json",
+        "/_deltapress/reports/1.json",
         "/_deltapress/servers/nginx-s3.conf",
         f"/v2/{REPOSITORY}/manifests/../../../../_deltapress/ledger.json",
         "//_deltapress/ledger.json",

@@ -219,6 +219,7 @@ DIRECTORIES = {"v2/team/app/manifests", "v2/team", "index", "index/icons", "r"}
     "path",
     [
         "/_deltapress/ledger.json",
+        "/_deltapress/reports/1.json",
         "/_deltapress/",
         "/_deltapress",
         "/_deltapress/servers/nginx.conf",

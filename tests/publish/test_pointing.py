@@ -111,3 +111,11 @@ def test_what_was_removed_before_can_go_now(tmp_path: Path) -> None:
     shop.remove("app:leaked", 2, is_now=True)
     assert Key("v2/app/manifests/leaked") not in shop.folder.contents
     shop.check()
+
+
+def test_what_other_images_share_stays_and_is_said(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, policy=POLICY)
+    shop.images({"1.0": (other(0), app(0)), "leaked": (other(0), app(1))})
+    shop.run()
+    notes = shop.remove("app:leaked", 1, is_now=True).notes
+    assert "app:leaked: 1 of its 3 blobs stay, since other images have them, too" in notes

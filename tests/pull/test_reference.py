@@ -38,3 +38,8 @@ def test_in_a_mirror_the_name_is_the_repository() -> None:
 def test_what_names_nothing_is_refused(text: str) -> None:
     with pytest.raises(BadReferenceError, match=r"write HOST/NAME:TAG"):
         ImageName.parse(text)
+
+
+def test_an_address_is_no_name() -> None:
+    with pytest.raises(BadReferenceError, match=r"no scheme .*--from http://HOST.*write HOST/NAME:TAG"):
+        ImageName.parse("http://r.test:5000/team/app:1")

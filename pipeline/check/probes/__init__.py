@@ -5,7 +5,7 @@ manifests    types, HEAD, digests, names
 blobs        bytes and ranges
 encoding     compression on the way
 caches       how long what changes is kept
-listings     tags/list, _catalog
+listings     tags/list, _catalog; the ledger, which is nobody's
 referrers    the listing, and its tag
 flatpak      index/static
 deltas       both formats: what is listed is there
@@ -37,6 +37,7 @@ PROBES: Final[tuple[Probe, ...]] = (
     encoding.encodings,
     listings.tags,
     listings.repositories,
+    listings.ledger,
     referrers.known,
     referrers.of_indexes,
     referrers.unknown,

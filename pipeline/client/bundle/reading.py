@@ -45,6 +45,18 @@ class UnnamedImageError(DeltapressError):
         )
 
 
+class NotInBundleError(KeyMissingError):
+    """A bundle leads only from its sources, and has nothing else."""
+
+    def __init__(self, key: Key) -> None:
+        TargetError.__init__(
+            self,
+            "is not in the bundle, which leads only from the images that it was made for; make one with a --source "
+            "that is here",
+            key=key,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """An entry of `index.json`. `target` is the image into which it leads, `root` what its tag should lead to.
@@ -129,7 +141,7 @@ class BundleTarget:
         digest = None if parsed is None else self._tagged(parsed) if parsed.kind is Kind.TAG else parsed.content_digest
         content = None if digest is None else self._storage.blob(digest)
         if content is None:
-            raise KeyMissingError(key)
+            raise NotInBundleError(key)
         return content, digest
 
     def _tagged(self, parsed: ParsedKey) -> Digest | None:

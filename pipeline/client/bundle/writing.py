@@ -72,7 +72,12 @@ def write_bundle(request: Request, sources: Sequence[str | Digest], out: Writabl
     blobs: dict[Digest, Descriptor] = {}
     entries, bundled = [], []
     for source in sources:
-        old = resolve(repository, source, request.platform, name=str(source))
+        old = resolve(
+            repository,
+            source,
+            request.platform,
+            name=f"{repository.name}{'@' if isinstance(source, Digest) else ':'}{source}",
+        )
         artifact = _artifact(repository, image, old, str(source), name)
         documents |= {old.manifest.digest: old.manifest.raw, old.manifest.config.digest: old.config}
         documents[artifact.digest] = artifact.raw

@@ -5,6 +5,7 @@ is for one host (Authorization) must not reach another.
 """
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -35,8 +36,9 @@ class BrokenBodyError(TargetError):
 class Answer:
     """An answer whose body is still to be read. Close it."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, url: str) -> None:
-        self._response, self._url = response, url
+    def __init__(self, response: urllib3.BaseHTTPResponse, url: str, options: HTTPOptions) -> None:
+        self._response, self._url, self._options = response, url, options
+        self._began, self._received = time.monotonic(), 0
         self.status = response.status
 
     def header(self, name: str) -> str | None:
@@ -53,11 +55,24 @@ class Answer:
         return int(text) if text.isascii() and text.isdecimal() and len(text) <= 19 else None
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes as they were sent, none at the end. Raises BrokenBodyError."""
+        """At most `size` bytes as they were sent, as soon as there are some, none at the end.
+
+        Raises:
+            BrokenBodyError: the connection broke.
+            TargetError: they come too slowly.
+        """
         try:
-            return self._response.read(size, decode_content=False)
+            # not `read`, which goes on until there are `size` bytes, however slowly they drip
+            data = self._response.read1(size, decode_content=False)
         except (HTTPError, OSError) as error:
             raise BrokenBodyError(f"{host_of(self._url)}: the connection broke ({type(error).__name__})") from error
+        self._received += len(data)
+        seconds = time.monotonic() - self._began
+        if data and seconds > self._options.read_timeout and self._received < seconds * self._options.slowest:
+            raise TargetError(
+                f"{host_of(self._url)}: sent {self._received:,} bytes in {seconds:.0f} s, which is too slow; try later"
+            )
+        return data
 
     def close(self) -> None:
         self._response.close()
@@ -96,7 +111,7 @@ class Connections:
             if answer.status not in _REDIRECTS or not location or form is not None:
                 return answer
             answer.close()
-            following = urljoin(url, location)
+            following = joined(url, location)
             if urlsplit(following).scheme not in ("https", urlsplit(url).scheme):
                 raise TargetError(f"{host_of(url)}: leads from https to {one_line(following, most=_MAX_SHOWN)}")
             url = following
@@ -131,7 +146,7 @@ class Connections:
             )
         except (HTTPError, OSError, ValueError) as error:
             raise TargetError(f"{host_of(url)}: {_reason_of(error)}") from error
-        return Answer(response, url)
+        return Answer(response, url, self._options)
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)
@@ -171,6 +186,16 @@ class _Retry(Retry):
         return None if asked is None else min(asked, self.longest)
 
 
+def joined(url: str, said: str) -> str:
+    """The address that a server means by `said` where it answers for `url`. Raises TargetError for what is none."""
+    try:
+        following = urljoin(url, said)
+        urlsplit(following)
+    except ValueError as error:
+        raise TargetError(f"{host_of(url)}: leads to {one_line(said, most=_MAX_SHOWN)}, which is no address") from error
+    return following
+
+
 def host_of(url: str) -> str:
     """For messages: the host of a URL, with its port."""
     return urlsplit(url).netloc.rpartition("@")[2]
@@ -196,5 +221,5 @@ def _reason_of(error: Exception) -> str:
     if "CERTIFICATE_REQUIRED" in str(cause):
         return "wants a client's certificate; give one"
     if "WRONG_VERSION_NUMBER" in str(cause) or "record layer failure" in str(cause):
-        return "does not speak https; a registry without TLS is named with http://"
+        return "does not speak https; without TLS, name it http://… (`pull` and `bundle`: --from http://…)"
     return f"cannot be reached ({type(cause).__name__}: {said})"

@@ -15,6 +15,8 @@ class HTTPOptions:
     ca_file, client_cert, client_key: the same for every host, in PEM. `client_key` None: it is in `client_cert`.
     proxies: the URL of a proxy for `http` and `https`, and under `no` the hosts that are reached without.
     attempts: counts the first one. longest_pause: however long a server asks us to wait.
+    slowest: bytes of a body in a second, on average, once it has lasted for `read_timeout`; a tenth of what a GSM phone
+        has.
     """
 
     credential_files: tuple[Path, ...] = ()
@@ -27,3 +29,4 @@ class HTTPOptions:
     read_timeout: float = 60
     attempts: int = 5
     longest_pause: float = 60
+    slowest: float = 100

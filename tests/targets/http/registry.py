@@ -10,8 +10,9 @@ import re
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,7 +42,8 @@ class Registry:
 
     auth: None, "basic", "token" (anonymous readers get one too) or "users" (a token for users alone).
     page: how many entries a list has. elsewhere: where blobs really lie. cuts: how many bytes come of each answer
-    before the connection ends. busy: how many 429 come first. prefix: what stands before `v2/`.
+    before the connection ends. drip: the seconds between two bytes. busy: how many 429 come first. prefix: what stands
+    before `v2/`.
     """
 
     root: Path
@@ -49,6 +51,7 @@ class Registry:
     page: int | None = None
     elsewhere: str | None = None
     cuts: int | None = None
+    drip: float = 0.0
     busy: int = 0
     prefix: str = "/"
     knows_ranges: bool = True
@@ -133,6 +136,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._asked = Asked(self.command, parts.path, parse_qs(parts.query), dict(self.headers))
         self.site.asked.append(self._asked)
 
+    def _write(self, data: bytes) -> None:
+        if not self.site.drip:
+            self.wfile.write(data)
+            return
+        with suppress(OSError):  # who reads it has had enough
+            for place in range(len(data)):
+                self.wfile.write(data[place : place + 1])
+                time.sleep(self.site.drip)
+
     def _challenge(self) -> str | None:
         sent = self.headers.get("Authorization")
         if self.site.auth == "basic":
@@ -204,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[: self.site.cuts])
             self.close_connection = True
         else:
-            self.wfile.write(data)
+            self._write(data)
 
 
 def make_certificates(folder: Path) -> None:

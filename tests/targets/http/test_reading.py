@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,17 @@ def test_a_blob_is_read_on_where_the_connection_broke(tree: Path, knows_ranges: 
                 stream.read()
 
 
+def test_what_only_drips_is_given_up(tree: Path) -> None:
+    with running(Registry(root=tree, drip=0.02)) as registry:
+        target = reader(registry, read_timeout=0.5)
+        began = time.monotonic()
+        with pytest.raises(TargetError, match=r"sent \d+ bytes in \d s, which is too slow"):
+            read(target, some_blob(tree))
+        assert time.monotonic() - began < 5
+        registry.drip = 0.001
+        assert read(target, tags_key(NAME)), "slow, and not too slow"
+
+
 def test_a_busy_server_is_asked_again_and_not_for_ever(tree: Path) -> None:
     with running(Registry(root=tree, busy=2)) as registry:
         assert read(reader(registry, attempts=3), tags_key(NAME))
@@ -269,6 +281,19 @@ def test_redirects_end(tree: Path) -> None:
         registry.elsewhere = registry.url
         with pytest.raises(TargetError, match=r"more than 5 times"):
             reader(registry).open(some_blob(tree))
+
+
+def test_what_is_no_address_is_told(tree: Path) -> None:
+    with running(Registry(root=tree, auth="token")) as registry:
+        target = reader(registry)
+        registry.scheme = "http://[x"
+        with pytest.raises(TargetError, match="which is no address"):
+            target.open(some_blob(tree))
+    with (
+        running(Registry(root=tree, elsewhere="http://[x")) as registry,
+        pytest.raises(TargetError, match="which is no address"),
+    ):
+        reader(registry).open(some_blob(tree))
 
 
 @pytest.mark.parametrize(
