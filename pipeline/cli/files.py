@@ -72,12 +72,13 @@ def whole_output(path: str, console: Console, *, mode: int | None = None) -> Ite
         return
     # a name of our own and the usual mode: tempfile's 0600 would stay with the file
     part = destination.with_name(f".{os.urandom(8).hex()}.part")
+    with _translated(path):
+        file = part.open("xb")
     try:
-        with _translated(path):
-            file = part.open("xb")
-            if mode is not None:
-                part.chmod(mode)
         with file:
+            if mode is not None:
+                with _translated(path):
+                    part.chmod(mode)
             yield _Output(file, path, is_kept=True)
             with _translated(path):
                 file.flush()

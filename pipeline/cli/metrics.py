@@ -18,6 +18,11 @@ _MODE: Final = 0o644  # the collector is another user, whatever the umask says
 _MAX_SIZE: Final = 1 << 20
 
 
+def is_first(path: Path | None) -> bool:
+    """True where there is no file from which metrics could be taken over that a run does not look at."""
+    return path is not None and not _read(path)
+
+
 @dataclass(slots=True)
 class Measuring:
     """A run that is under way. `outcome` is set when it has one."""

@@ -7,7 +7,7 @@ from .. import publish, report
 from ..errors import ExitCode
 from .console import Console
 from .machine import give_back_freed_memory
-from .metrics import measured
+from .metrics import is_first, measured
 from .options import Subparsers, add_config, add_force, add_jobs, add_json, add_wait
 from .results import show_outcome
 from .settings import configuration, settings, target_of
@@ -58,8 +58,7 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
         force=arguments.force,
         repair=arguments.repair,
         adopt=arguments.adopt,
-        # what a run does not look at is in the metrics from the file before
-        look=config.report.metrics is not None and not config.report.metrics.exists(),
+        look=is_first(config.report.metrics),
         wait=arguments.wait,
     )
     go, text = (publish.dry_run, report.plan_text) if arguments.dry_run else (publish.run, report.publish_text)

@@ -9,8 +9,9 @@
     ledger      the memory as one value; records: what it is made of
     documents   pure: the same as JSON, a document for each repository and a root; whole: as older ledgers were
     journal     what was done since the root was written; store: where all of it lies
+    reports     what the last runs said, for people
 
-In the ledger the publisher remembers what it did. There is no other state.
+In the ledger the publisher remembers what it did. There is no other state: what reports say decides nothing.
 
 Rule 1. It says what was seen (the moves of each tag, the images), what was made (the deltas, or why not), which keys
         were written, and since when each key is referenced by nothing.

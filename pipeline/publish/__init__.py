@@ -1,6 +1,7 @@
 """The whole run: layouts -> history -> plan -> deltas -> tree -> target, under the target's lock.
 
     job         publish, dry run, prune, recall, remove, retract, tag, reconcile: which steps each takes, in which order
+    carried_out any run from the outside: the lock, and the report that stays
     steps       what each step does to a run, whose state is in run
     begin       the ledger, after every layout that can be read was seen; each repository is tried alone (trial)
     removal     the ledger, after something was removed, retracted, put back or pointed
@@ -17,7 +18,7 @@ Rule 1. One bad repository does not keep the others from being published, but in
 Rule 2. By default an image does not wait for its deltas: images and tags are written, then deltas are made, then
         listed. With the order `deltas-first` a repository's tags are written last.
 Rule 3. A proven delta is stored and remembered at once: a run that dies later does not make it again.
-Rule 4. A run in which nothing changed writes nothing, the ledger included.
+Rule 4. A run in which nothing changed writes nothing, the ledger included; if it failed, its report alone.
 Rule 5. What a run that died left unfinished, and no layout has any more, is forgotten: it must not keep the next image
         from being published.
 """

@@ -215,3 +215,11 @@ def test_what_is_gone_is_told_no_longer(metered: Path) -> None:
     names = {name for name, _ in samples(metered.read_text())}
     assert "repository_latest_version_timestamp_seconds" not in names
     assert "last_success_timestamp_seconds" in names
+
+
+def test_a_folder_that_cannot_be_looked_into_is_a_line_and_nothing_more(metered: Path, capsys: Capture) -> None:
+    (metered.parent / "file").write_text("no folder")
+    (metered.parent / "deltapress.toml").write_text(f'{CONFIG}[report]\nmetrics = "file/deltapress.prom"\n')
+    assert main(["publish"]) == ExitCode.SUCCESS
+    assert "deltapress: no metrics were written: " in capsys.readouterr().err
+    assert list(metered.parent.glob("*.part")) == []
