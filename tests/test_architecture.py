@@ -70,12 +70,13 @@ TARDIFF_MAY_IMPORT: Final[dict[str, set[str]]] = {
 
 # No I/O: functions from values to values.
 PURE: Final = {
-    *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
+    *("deltas.plan", "deltas.ancestry", "deltas.budget", "deltas.pairs", "deltas.savings", "deltas.sources"),
     *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index", "deltas.formats.oci_delta"),
     *(f"deltas.formats.oci_delta.{name}" for name in ("making", "reading", "signatures", "terms")),
     *("history.attached", "history.documents", "history.moves", "history.order", "history.pointing"),
-    *("history.removal", "history.renaming", "history.retention", "history.retraction", "history.versions"),
-    *("history.whole", "mirror.mirrored", "mirror.selection", "publish.clocks", "publish.rules"),
+    *("history.removal", "history.renaming", "history.retention", "history.retraction", "history.sources"),
+    *("history.versions", "history.whole"),
+    *("mirror.mirrored", "mirror.selection", "publish.clocks", "publish.rules"),
     *("tree.contents", "tree.static", "tree.flatpak", "tree.remotes"),
 }
 PURE_MAY_IMPORT: Final = PURE | {

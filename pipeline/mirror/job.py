@@ -217,8 +217,8 @@ class _Mirror:
     def _try_out(self, name: str, record: RepositoryRecord) -> None:
         after = replace(self._ledger, repositories={name: record})
         if record != self._ledger.repositories.get(name):
-            properties = self._order.target.properties
-            try_out(name, after, config=self._order.config, properties=properties)
+            order = self._order
+            try_out(name, after, config=order.config, properties=order.target.properties, now=order.settings.now)
 
     def _guarded(self, name: str, what: Callable[[], None]) -> None:
         """Whatever goes wrong with a repository is its failure alone, a mistake of ours too."""

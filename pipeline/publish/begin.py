@@ -6,6 +6,7 @@ Nothing is written here: what is remembered is saved with the first key that is.
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from ..config import Config, Repository
 from ..errors import DeltapressError, InternalError
@@ -255,16 +256,18 @@ def _remembered(
         outlines={diff_id: outline for diff_id, outline in outlines.items() if diff_id in used},
         deltas=without_lost(ledger.deltas, resolver.found),
     )
-    _try_out(after, ledger, config, seen, store.target.properties)
+    _try_out(after, ledger, config, seen, store.target.properties, now=settings.now)
     return History(ledger=after, is_rebuilt=False, resolver=resolver, notes=tuple(notes), lost=tuple(lost))
 
 
-def _try_out(after: Ledger, before: Ledger, config: Config, names: Iterable[str], properties: Properties) -> None:
+def _try_out(
+    after: Ledger, before: Ledger, config: Config, names: Iterable[str], properties: Properties, *, now: datetime
+) -> None:
     """Try each repository that has changed, in the order of the configuration. Raises _FaultError."""
     for name in names:
         if name in after.repositories and after.repositories[name] != before.repositories.get(name):
             with _within(name):
-                try_out(name, after, config=config, properties=properties)
+                try_out(name, after, config=config, properties=properties, now=now)
 
 
 class _FaultError(Exception):
@@ -300,7 +303,7 @@ def _idle_pins(repository: Repository, record: RepositoryRecord) -> Iterator[str
 
 def _retained(repository: Repository, record: RepositoryRecord, config: Config, settings: Settings) -> RepositoryRecord:
     kept = retain(record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now)
-    return replace(kept, rules=rules_record(repository, config))
+    return replace(kept, rules=rules_record(repository, config, pulls=None))
 
 
 def _unconfigured(config: Config, repositories: Mapping[str, RepositoryRecord]) -> Iterator[str]:

@@ -41,6 +41,7 @@ PUBLISH: Final = (
     steps.refuse_foreign,
     steps.write_images,
     steps.make_missing_deltas,
+    steps.settle_budget,
     steps.assemble_tree,
     steps.write_all,
     *_CLEAN_UP,
@@ -54,6 +55,7 @@ REPAIR: Final = (
     steps.write_all,  # whatever waits for deltas otherwise: what is broken is un-listed before anything is made
     steps.remove_broken,
     steps.make_missing_deltas,
+    steps.settle_budget,
     steps.assemble_tree,
     steps.write_all,
     *_CLEAN_UP,

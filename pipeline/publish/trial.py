@@ -4,6 +4,7 @@ Rule 1. It is planned and laid out as in a tree of its own. Where that fails, th
 Rule 2. What is to be remembered of it must be readable again: no layout can make a ledger that the next run refuses.
 """
 
+from datetime import datetime
 from typing import Final
 
 from ..config import Config
@@ -27,7 +28,7 @@ class UnrecordableError(DeltapressError):
     """What a repository has become cannot be remembered."""
 
 
-def try_out(name: str, ledger: Ledger, *, config: Config, properties: Properties) -> None:
+def try_out(name: str, ledger: Ledger, *, config: Config, properties: Properties, now: datetime) -> None:
     """Plan and lay out the repository `name` of `ledger` alone.
 
     Raises:
@@ -39,7 +40,7 @@ def try_out(name: str, ledger: Ledger, *, config: Config, properties: Properties
     outlines = {diff_id: outline for diff_id, outline in ledger.outlines.items() if diff_id in used}
     alone = Ledger(repositories={name: record}, outlines=outlines)
     size = _readable_size(name, alone)
-    plan = plan_deltas(alone, {name: rules_of(config, alone)[name]}, generator="", options="")
+    plan = plan_deltas(alone, {name: rules_of(config, alone)[name]}, generator="", options="", now=now)
     tree = assemble(alone, plan.wanted, extras={}, stores_headers=properties.stores_headers)
     if properties.folds_case:
         check_case(tree)
