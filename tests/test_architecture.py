@@ -25,7 +25,7 @@ FLOORS: Final[tuple[set[str], ...]] = (
     {"client", "mirror", "verify"},
     {"publish"},
     {"tree"},
-    {"deltas"},
+    {"deltas", "demand"},
     {"history"},
     {"config", "layout"},
     {"targets", "tardiff"},

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ..config import Config, Repository
+from ..demand.known import Demand
 from ..errors import DeltapressError, InternalError
 from ..history.ledger import Ledger, LedgerError
 from ..history.records import RepositoryRecord
@@ -235,15 +236,17 @@ def _remembered(
     if settings.repair and not settings.force:
         images = sum(len(record.images) for record in ledger.repositories.values())
         check_losses(len(damage), lost=len(lost), images=images, max_delete=config.max_delete)
+    demand = Demand()
     for repository in config.repositories:
         name = repository.name
         if name in seen and name in repositories:
             with _within(name):
                 notes.extend(_idle_pins(repository, repositories[name]))
-                kept = _retained(repository, repositories[name], config, settings)
+                kept = _retained(repository, repositories[name], config, settings, demand)
                 repositories[name] = kept
                 if not kept.images:
                     del repositories[name]
+    notes.extend(demand.problems)
     notes.extend(_unconfigured(config, repositories))
     used = {layer.diff_id for record in repositories.values() for layer in record.layers()}
     outlines = {**ledger.outlines}
@@ -301,9 +304,11 @@ def _idle_pins(repository: Repository, record: RepositoryRecord) -> Iterator[str
             yield f"{repository.name}: the pin {pin} holds nothing, since no published image or tag has that name"
 
 
-def _retained(repository: Repository, record: RepositoryRecord, config: Config, settings: Settings) -> RepositoryRecord:
+def _retained(
+    repository: Repository, record: RepositoryRecord, config: Config, settings: Settings, demand: Demand
+) -> RepositoryRecord:
     kept = retain(record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now)
-    return replace(kept, rules=rules_record(repository, config, pulls=None))
+    return replace(kept, rules=rules_record(repository, config, demand.pulls(repository, kept)))
 
 
 def _unconfigured(config: Config, repositories: Mapping[str, RepositoryRecord]) -> Iterator[str]:

@@ -74,7 +74,7 @@ def test_sources_are_kept_though_keep_would_let_them_go() -> None:
 def test_what_time_has_dropped_does_not_come_back(moves: list[str], days: int, months: int) -> None:
     """As long as nothing moves; and what is chosen is kept, so that it is chosen of what is left, too."""
     record = history(*({"latest": letter} for letter in moves))
-    policy = {"sources_within": timedelta(days=days), "sources_monthly": months}
+    policy: dict[str, Any] = {"sources_within": timedelta(days=days), "sources_monthly": months}
     if len(series_of(record)) != 1:
         return
     within: set[str] | None = None
