@@ -114,7 +114,7 @@ def _read(root: Table, path: Path) -> Config:
     target.close(_ELSEWHERE)
 
     defaults = root.table("policy")
-    policy = _read_policy(defaults, Policy(), path.parent)
+    policy = read_policy(defaults, Policy(), path.parent)
     max_delete = defaults.share("max_delete", 0.5, zero=True)
     effort = defaults.parsed("effort", DEFAULT_EFFORT, _effort)
     defaults.close(_ELSEWHERE)
@@ -174,7 +174,7 @@ def _read_s3(table: Table) -> S3Options:
     return options
 
 
-def _read_policy(table: Table, base: Policy, folder: Path) -> Policy:
+def read_policy(table: Table, base: Policy, folder: Path) -> Policy:
     """The keys of `table` over `base`. Leaves the table open: it has other keys too."""
     before = len(table.mistakes)
     policy = Policy(
@@ -232,7 +232,7 @@ def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
         tags=table.parsed_list("tags", ("*",), _text),
         rename=table.parsed_map("rename", _tag),
         pins=table.parsed_list("pins", (), _pin, empty=True),
-        policy=_read_policy(table, policy, folder),
+        policy=read_policy(table, policy, folder),
         series=_read_series(table),
         formerly=table.parsed_list("formerly", (), check_repository, empty=True),
     )

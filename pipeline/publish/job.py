@@ -95,6 +95,7 @@ UN_LIST: Final = (
 # Under which name the time of a step is counted.
 _STAGES: Final[Mapping[Step, str]] = {
     steps.plan_jobs: "plan",
+    steps.settle_budget: "plan",
     steps.assemble_tree: "plan",
     steps.write_images: "write",
     steps.write_all: "write",

@@ -179,7 +179,8 @@ def make_missing_deltas(run: Run) -> None:
 
 def settle_budget(run: Run) -> None:
     """Drop the deltas for which there is no room, now that their sizes are known."""
-    if run.made:
+    limits = (rules.policy.max_deltas for rules in rules_of(run.order.config, run.ledger).values())
+    if run.made and any(limit is not None for limit in limits):
         after = planned(run.order.config, run.ledger, now=run.order.settings.now)
         run.plan = replace(after, jobs=run.plan.jobs)
 

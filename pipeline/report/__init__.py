@@ -12,6 +12,7 @@ checks    what verify and prune --reconcile found
 listing   what is published
 pulls     what a pull did, or would do; what is in a bundle
 hosts     what check found of a host
+policies  what another policy would cost and save
 lines     lines, tables, JSON
 """
 
@@ -19,6 +20,7 @@ from .checks import missing_keys, reconciliation_json, reconciliation_text, veri
 from .hosts import check_json, check_text
 from .lines import to_json
 from .listing import listing_json, repositories_text, repository_text
+from .policies import what_if_json, what_if_text
 from .pulls import bundle_json, bundle_text, pull_json, pull_text
 from .runs import failures, outcome_json, plan_text, prune_text, publish_text, removal_text
 
@@ -44,4 +46,6 @@ __all__ = [
     "to_json",
     "verification_json",
     "verification_text",
+    "what_if_json",
+    "what_if_text",
 ]

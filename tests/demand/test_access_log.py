@@ -13,7 +13,7 @@ NGINX = (
     f'192.0.2.7 - - [05/Jan/2026:12:00:01 +0000] "GET /v2/team/app/manifests/{DIGEST} HTTP/1.1" 200 1432 '
     '"-" "containers/5.29 (github.com/containers/image)"'
 )
-APACHE = '2001:db8::1 - frank [05/Jan/2026:13:00:01 +0100] "GET /v2/team/app/manifests/latest HTTP/1.1" 304 - "-" "docker/27"'
+APACHE = '2001:db8::1 - frank [05/Jan/2026:13:00:01 +0100] "GET /v2/team/app/manifests/latest HTTP/1.1" 304 - "-" "d"'
 S3 = (
     "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be images [05/Jan/2026:12:00:01 +0000] 192.0.2.3 "
     f"- 3E57427F3EXAMPLE REST.GET.OBJECT public/v2/team/app/manifests/sha256%253A{'ab' * 32} "

@@ -78,7 +78,7 @@ def test_the_file_is_the_same_for_the_same_pulls(tmp_path: Path) -> None:
 def test_a_bad_file_is_said_to_be_one(raw: bytes, tmp_path: Path) -> None:
     path = tmp_path / "demand.json"
     path.write_bytes(raw)
-    with pytest.raises(DemandError, match="demand.json: .*deltapress demand LOG"):
+    with pytest.raises(DemandError, match=r"demand\.json: .*deltapress demand LOG"):
         read_demand(path)
 
 
