@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
+from functools import lru_cache
 from typing import Final, NewType
 
 from .oci.digest import Digest, DigestError
@@ -344,6 +345,7 @@ def classify(key: str) -> ParsedKey | None:
     return _in_folder("/".join(names), folder, name)
 
 
+@lru_cache(maxsize=1 << 20)  # asked again and again, of the same keys
 def repository_of(key: str) -> str | None:
     """The repository to which a key belongs, sidecars and typed copies included; None for what belongs to all."""
     parsed = classify(key)

@@ -95,7 +95,7 @@ def change_document(target: MemoryTarget, repository: str, change: Callable[[Any
     change(document)
     raw = json.dumps(document).encode()
     root = json.loads(target.contents[LEDGER_KEY])
-    root["repositories"][repository]["document"] = diff_id_of(raw)
+    root["repositories"][repository] = {"document": diff_id_of(raw)}
     target.contents[LEDGER_KEY] = json.dumps(root).encode()
     target.contents[document_key(target, repository)] = raw
 

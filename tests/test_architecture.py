@@ -92,9 +92,13 @@ PURE_STANDARD: Final = {
 # care stand here too; a room's name means all of its modules.
 DOORS: Final[dict[str, set[str]]] = {
     "boto3": {"pipeline.targets.s3.bucket"},
-    # the two that boto3 is made of: its exceptions and its options are theirs
-    "botocore": {"pipeline.targets.s3.bucket"},
-    "urllib3": {"pipeline.targets.s3.bucket", "pipeline.targets.http.connections", "pipeline.check.connection"},
+    # the two that boto3 is made of: its exceptions and its options are theirs. Their second door lets no exception
+    # out: what fails there is done again behind the first
+    "botocore": {"pipeline.targets.s3.bucket", "pipeline.targets.s3.quick"},
+    "urllib3": {
+        *("pipeline.targets.s3.bucket", "pipeline.targets.s3.quick"),
+        *("pipeline.targets.http.connections", "pipeline.check.connection"),
+    },
     # to find what two files share, and to add: two functions that have nothing to do with each other, or with errors
     "bsdiff4": {"pipeline.tardiff.match.matchers.bsdiff", "pipeline.tardiff.sums"},
     "hdiffpatch": {"pipeline.tardiff.match.matchers.hdiff"},
@@ -108,7 +112,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "bz2": {"pipeline.compression"},
     "gzip": {"pipeline.compression"},
     "lzma": {"pipeline.compression"},
-    "zlib": {"pipeline.compression"},
+    "zlib": {"pipeline.compression", "pipeline.targets.s3.quick"},  # the latter for CRC-32
     "argparse": {"pipeline.cli"},
     "ctypes": {"pipeline.cli.machine"},
     "signal": {"pipeline.cli"},

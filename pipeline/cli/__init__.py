@@ -114,10 +114,16 @@ def _parser(commands: Sequence[ModuleType]) -> Parser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in commands:
         command.add_parser(subparsers)
-    for subparser in subparsers.choices.values():
+    helps = {listed.dest: listed.help for listed in subparsers._choices_actions}
+    for name, subparser in subparsers.choices.items():
+        subparser.description = subparser.description or _sentence(helps.get(name))
         add_verbose(subparser)
         add_quiet(subparser)
     return parser
+
+
+def _sentence(text: str | None) -> str | None:
+    return f"{text[0].upper()}{text[1:]}." if text else None
 
 
 @contextmanager

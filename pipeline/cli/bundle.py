@@ -19,7 +19,7 @@ _EPILOG: Final = """\
 examples:
   deltapress bundle registry.example.org/team/app:2.0 --source 1.9 update.tar
   deltapress bundle team/app:2.0 --from public --source 1.9 --source 1.8 update.tar
-  deltapress pull team/app:2.0 --from update.tar --into oci:/var/lib/app
+  deltapress pull update.tar --into oci:/var/lib/app
 """
 
 

@@ -6,7 +6,7 @@ import shutil
 import stat
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from ..compression import CompressionError, OutputTooLargeError, decompressed
 from ..content import CHUNK, hashed
@@ -50,8 +50,17 @@ class NotADeltaError(DeltapressError):
         )
 
 
+_EXAMPLES: Final = """\
+examples:
+  deltapress diff old.tar.gz new.tar.gz delta   from one layer to another
+  deltapress diff base.tar app-1.tar app-2.tar delta --effort max
+"""
+
+
 def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("diff", help="make the delta from the layers of an old image to a new layer")
+    parser = subparsers.add_parser(
+        "diff", help="make the delta from the layers of an old image to a new layer", epilog=_EXAMPLES
+    )
     parser.add_argument("old", type=Path, nargs="+", metavar="OLD", help="old layers, lowest first, compressed or not")
     parser.add_argument("new", type=Path, metavar="NEW", help="the new layer, compressed or not")
     parser.add_argument("out", metavar="OUT", help="the delta; - is standard output")

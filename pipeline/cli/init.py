@@ -22,8 +22,15 @@ class ConfigExistsError(DeltapressError):
         super().__init__(f"{path}: already exists and was left as it is; name another file with -c")
 
 
+_EXAMPLES: Final = """\
+examples:
+  deltapress init                               deltapress.toml in this folder
+  deltapress init -c nightly.toml               by another name
+"""
+
+
 def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("init", help="write a commented configuration to start from")
+    parser = subparsers.add_parser("init", help="write a commented configuration to start from", epilog=_EXAMPLES)
     add_config(parser)
     parser.set_defaults(run=run)
 

@@ -33,14 +33,26 @@ def add_origin_options(parser: argparse.ArgumentParser) -> None:
     add_registry_options(parser)
 
 
-def request_of(arguments: argparse.Namespace, name: ImageName) -> Request:
-    """What the options of a command that has `add_origin_options` ask for; those that it lacks are left out."""
-    http = http_options(arguments)
+def image_or_bundle(text: str) -> ImageName | Path:
+    """A file that is there is a bundle, anything else names an image. Raises BadReferenceError."""
+    path = Path(text)
+    return path if path.is_file() else ImageName.parse(text)
+
+
+def request_of(arguments: argparse.Namespace, image: ImageName | Path) -> Request:
+    """What the options of a command that has `add_origin_options` ask for; those that it lacks are left out.
+
+    Raises:
+        NoBundleError: `image` is a file that is no bundle, or does not say which image is in it.
+    """
+    http, origin = http_options(arguments), arguments.origin
+    if isinstance(image, Path):
+        image, origin = BundleTarget.at(image).image, str(image)
     limits = Limits() if (size := getattr(arguments, "max_size", None)) is None else Limits(layer=size)
     return Request(
-        name=name,
-        target=_target(arguments.origin or name.registry_url, http),
-        repositories=name.names_in_tree if arguments.origin else (name.registry_repository,),
+        name=image,
+        target=_target(origin or image.registry_url, http),
+        repositories=image.names_in_tree if origin else (image.registry_repository,),
         platform=arguments.platform or own_platform(),
         limits=limits,
         root=getattr(arguments, "root", None),

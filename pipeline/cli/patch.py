@@ -3,7 +3,7 @@
 import argparse
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..compression import Writable
 from ..errors import DeltapressError, ExitCode
@@ -24,8 +24,14 @@ class UnexpectedOutputError(DeltapressError):
     exit_code = ExitCode.VERIFICATION_FAILED
 
 
+_EXAMPLES: Final = """\
+examples:
+  deltapress patch delta old-files new.tar      old-files holds what is in the old layers
+"""
+
+
 def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("patch", help="apply a delta to the files of a directory")
+    parser = subparsers.add_parser("patch", help="apply a delta to the files of a directory", epilog=_EXAMPLES)
     parser.add_argument("delta", type=Path, metavar="DELTA")
     parser.add_argument("directory", type=Path, metavar="DIRECTORY", help="the old layers, extracted")
     parser.add_argument("out", metavar="OUT", help="the new layer, an uncompressed tar; - is standard output")

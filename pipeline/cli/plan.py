@@ -20,12 +20,7 @@ examples:
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser(
-        "plan",
-        help="say what `publish` would do, and why",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = subparsers.add_parser("plan", help="say what `publish` would do, and why", epilog=_EXAMPLES)
     add_config(parser)
     add_jobs(parser)
     parser.add_argument(

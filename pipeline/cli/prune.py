@@ -1,6 +1,7 @@
 """`deltapress prune`: delete what has been unreferenced for longer than the grace period."""
 
 import argparse
+from typing import Final
 
 from .. import publish, report
 from ..errors import ExitCode
@@ -9,9 +10,18 @@ from .options import Subparsers, add_config, add_force, add_json, add_wait
 from .results import show, show_outcome
 from .settings import configuration, settings, target_of
 
+_EXAMPLES: Final = """\
+examples:
+  deltapress prune                              delete what is due, without a look at the layouts
+  deltapress prune --dry-run                    name it
+  deltapress prune --reconcile                  compare the target with what is remembered of it
+"""
+
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("prune", help="delete what nothing has referred to for longer than the grace period")
+    parser = subparsers.add_parser(
+        "prune", help="delete what nothing has referred to for longer than the grace period", epilog=_EXAMPLES
+    )
     add_config(parser)
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be deleted")
     parser.add_argument(

@@ -1,6 +1,7 @@
 """`deltapress publish`: the whole job."""
 
 import argparse
+from typing import Final
 
 from .. import publish, report
 from ..errors import ExitCode
@@ -10,9 +11,20 @@ from .options import Subparsers, add_config, add_force, add_jobs, add_json, add_
 from .results import show_outcome
 from .settings import configuration, settings, target_of
 
+_EXAMPLES: Final = """\
+examples:
+  deltapress publish                            the job for cron; with -q it speaks only of what is wrong
+  deltapress publish --dry-run                  what would be done
+  deltapress publish --no-prune --wait 600      delete nothing, wait for another publisher
+  deltapress publish --repair                   put back what the storage has lost
+  deltapress publish --json                     what was done, for programs
+"""
+
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("publish", help="publish the layouts with deltas, and delete what is stale")
+    parser = subparsers.add_parser(
+        "publish", help="publish the layouts with deltas, and delete what is stale", epilog=_EXAMPLES
+    )
     add_config(parser)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done, as `plan` does")

@@ -9,7 +9,6 @@ from .. import report
 from ..client.into_runtime import pull_into_runtime
 from ..client.outcome import PullOutcome
 from ..client.pull import pull_into_layout
-from ..client.reference import ImageName
 from ..client.request import Request
 from ..errors import DeltapressError, ExitCode
 from ..limits import Limits
@@ -20,7 +19,7 @@ from ..quantities import parse_size
 from ..scratch import scratch_folder
 from .console import Console, OutputError
 from .options import Subparsers, add_json, checked
-from .origins import add_origin_options, request_of
+from .origins import add_origin_options, image_or_bundle, request_of
 from .results import show
 from .runtimes import RUNTIMES, runtime_named, state_folder
 
@@ -33,7 +32,8 @@ examples:
   deltapress pull registry.example.org/team/app:latest --into oci:/var/lib/app
   deltapress pull registry.example.org/team/app:latest --into podman
   deltapress pull team/app:latest --from https://mirror.example.org/public --into oci:/var/lib/app
-  deltapress pull team/app:2.0 --from /media/stick/app.tar --into oci:/var/lib/app
+  deltapress pull /media/stick/app.tar --into oci:/var/lib/app
+  deltapress pull team/app:2.0 --from /media/stick/apps.tar --into oci:/var/lib/app
 
 What is new is in --json: "changed" says whether another image is there now. Exit code 0 is also for nothing new.
 """
@@ -70,7 +70,12 @@ class Place:
 
 def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("pull", help="pull an image by deltas from what is here", epilog=_EPILOG)
-    parser.add_argument("image", type=checked(ImageName.parse), metavar="IMAGE", help="NAME:TAG or NAME@DIGEST")
+    parser.add_argument(
+        "image",
+        type=checked(image_or_bundle),
+        metavar="IMAGE",
+        help="NAME:TAG, NAME@DIGEST, or a file that `deltapress bundle` wrote",
+    )
     parser.add_argument(
         "--into",
         required=True,
@@ -102,6 +107,8 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
     place: Place = arguments.into
     if (arguments.root is None) != (arguments.source is None):
         raise PlaceError("--root and --source belong together: the files of an old image, and which image that is")
+    if isinstance(arguments.image, Path) and arguments.origin is not None:
+        raise PlaceError(f"{arguments.image} is a bundle; --from needs the name of an image beside it")
     if place.layout is None and arguments.unpack is not None:
         raise PlaceError("--unpack needs a layout, --into oci:DIRECTORY: a runtime has its own way to show files")
     request = request_of(arguments, arguments.image)

@@ -15,7 +15,8 @@ _EXAMPLES: Final = """\
 examples:
   deltapress remove team/app:pr-123             un-listed now, deleted after the grace period
   deltapress remove team/app@sha256:… --now     a leaked image: gone from the target in this run
-  deltapress remove team/app --undo             the repository, as far as it is still there
+  deltapress remove team/app                    a repository, though it is configured
+  deltapress remove team/app --undo             it is published again, as far as it is still there
 """
 
 

@@ -79,6 +79,7 @@ def make_all(
         is_plain=is_plain,
     )
     layout.clear_scratch()
+    layout.forget_unfinished(but={name for plan in plans for name in maker.unfinished(plan)})
     stack.callback(layout.clear_scratch)
     with progress.task("download", sum(plan.bytes for plan in plans), "bytes") as task:
         return [maker.make(plan, task) for plan in plans]

@@ -5,7 +5,7 @@ Rule 2. A delta that fails in any way is told in one line, and the whole layer c
         of the delta.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +123,13 @@ class LayerMaker:
             return self._whole(plan.layer, came, task)
         delta.unlink()
         return MadeLayer(layer=plan.layer, way="delta", stored=stored, bytes=came)
+
+    def unfinished(self, plan: LayerPlan) -> Iterator[str]:
+        """The names of the files that a run which is killed on the way may leave, for the next one to go on with."""
+        files = [self._unfinished(plan.layer.digest), self._rebuilding(plan.layer)]
+        if plan.offer is not None:
+            files.append(self._unfinished(plan.offer.blob.digest))
+        yield from (file.name for file in files)
 
     def _rebuilt(self, layer: LayerRecord, offer: DeltaOffer, delta: Path) -> Descriptor:
         files = self.sources.files(offer.source, offer.layers)

@@ -96,7 +96,8 @@ def _images(storage: BlobSource, entry: Mapping[str, Any], *, depth: int) -> Ite
         record = record_of(document, _read(storage, document.config, MAX_CONFIG_SIZE))
     except (FieldError, LayoutError):
         return  # it may be half of something, and nobody asked for it
-    notes = descriptor.annotations
+    # what stands in an index came from a registry, and is no note of ours
+    notes = descriptor.annotations if depth == 0 else {}
     original = _digest(notes.get(MANIFEST))
     yield StoredImage(
         tag=notes.get(REF_NAME),
@@ -128,9 +129,11 @@ def _digest(text: str | None) -> Digest | None:
 
 
 def manifest_of(image: RemoteImage, made: Mapping[DiffID, MadeLayer]) -> Manifest:
-    """The manifest of the image as it is stored: the registry's own, if its layers are."""
+    """The manifest of the image as it is stored: the registry's own, if its layers are; but nobody finds one of
+    Docker's in a layout."""
     stored = [made[layer.diff_id].stored for layer in image.record.layers]
-    if [(layer.digest, layer.size) for layer in stored] == [(own.digest, own.size) for own in image.manifest.layers]:
+    layers, own = ([(layer.digest, layer.size) for layer in found] for found in (stored, image.manifest.layers))
+    if image.manifest.media_type == OCI_MANIFEST and layers == own:
         return image.manifest
     config = image.manifest.config
     raw = write_manifest(

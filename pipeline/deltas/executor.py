@@ -5,17 +5,23 @@ to end. A coordinator waits for tasks of the pool, and for another coordinator o
 both need; it holds the lock of one such layer at a time. A task of the pool waits for nobody, so whatever the memory
 budget admits comes to an end, and with it all that waits. Results come as they are ready; what they are depends neither
 on their order nor on the number of workers.
+
+Jobs wait for the caller: while it is busy with a result, say with storing it, no more than two for each coordinator are
+made and not taken. Finished deltas are files, of which there would be as many as jobs beside a slow target.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from ..content import FileContent
 from ..progress import Progress
 from .job import DeltaJob, Made, Result
 from .make import Workshop, make
+
+_NOT_TAKEN: Final = 2  # jobs for each coordinator
 
 
 class Executor(Protocol):
@@ -46,21 +52,31 @@ class ThreadExecutor:
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._coordinators = ThreadPoolExecutor(workshop.pool.workers, thread_name_prefix="delta")
-        self._running: list[Future[Result]] = []
+        self._waiting: deque[DeltaJob] = deque()
+        self._running: set[Future[Result]] = set()
 
     def submit(self, jobs: Sequence[DeltaJob]) -> None:
         self._workshop.announce(jobs)
-        self._running += [self._coordinators.submit(make, job, self._workshop) for job in jobs]
+        self._waiting += jobs
+        self._begin()
 
     def results(self) -> Iterator[Result]:
-        running, self._running = self._running, []
-        for future in as_completed(running):
-            result = future.result()
-            yield result
-            if isinstance(result, Made) and isinstance(result.content, FileContent):
-                result.content.path.unlink()
+        while self._running:
+            for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                result = future.result()
+                yield result
+                if isinstance(result, Made) and isinstance(result.content, FileContent):
+                    result.content.path.unlink()
+                self._running.remove(future)
+                self._begin()
+
+    def _begin(self) -> None:
+        """Hand as many jobs to the coordinators as may be made and not taken."""
+        while self._waiting and len(self._running) < _NOT_TAKEN * self._workshop.pool.workers:
+            self._running.add(self._coordinators.submit(make, self._waiting.popleft(), self._workshop))
 
     def stop(self) -> None:
+        self._waiting.clear()
         self._workshop.pool.stop()
         self._coordinators.shutdown(wait=False, cancel_futures=True)
 

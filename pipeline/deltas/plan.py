@@ -22,7 +22,7 @@ Rule 7. For a repository that another configuration publishes nothing is made, a
 Rule 8. What was retracted is not wanted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -90,7 +90,7 @@ class PlannedDelta:
 
     @property
     def weight(self) -> int:
-        """By which the largest goes first: the stored bytes that it reads."""
+        """By which the largest goes first (`DeltaPlan`): the stored bytes that it reads."""
         return self.layer.size + sum(source.size for source in self.sources)
 
 
@@ -106,7 +106,8 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeltaPlan:
-    """`wanted` in the order of repositories, series, platforms and versions (newest first); `jobs` largest first.
+    """`wanted` in the order of repositories, series, platforms and versions (newest first); `jobs` largest first, but
+    behind each those that make the same layer: while one is still waiting, the tar is kept.
 
     `retracted` are those that would be wanted but for a retraction, by its name; `over_budget` those for which the
     policy's `max_deltas` leaves no room, see `budget`.
@@ -260,7 +261,17 @@ def _jobs(
             layer=want.layer,
             max_size=max(want.max_size, earlier.max_size if earlier else 0),
         )
-    return tuple(sorted(jobs.values(), key=lambda job: (-job.weight, job.key)))
+    return _ordered(jobs.values())
+
+
+def _ordered(jobs: Collection[PlannedDelta]) -> tuple[PlannedDelta, ...]:
+    heaviest: dict[DiffID, int] = {}
+    for job in jobs:
+        layer = job.key.to_diff_id
+        heaviest[layer] = max(job.weight, heaviest.get(layer, 0))
+    return tuple(
+        sorted(jobs, key=lambda job: (-heaviest[job.key.to_diff_id], job.key.to_diff_id, -job.weight, job.key))
+    )
 
 
 def _hopeless(

@@ -13,7 +13,8 @@ from .document import DemandError, read_demand
 
 
 class Demand:
-    """The files of counted pulls that a configuration names, each read once. `problems` are lines for the user."""
+    """The files of counted pulls that a configuration names, each read once. `problems` are lines for the user, and
+    begin with the name of a repository."""
 
     def __init__(self) -> None:
         self._files: dict[Path, dict[str, dict[Digest, int]]] = {}
@@ -25,15 +26,17 @@ class Demand:
         if path is None:
             return None
         before = record.rules.pulls if record.rules is not None and record.rules.pulls is not None else {}
-        counted = self._read(path).get(repository.name, before)
+        counted = before
+        try:
+            counted = self._read(path).get(repository.name, before)
+        except DemandError as error:
+            self.problems.append(
+                f"{repository.name}: {error}. Until then what was counted before decides, or else what is newest"
+            )
         images = {image.manifest for image in record.platform_images()}
         return steadied({image: pulls for image, pulls in counted.items() if image in images}, before) or None
 
     def _read(self, path: Path) -> dict[str, dict[Digest, int]]:
         if path not in self._files:
-            try:
-                self._files[path] = read_demand(path)
-            except DemandError as error:
-                self.problems.append(f"{error}. Until then what was counted before decides, or else what is newest")
-                self._files[path] = {}
+            self._files[path] = read_demand(path)
         return self._files[path]

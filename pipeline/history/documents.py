@@ -74,10 +74,34 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """A repository needs no look while all of what it came is as it was `seen`, from `since` and until `until`, where
+    these are known."""
+
+    seen: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def holds(self, now: datetime) -> bool:
+        return (self.since is None or self.since <= now) and (self.until is None or now < self.until)
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        since, until = (read_time(fields, name) if fields.has(name) else None for name in ("since", "until"))
+        return cls(seen=fields.text("seen"), since=since, until=until)
+
+    def to_json(self) -> dict[str, Any]:
+        times = {"since": self.since, "until": self.until}
+        return {"seen": self.seen} | {name: write_time(time) for name, time in times.items() if time is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Root:
-    """Which documents are valid, by repository, and what belongs to no repository, or to any."""
+    """Which documents are valid, by repository, which repositories are at rest, and what belongs to no repository, or
+    to any."""
 
     documents: Mapping[str, Digest] = field(default_factory=dict)
+    rests: Mapping[str, Rest] = field(default_factory=dict)
     keys: Mapping[Key, KeyRecord] = field(default_factory=dict)
     retractions: Mapping[str, RetractionRecord] = field(default_factory=dict)
     remotes: Mapping[str, RemoteRecord] = field(default_factory=dict)
@@ -87,8 +111,10 @@ class Root:
     def read(cls, fields: Fields) -> Self:
         """Raises FieldError."""
         repositories = fields.object("repositories")
+        found = {name: repositories.object(name) for name in repositories.names()}
         return cls(
-            documents={name: repositories.object(name).digest("document") for name in repositories.names()},
+            documents={name: entry.digest("document") for name, entry in found.items()},
+            rests={name: Rest.read(entry) for name, entry in found.items() if entry.has("seen")},
             keys=read_keys(fields.object("keys")),
             retractions=read_retractions(fields),
             remotes=_read_remotes(fields),
@@ -96,9 +122,11 @@ class Root:
         )
 
     def serialise(self) -> bytes:
-        names = (
-            f"{_encode(name)}: {_encode({'document': str(digest)})}" for name, digest in sorted(self.documents.items())
-        )
+        found = {
+            name: {"document": str(digest)} | (self.rests[name].to_json() if name in self.rests else {})
+            for name, digest in sorted(self.documents.items())
+        }
+        names = (f"{_encode(name)}: {_encode(entry)}" for name, entry in found.items())
         return _document(
             f'"schema": {SCHEMA}',
             *([f'"renewed": {_encode(write_time(self.renewed))}'] if self.renewed else []),

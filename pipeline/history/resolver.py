@@ -96,6 +96,7 @@ class ContentResolver:
     found: Mapping[Digest, Key] = field(default_factory=dict)
     stored: dict[Digest, Key] = field(default_factory=dict)
     had: dict[str, set[Digest]] = field(default_factory=dict)
+    _by_digest: dict[Digest, list[str]] | None = None
 
     @classmethod
     def of(
@@ -126,7 +127,8 @@ class ContentResolver:
         """All that can be published in `repository`."""
         layout = self.layouts.get(repository)
         own = layout.digests if layout is not None else frozenset[Digest]()
-        return own | (self.had.get(repository, set()) & (self.found.keys() | self.stored.keys()))
+        had = self.had.get(repository, ())
+        return own | {digest for digest in had if digest in self.found or digest in self.stored}
 
     def grant(self, repository: str | None, digest: Digest) -> None:
         """The repository has a right to these bytes, wherever they are in the target."""
@@ -150,7 +152,7 @@ class ContentResolver:
 
     def locate(self, layer: LayerRecord) -> LayerLocator:
         """Where to read a layer, best first."""
-        holders = [name for name, layout in self.layouts.items() if layer.digest in layout.digests]
+        holders = self._holders().get(layer.digest, ())
         fresh = [name for name in holders if layer.diff_id in self.layouts[name].outlines]
         key = self._key(layer.digest)
         published = repository_of(key) if key is not None else None
@@ -166,6 +168,15 @@ class ContentResolver:
             layout = self.layouts.get(place.repository)
             return layout.content(layer.digest) if layout is not None else None
         return StoredContent(target=self.target, key=blob_key(place.repository, layer.digest), size=layer.size)
+
+    def _holders(self) -> Mapping[Digest, list[str]]:
+        """The layouts that have each digest: they are many, and a layer is in few."""
+        if self._by_digest is None:
+            self._by_digest = {}
+            for name, layout in self.layouts.items():
+                for digest in layout.digests:
+                    self._by_digest.setdefault(digest, []).append(name)
+        return self._by_digest
 
     def _key(self, digest: Digest) -> Key | None:
         return self.stored.get(digest) or self.found.get(digest)

@@ -15,7 +15,7 @@ Rule 5. What is left out here is not deleted, but ceases to be named; the grace 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
 from ..config.values import Policy
@@ -35,6 +35,30 @@ def retain(
     while (smaller := _retained(record, scopes, policy, pins, now)) is not record:
         record = smaller
     return record
+
+
+def next_release(
+    record: RepositoryRecord, scopes: Sequence[str] = (), *, policy: Policy, now: datetime
+) -> datetime | None:
+    """When time will next change what is held, or is a source of deltas, though nothing moves; None where it will not.
+
+    That is when `keep_for` or `sources_within` ceases to hold the first image that it holds now, or a month ends of
+    which `sources_monthly` takes the last version.
+    """
+    replaced = {since for _, since in _replaced(record, series_of(record, scopes))}
+    ends = [end_of(since, period) for since in replaced for period in (policy.keep_for, policy.sources_within)]
+    if policy.sources_monthly and replaced:
+        month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        ends.append(end_of(month, timedelta(days=32)).replace(day=1))
+    return min((end for end in ends if end > now), default=None)
+
+
+def end_of(since: datetime, period: timedelta) -> datetime:
+    """When a period is over that began then; the last of all times for one that nobody will see end."""
+    try:
+        return since + period
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def pinned_images(record: RepositoryRecord, pin: str) -> frozenset[Digest]:

@@ -6,8 +6,9 @@ Rule 2. Nothing is written that could not be read again.
 Rule 3. A document that is damaged or missing is the problem of its repository alone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from ..content import BytesContent
@@ -16,7 +17,7 @@ from ..oci.digest import Digest
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..parallel import threads
 from ..targets.base import KeyMissingError, ReadableTarget, Target, TooLargeError, read_bytes
-from .documents import MAX_DOCUMENT_SIZE, MAX_ROOT_SIZE, Part, Root, divide, join
+from .documents import MAX_DOCUMENT_SIZE, MAX_ROOT_SIZE, Part, Rest, Root, divide, join
 from .journal import Entry, Journal, mark_of, read_journal
 from .ledger import SCHEMA, Ledger, LedgerError
 from .records import DeltaRecord
@@ -24,6 +25,7 @@ from .whole import read_whole
 
 _CHANGING: Final = Headers(content_type=JSON, cache_control=MUTABLE)
 _LASTING: Final = Headers(content_type=JSON, cache_control=IMMUTABLE)
+_NONE_KNOWN: Final[Mapping[str, Rest | None]] = MappingProxyType({})
 _TRIES: Final = 3  # of a reader without a lock, beside a publisher who replaces what it reads
 
 
@@ -51,6 +53,7 @@ class LedgerStore:
         self._root: Root | None = None
         self._mark = ""
         self._parts: Mapping[str, Part] = {}
+        self._peeked: tuple[bytes | None, Journal] | None = None
         # as in the journal: how many entries hold, and the folded ones behind them
         self._entries = 0
         self._named: frozenset[Digest] = frozenset()
@@ -63,16 +66,42 @@ class LedgerStore:
         entries = range(1, self._entries + self._left + 1)
         return frozenset({LEDGER_KEY, *map(ledger_document_key, self._documents.values()), *map(journal_key, entries)})
 
+    @property
+    def repositories(self) -> Set[str]:
+        """All of which the stored root knows something."""
+        return self._documents.keys()
+
+    @property
+    def at_rest(self) -> Mapping[str, Rest]:
+        """Those of which it says that they are at rest."""
+        return self._root.rests if self._root is not None else {}
+
+    def peek(self) -> Root | None:
+        """The root, where it says all that there is to say. Raises TargetError."""
+        raw = _read_root(self.target)
+        self._peeked = raw, read_journal(self.target, mark_of(raw))
+        if raw is None or self._peeked[1].length:
+            return None
+        try:
+            fields = Fields(parse_json_object(raw, max_objects=None))
+            return Root.read(fields) if fields.integer("schema") == SCHEMA else None
+        except FieldError:
+            return None
+
     def load(self) -> StoredLedger | None:
         """None when there is none. Raises LedgerError for one that cannot be read as a whole, and TargetError."""
-        found = _read(self.target)
+        found = _read_below(self.target, *self._peeked) if self._peeked is not None else _read(self.target)
+        self._peeked = None
         self._root, self._mark, self._parts = found.root, found.mark, found.parts
         self._entries, self._named = len(found.journal.entries), found.journal.documents
         self._left, self._left_named = found.journal.left, found.journal.left_documents
         return found if found.mark else None
 
-    def save(self, ledger: Ledger) -> bool:
+    def save(self, ledger: Ledger, rests: Mapping[str, Rest | None] = _NONE_KNOWN) -> bool:
         """Write what differs from the stored ledger, and say whether something did.
+
+        Of the repositories that `rests` does not name, those stay at rest whose documents do not change; none does when
+        what is retracted changes, which concerns any.
 
         Raises:
             LedgerError: `load` would refuse it; nothing was written.
@@ -81,8 +110,10 @@ class LedgerStore:
         parts, shared = divide(ledger)
         raws = {name: part.serialise(name) for name, part in parts.items() if part != self._parts.get(name)}
         documents = {name: Digest.of(raws[name]) if name in raws else self._documents[name] for name in parts}
+        found = {**self._still_at_rest(documents, ledger), **rests}
         root = Root(
             documents=documents,
+            rests={name: rest for name, rest in found.items() if rest is not None and name in documents},
             keys=shared,
             retractions=ledger.retractions,
             remotes=ledger.remotes,
@@ -123,6 +154,11 @@ class LedgerStore:
     def _documents(self) -> Mapping[str, Digest]:
         return self._root.documents if self._root is not None else {}
 
+    def _still_at_rest(self, documents: Mapping[str, Digest], ledger: Ledger) -> Mapping[str, Rest]:
+        if self._root is None or ledger.retractions != self._root.retractions:
+            return {}
+        return {name: rest for name, rest in self.at_rest.items() if documents.get(name) == self._documents[name]}
+
     def _append(self, entry: Entry) -> None:
         raw = entry.serialise(self._mark)
         self.target.put(journal_key(self._entries + 1), BytesContent(raw), _CHANGING, digest=Digest.of(raw))
@@ -155,7 +191,7 @@ def _read(target: ReadableTarget) -> StoredLedger:
     """Of an empty mark where there is no ledger."""
     raw = _read_root(target)
     for _ in range(_TRIES):
-        found = _read_below(target, raw)
+        found = _read_below(target, raw, read_journal(target, mark_of(raw)))
         if not found.bad:
             break
         # a publisher may have replaced what this root names, while it was read by somebody without a lock
@@ -173,9 +209,8 @@ def _read_root(target: ReadableTarget) -> bytes | None:
         return None
 
 
-def _read_below(target: ReadableTarget, raw: bytes | None) -> StoredLedger:
+def _read_below(target: ReadableTarget, raw: bytes | None, journal: Journal) -> StoredLedger:
     mark = mark_of(raw)
-    journal = read_journal(target, mark)
     if raw is None:
         return StoredLedger(ledger=Ledger(), journal=journal)
     try:

@@ -10,6 +10,7 @@
     refs        read_layout: a Layout
     notes       lines for people
     writing     a layout that images come into
+    identity    by what a layout is known again, without being read
 
 Rule 1. Everything here is untrusted: each document is verified against its descriptor, each file must lie in the
         layout, and memory, depth and counts are bounded.

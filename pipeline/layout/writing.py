@@ -11,7 +11,7 @@ Rule 4. What is unfinished lies in one folder of its own, under names that the c
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +105,15 @@ class WritableLayout:
         new.replace(self.path / INDEX)
         _flush(self.path)
 
-    def forget_unfinished(self) -> None:
-        """Remove what was not finished: nothing will go on with it."""
-        shutil.rmtree(self.path / _UNFINISHED, ignore_errors=True)
+    def forget_unfinished(self, *, but: Set[str] = frozenset()) -> None:
+        """Remove what was not finished, with which nothing will go on; all of it, `but` for files of these names."""
+        folder = self.path / _UNFINISHED
+        if not but:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif folder.is_dir():
+            for file in folder.iterdir():
+                if file.name not in but and not file.is_dir():
+                    file.unlink()
 
     def remove(self, digest: Digest) -> None:
         """Remove a blob that no entry leads to."""

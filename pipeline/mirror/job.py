@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from ..config import Config
@@ -19,6 +20,7 @@ from ..publish import Outcome, Settings, steps
 from ..publish.begin import History, load_history
 from ..publish.prune import without_lost
 from ..publish.repair import forget_lost
+from ..publish.rules import rules_of
 from ..publish.run import Order, Run
 from ..publish.trial import try_out
 from ..publish.write import SourceChangedError, plan_writes, write_entries
@@ -71,8 +73,7 @@ def mirror(
         LedgerError: a newer deltapress wrote a ledger.
         ForeignFilesError: something that is not ours would be overwritten.
     """
-    if source.url == target.url:
-        raise MirrorError(f"{source.url} is the source and the target; name two different ones")
+    _check_apart(source.url, target.url)
     with nullcontext() if is_dry else target.lock(now=settings.now, wait=settings.wait) as lock:
         order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
         loaded = load_history(order.store, settings)
@@ -83,6 +84,15 @@ def mirror(
         for step in to_do:
             step(run)
         return replace(run.outcome, repositories=tuple(reading.names))
+
+
+def _check_apart(source: str, target: str) -> None:
+    """Raises MirrorError where one of them is the other, or lies inside of it: each would find the other's files."""
+    one, other = (f"{Path(url).resolve() if url.startswith('/') else url}/" for url in (source, target))
+    if one == other:
+        raise MirrorError(f"{source} is the source and the target; name two different ones")
+    if one.startswith(other) or other.startswith(one):
+        raise MirrorError(f"{source} and {target} lie in each other; name places that lie side by side")
 
 
 class _Mirror:
@@ -114,18 +124,18 @@ class _Mirror:
             and self._selection.has_repository(name)
             and record.mirrored_from == self._url
         ]
-        if gone and not self.names:
-            raise MirrorError(
-                f"{self._url} shows none of the {len(gone):,} repositories that are mirrored from it; nothing was "
-                "changed. If that is right, remove each with `deltapress remove`"
-            )
-        if not self.names:
+        if not self.names and not gone:
             raise MirrorError(f"{self._url} shows no repository that is chosen; nothing was changed")
         self._notes += [f"{name}: is at the source no longer, and is published no longer" for name in gone]
         with self._order.progress.task("read", len(self.names)) as task:
             for name in self.names:
                 self._guarded(name, partial(self._read, name))
                 task.advance()
+        if gone and not self._copied:  # nor do names that cannot be read show that those are gone
+            raise MirrorError(
+                f"{self._url} shows none of the {len(gone):,} repositories that are mirrored from it; nothing was "
+                "changed. If that is right, remove each with `deltapress remove`"
+            )
         self._gone = frozenset(gone)
         return self._history()
 
@@ -218,7 +228,8 @@ class _Mirror:
         after = replace(self._ledger, repositories={name: record})
         if record != self._ledger.repositories.get(name):
             order = self._order
-            try_out(name, after, config=order.config, properties=order.target.properties, now=order.settings.now)
+            rules = rules_of(order.config, after)[name]
+            try_out(name, after, rules, properties=order.target.properties, now=order.settings.now)
 
     def _guarded(self, name: str, what: Callable[[], None]) -> None:
         """Whatever goes wrong with a repository is its failure alone, a mistake of ours too."""

@@ -23,6 +23,7 @@ from ..history.versions import advance
 from ..keys import LEDGER_KEY, Key
 from ..layout import BrokenTag
 from ..layout.check import Known
+from ..layout.identity import identity_of
 from ..oci.digest import Digest
 from ..progress import Progress
 from ..targets.base import Properties, ReadableTarget
@@ -32,7 +33,7 @@ from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
 from .repair import check_losses, find_damage, find_misserved, forget_lost
-from .rules import remotes_of, rules_record, scopes_of
+from .rules import remotes_of, rules_for, rules_record, scopes_of
 from .trial import try_out
 
 
@@ -80,7 +81,8 @@ class History:
     `resolver` finds content in the layouts that could be read and in the target, whose keys are `present` where it had
     no ledger; `failed` says what is wrong with the other layouts, `damage` what a repair found wrong, `misserved` whole
     bytes that the storage would not serve as they were written; `notes` are lines for the user, `lost` those about
-    images that were published and are whole nowhere. `bad` are the repositories that are as good as rebuilt, and why.
+    images that were published and are whole nowhere. `bad` are the repositories that are as good as rebuilt, and why;
+    `identities` are those of the layouts before they were looked at.
     """
 
     ledger: Ledger
@@ -93,6 +95,7 @@ class History:
     misserved: Mapping[Key, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     bad: Mapping[str, str] = field(default_factory=dict)
+    identities: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def broken(self) -> dict[str, tuple[BrokenTag, ...]]:
@@ -173,6 +176,8 @@ def read_history(
         ledger = ledger.with_pending(damage)
     again = "; repair once more to remove what is broken" if settings.repair else ""
     notes = [f"{line}{again}" for line in loaded.notes]
+    # before anything is read: what changes while it is read is another layout
+    identities = {repository.name: identity_of(repository.layout) for repository in config.repositories}
     seen, failed = _scan(config, ledger, settings, given_up)
     found = find_stored(ledger, store.target, damaged=damage)
     if settings.repair:
@@ -189,6 +194,7 @@ def read_history(
             history,
             is_rebuilt=loaded.rebuilt is not None,
             bad=loaded.bad,
+            identities=identities,
             failed=failed,
             present=loaded.present,
             notes=(*notes, *history.notes),
@@ -247,7 +253,7 @@ def _remembered(
                 if not kept.images:
                     del repositories[name]
     notes.extend(demand.problems)
-    notes.extend(_unconfigured(config, repositories))
+    notes.extend(unconfigured_notes(config, repositories))
     used = {layer.diff_id for record in repositories.values() for layer in record.layers()}
     outlines = {**ledger.outlines}
     for layout in seen.values():
@@ -259,18 +265,21 @@ def _remembered(
         outlines={diff_id: outline for diff_id, outline in outlines.items() if diff_id in used},
         deltas=without_lost(ledger.deltas, resolver.found),
     )
-    _try_out(after, ledger, config, seen, store.target.properties, now=settings.now)
+    tried = [repository for repository in config.repositories if repository.name in seen]
+    _try_out(after, ledger, tried, store.target.properties, now=settings.now)
     return History(ledger=after, is_rebuilt=False, resolver=resolver, notes=tuple(notes), lost=tuple(lost))
 
 
 def _try_out(
-    after: Ledger, before: Ledger, config: Config, names: Iterable[str], properties: Properties, *, now: datetime
+    after: Ledger, before: Ledger, repositories: Iterable[Repository], properties: Properties, *, now: datetime
 ) -> None:
     """Try each repository that has changed, in the order of the configuration. Raises _FaultError."""
-    for name in names:
+    for repository in repositories:
+        name = repository.name
         if name in after.repositories and after.repositories[name] != before.repositories.get(name):
             with _within(name):
-                try_out(name, after, config=config, properties=properties, now=now)
+                rules = rules_for(repository, after.repositories[name])
+                try_out(name, after, rules, properties=properties, now=now)
 
 
 class _FaultError(Exception):
@@ -311,9 +320,10 @@ def _retained(
     return replace(kept, rules=rules_record(repository, config, demand.pulls(repository, kept)))
 
 
-def _unconfigured(config: Config, repositories: Mapping[str, RepositoryRecord]) -> Iterator[str]:
+def unconfigured_notes(config: Config, published: Iterable[str]) -> Iterator[str]:
+    """A line for each of the `published` repositories that `config` does not name."""
     now_called = {former: known.name for known in config.repositories for former in known.formerly}
-    for name in sorted(repositories.keys() - {known.name for known in config.repositories}):
+    for name in sorted({*published} - {known.name for known in config.repositories}):
         if name in now_called:
             yield f"{name}: goes on as {now_called[name]}; left as it is, until `deltapress remove {name}`"
         else:

@@ -22,6 +22,7 @@ from .begin import load_history, read_history
 from .outcome import Outcome, Settings
 from .reconcile import Reconciliation, compare_keys, delete_stray
 from .removal import history_of_pointing, history_of_removal, history_of_retraction
+from .rest import outcome_at_rest
 from .run import Done, Order, Run
 from .steps import Step
 from .write import SourceChangedError
@@ -117,6 +118,10 @@ def run(config: Config, target: Target, settings: Settings, *, progress: Progres
     with target.lock(now=settings.now, wait=settings.wait) as lock:
         order = Order(config=config, store=LedgerStore(target), settings=settings, progress=progress, lock=lock)
         done = Done()
+        with done.timed("read", settings.clock):
+            nothing = outcome_at_rest(order)
+        if nothing is not None:
+            return replace(nothing, seconds=done.seconds)
         given_up: dict[str, DeltapressError] = {}
         while True:
             try:

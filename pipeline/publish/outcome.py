@@ -39,7 +39,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a run did, or, when `is_dry`, would do.
+    """What a run did, or, when `is_dry`, would do. Where all `is_at_rest`, nothing was loaded and looked at.
 
     `failed` maps a repository to what is wrong with it, `broken` one of the others to its tags that were left out.
     `made` and `refused` are the deltas that were decided for good, `delta_failures` the others that were tried;
@@ -49,6 +49,7 @@ class Outcome:
     """
 
     is_dry: bool
+    is_at_rest: bool = False
     ledger: Ledger
     plan: DeltaPlan
     repositories: tuple[str, ...]

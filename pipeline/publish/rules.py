@@ -24,11 +24,17 @@ def rules_of(config: Config, ledger: Ledger) -> dict[str, Rules]:
         for name, record in ledger.repositories.items()
     }
     return found | {
-        known.name: Rules(policy=known.policy, scopes=scopes_of(known), pulls=_pulls(known, ledger))
+        known.name: rules_for(known, ledger.repositories.get(known.name))
         for known in config.repositories
         # what is mirrored has its deltas from elsewhere, whatever a configuration says
         if known.name not in found or ledger.repositories[known.name].mirrored_from is None
     }
+
+
+def rules_for(repository: Repository, record: RepositoryRecord | None) -> Rules:
+    """Those of a repository that is published from a layout; `record` is what is remembered of it."""
+    pulls = record.rules.pulls if repository.policy.demand and record and record.rules else None
+    return Rules(policy=repository.policy, scopes=scopes_of(repository), pulls=pulls)
 
 
 def rules_record(repository: Repository, config: Config, pulls: Mapping[Digest, int] | None) -> RulesRecord:
@@ -71,11 +77,6 @@ def graces(config: Config, ledger: Ledger) -> Callable[[Key], timedelta]:
 def scopes_of(repository: Repository) -> tuple[str, ...]:
     """The globs that divide the repository's tags into independent lines of versions."""
     return tuple(rule.match for rule in repository.series)
-
-
-def _pulls(repository: Repository, ledger: Ledger) -> Mapping[Digest, int] | None:
-    record = ledger.repositories.get(repository.name)
-    return record.rules.pulls if repository.policy.demand and record and record.rules else None
 
 
 def _remembered(record: RulesRecord) -> Rules:

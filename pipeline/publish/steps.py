@@ -26,6 +26,7 @@ from .adopt import ForeignFilesError, foreign_keys, without_foreign_page
 from .clocks import disagreement, settle_marks
 from .prune import PrunePlan, TooMuchError, check_share, execute, forget_deltas, mark, plan_prune, plan_removal, unmark
 from .repair import broken_keys, remove_spoiled
+from .rest import rests_after
 from .rules import rules_of
 from .run import Run
 from .write import key_record, plan_writes, put_entries, write_entries
@@ -314,8 +315,8 @@ def forget_unwanted(run: Run) -> None:
 
 
 def save(run: Run) -> None:
-    """Remember it all."""
-    run.order.store.save(run.ledger)
+    """Remember it all, and which repositories are at rest."""
+    run.order.store.save(run.ledger, rests_after(run))
 
 
 def save_loaded(run: Run) -> None:

@@ -7,8 +7,7 @@ Rule 2. What is to be remembered of it must be readable again: no layout can mak
 from datetime import datetime
 from typing import Final
 
-from ..config import Config
-from ..deltas.plan import plan_deltas
+from ..deltas.plan import Rules, plan_deltas
 from ..deltas.savings import savings
 from ..errors import DeltapressError
 from ..history.documents import MAX_DOCUMENT_SIZE, Part, divide
@@ -17,7 +16,6 @@ from ..oci.fields import FieldError
 from ..targets.base import Properties
 from ..tree.pages import page_files
 from ..tree.static import assemble, check_case
-from .rules import rules_of
 
 # What is not yet known of it needs room too: its deltas, and what was published earlier and is in its grace period.
 MAX_REPOSITORY_SIZE: Final = MAX_DOCUMENT_SIZE // 2
@@ -28,8 +26,8 @@ class UnrecordableError(DeltapressError):
     """What a repository has become cannot be remembered."""
 
 
-def try_out(name: str, ledger: Ledger, *, config: Config, properties: Properties, now: datetime) -> None:
-    """Plan and lay out the repository `name` of `ledger` alone.
+def try_out(name: str, ledger: Ledger, rules: Rules, *, properties: Properties, now: datetime) -> None:
+    """Plan and lay out the repository `name` of `ledger` alone. What that costs does not depend on the others.
 
     Raises:
         UnrecordableError: it would be too large a part of the ledger, or could not be read again.
@@ -37,10 +35,10 @@ def try_out(name: str, ledger: Ledger, *, config: Config, properties: Properties
     """
     record = ledger.repositories[name]
     used = {layer.diff_id for layer in record.layers()}
-    outlines = {diff_id: outline for diff_id, outline in ledger.outlines.items() if diff_id in used}
+    outlines = {diff_id: ledger.outlines[diff_id] for diff_id in used if diff_id in ledger.outlines}
     alone = Ledger(repositories={name: record}, outlines=outlines)
     size = _readable_size(name, alone)
-    plan = plan_deltas(alone, {name: rules_of(config, alone)[name]}, generator="", options="", now=now)
+    plan = plan_deltas(alone, {name: rules}, generator="", options="", now=now)
     tree = assemble(alone, plan.wanted, extras={}, stores_headers=properties.stores_headers)
     if properties.folds_case:
         check_case(tree)

@@ -141,6 +141,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     """All of an outcome but the ledger."""
     return {
         "dry_run": outcome.is_dry,
+        "at_rest": outcome.is_at_rest,
         "exit_code": int(outcome.exit_code),
         "repositories": {
             name: {"problem": str(outcome.failed[name]) if name in outcome.failed else None}

@@ -81,13 +81,13 @@ def check_http_url(url: str) -> None:
     scheme, _, rest = url.partition("://")
     if "@" in rest.partition("/")[0]:
         raise TargetURLError(f"{scheme}://…", "may hold no user and no password; log in (podman login, docker login)")
-    parts = urlsplit(url)
     try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    is_clean = url.isprintable() and " " not in url and not {".", ".."} & set(parts.path.split("/"))
-    if not parts.hostname or port == 0 or parts.query or parts.fragment or not is_clean:
+        parts = urlsplit(url)
+        is_base = parts.hostname and parts.port != 0 and not parts.query and not parts.fragment
+        is_base = is_base and not {".", ".."} & set(parts.path.split("/"))
+    except ValueError:  # of a port, or of an address in brackets
+        is_base = False
+    if not is_base or not url.isprintable() or " " in url:
         raise TargetURLError(url, "is no base URL; write https://HOST, https://HOST:PORT or https://HOST/PATH")
     if re.search("/v2(/|$)", parts.path):
         raise TargetURLError(url, "is the URL of something in a registry; give the part before /v2")

@@ -3,6 +3,8 @@
 Rule 1. A link is made and read, never followed: servers do that.
 Rule 2. It leads to a place of the tree that is not for clients, by a relative path, so that it survives a move.
 Rule 3. Where a file system has no links the same content is a file, of which servers make nothing.
+Rule 4. Who copies a tree and follows its links has folders in their place, each with one empty file. A new link takes
+        the place of such a folder, and of no other.
 """
 
 import errno
@@ -65,9 +67,30 @@ def put_link(
                     return False
                 raise
         try:
-            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            try:
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except IsADirectoryError:
+                if not _removed_copy(folder, name):
+                    raise
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             os.unlink(temporary, dir_fd=folder)
             raise
         flush_folder(folder)
+    return True
+
+
+def _removed_copy(folder: int, name: str) -> bool:
+    """Remove the folder `name` if it is no more than a copy of where a link led (rule 4). Raises OSError."""
+    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        marks = os.listdir(inner)  # noqa: PTH208  # of an open folder, whatever has its name by now
+        is_copy = all(":" in mark and (info := lstat(inner, mark)) is not None and not info.st_size for mark in marks)
+        if len(marks) > 1 or not is_copy:
+            return False
+        for mark in marks:
+            os.unlink(mark, dir_fd=inner)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=folder)
     return True

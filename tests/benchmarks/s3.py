@@ -1,7 +1,8 @@
 """What publishing to a bucket costs, on a real server on this machine: `python -m tests.benchmarks.s3`.
 
-First the requests and bytes of a first run, of one with a new version, and of one with nothing new. Then many large
-blobs, published by the command and copied by `rclone` with as many transfers at a time: wall time, throughput, memory.
+First the requests and bytes of a first run, of one with a new version, and of one with nothing new. Then many small and
+fewer large blobs, published by the command and copied by `rclone` with as many transfers at a time: wall time,
+throughput, processor time, memory, and in a run of its own, through a proxy that counts, the requests.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -27,24 +29,49 @@ from ..targets.faulty_proxy import Request, faulty_proxy
 from .measure import Usage, best, measured_apart
 
 TRANSFERS: Final = 8
+_KIB: Final = 1 << 10
 _MIB: Final = 1 << 20
 _LAYERS: Final = 4
+_PUBLISH: Final = "`deltapress publish`"
+_RCLONE: Final = "`rclone copy`"
 _BASE: Final = 3 * _MIB  # bytes of a layer that all versions share
 _APP: Final = 2 * _MIB  # bytes of the layer that changes
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.s3", description=__doc__)
-    parser.add_argument("--blobs", type=int, default=64, help="of the second measurement (default: 64)")
-    parser.add_argument("--size", type=int, default=16, help="of each, in MiB (default: 16)")
+    parser.add_argument(
+        "--blobs",
+        action="append",
+        type=_blobs,
+        metavar="COUNTxKIB",
+        help="how many of which size; more than once (default: 2000x8 and 64x16384)",
+    )
     parser.add_argument("--repeat", type=int, default=2, help="the least counts (default: 2)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, s3_servers.seaweedfs() as storage:
         folder = Path(name)
         os.environ.pop("AWS_CA_BUNDLE", None)  # with which rclone does not start
-        os.environ.update(s3_servers.environment(folder), **_rclone(storage))
+        os.environ.update(s3_servers.environment(folder), **_rclone())
         _show_requests(storage, folder / "requests")
-        _show_throughput(storage, folder, arguments.blobs, arguments.size, arguments.repeat)
+        for blobs in arguments.blobs or [_Blobs(count=2000, size=8 * _KIB), _Blobs(count=64, size=16 * _MIB)]:
+            _show_throughput(storage, folder, blobs, arguments.repeat)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Blobs:
+    """So many layers, of so many bytes each."""
+
+    count: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.count} x {self.size // _KIB} KiB"
+
+
+def _blobs(text: str) -> _Blobs:
+    count, size = map(int, text.split("x"))
+    return _Blobs(count=count, size=size * _KIB)
 
 
 def _show_requests(storage: Storage, folder: Path) -> None:
@@ -80,38 +107,54 @@ def _app(version: int) -> bytes:
     return tar_of({"bin/app": bytes(data)})
 
 
-def _show_throughput(storage: Storage, folder: Path, blobs: int, size: int, repeat: int) -> None:
-    layout = _large_layout(folder / "layout", blobs, size)
-    found: dict[str, list[Usage]] = {"`deltapress publish`": [], "`rclone copy`": []}
+def _show_throughput(storage: Storage, folder: Path, blobs: _Blobs, repeat: int) -> None:
+    name = str(blobs).replace(" ", "")
+    layout = _layout(folder / name, blobs)
+    found: dict[str, list[Usage]] = {_PUBLISH: [], _RCLONE: []}
+    requests: dict[str, int] = {}
     for number in range(repeat):
-        with _configuration(storage, folder, f"published-{number}") as config:
-            command: list[str | Path] = [sys.executable, "-m", "pipeline", "-c", config, "publish"]
-            found["`deltapress publish`"].append(measured_apart(command, limit=900))
-        copy: list[str | Path] = [
-            "rclone",
-            "copy",
-            "--transfers",
-            str(TRANSFERS),
-            layout,
-            f"bench:{storage.bucket}/copied-{number}",
-        ]
-        found["`rclone copy`"].append(measured_apart(copy, limit=900))
+        found[_PUBLISH].append(_published(storage, layout, storage.endpoint, f"published-{name}-{number}"))
+        found[_RCLONE].append(_copied(storage, layout, storage.endpoint, f"copied-{name}-{number}"))
+    with faulty_proxy(storage.port) as proxy:
+        _published(storage, layout, proxy.endpoint, f"published-{name}")
+        requests[_PUBLISH] = len(proxy.requests)
+        _copied(storage, layout, proxy.endpoint, f"copied-{name}")
+        requests[_RCLONE] = len(proxy.requests) - requests[_PUBLISH]
     version = subprocess.run(["rclone", "version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
-    print(f"\n{blobs} blobs of {size} MiB, {version}, the least of {repeat} runs each:\n")
-    print("| | wall, s | MiB/s | CPU, s | peak memory, MiB |\n|---|---:|---:|---:|---:|")
-    for name, usages in found.items():
+    print(f"\n{blobs}, {version}, the least of {repeat} runs each:\n")
+    print("| | wall, s | MiB/s | CPU, s | peak memory, MiB | requests |\n|---|---:|---:|---:|---:|---:|")
+    for command, usages in found.items():
         usage = best(usages)
-        rate, memory = blobs * size / usage.wall, usage.memory / _MIB
-        print(f"| {name} | {usage.wall:.1f} | {rate:.0f} | {usage.cpu:.1f} | {memory:.0f} |")
+        rate, memory = blobs.count * blobs.size / _MIB / usage.wall, usage.memory / _MIB
+        print(f"| {command} | {usage.wall:.1f} | {rate:.0f} | {usage.cpu:.1f} | {memory:.0f} | {requests[command]:,} |")
 
 
-def _large_layout(path: Path, blobs: int, size: int) -> Path:
+def _published(storage: Storage, layout: Path, endpoint: str, prefix: str) -> Usage:
+    with _configuration(storage, layout, endpoint, prefix) as config:
+        command: list[str | Path] = [sys.executable, "-m", "pipeline", "-c", config, "publish"]
+        return measured_apart(command, limit=900)
+
+
+def _copied(storage: Storage, layout: Path, endpoint: str, prefix: str) -> Usage:
+    os.environ["RCLONE_CONFIG_BENCH_ENDPOINT"] = endpoint
+    command: list[str | Path] = [
+        "rclone",
+        "copy",
+        "--transfers",
+        str(TRANSFERS),
+        layout,
+        f"bench:{storage.bucket}/{prefix}",
+    ]
+    return measured_apart(command, limit=900)
+
+
+def _layout(path: Path, blobs: _Blobs) -> Path:
     """Images of four layers each, whose content does not compress. Written blob by blob, since a gigabyte is much."""
     build = LayoutBuilder()
-    for image in range(blobs // _LAYERS):
+    for image in range(blobs.count // _LAYERS):
         layers, diff_ids = [], list[str]()
         for layer in range(_LAYERS):
-            tar = tar_of({f"data{layer}": random.Random(f"{image} {layer}").randbytes(size * _MIB - 4096)})
+            tar = tar_of({f"data{layer}": random.Random(f"{image} {layer}").randbytes(blobs.size - 4096)})
             layers.append(_written(path, zlib.compress(tar, 0, wbits=31)))
             diff_ids.append(sha256(tar))
         config = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
@@ -129,23 +172,22 @@ def _written(layout: Path, blob: bytes) -> Json:
 
 
 @contextmanager
-def _configuration(storage: Storage, folder: Path, prefix: str) -> Iterator[Path]:
-    config = folder / "deltapress.toml"
+def _configuration(storage: Storage, layout: Path, endpoint: str, prefix: str) -> Iterator[Path]:
+    config = layout.with_name("deltapress.toml")
     config.write_text(
         f'[target]\nurl = "s3://{storage.bucket}/{prefix}"\n'
-        f'[target.s3]\nendpoint = "{storage.endpoint}"\naddressing = "path"\nconcurrency = {TRANSFERS}\n'
-        '[policy]\nversions = 0\n[[repository]]\nname = "app"\nlayout = "layout"\n'
+        f'[target.s3]\nendpoint = "{endpoint}"\naddressing = "path"\nconcurrency = {TRANSFERS}\n'
+        f'[policy]\nversions = 0\n[[repository]]\nname = "app"\nlayout = "{layout.name}"\n'
     )
     yield config
     config.unlink()
 
 
-def _rclone(storage: Storage) -> dict[str, str]:
-    """The remote `bench:`, as rclone reads it from the environment."""
+def _rclone() -> dict[str, str]:
+    """The remote `bench:`, as rclone reads it from the environment; its endpoint is another for each run."""
     said = {
         "TYPE": "s3",
         "PROVIDER": "Other",
-        "ENDPOINT": storage.endpoint,
         "REGION": "us-east-1",
         "ACCESS_KEY_ID": s3_servers.ACCESS_KEY,
         "SECRET_ACCESS_KEY": s3_servers.SECRET_KEY,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli import demand, main, plan
+from pipeline.cli import main
 from pipeline.cli.retract import _EXAMPLES
 from pipeline.errors import ExitCode
 from tests.layouts.builder import LayoutBuilder, tar_of
@@ -156,18 +156,6 @@ def test_a_plan_estimates_another_policy(site: Path, capsys: Capture) -> None:
     _, document = as_json(capsys, "plan", "--what-if", "versions=0")
     assert (document["what_if"]["more"]["number"], document["what_if"]["fewer"]["number"]) == (0, 1)
     assert main(["plan", "--what-if", "versions=9"]) == ExitCode.BAD_CONFIGURATION
-
-
-@pytest.mark.parametrize("examples", [plan._EXAMPLES, demand._EXAMPLES])
-def test_the_examples_of_plan_and_demand_work(examples: str, site: Path) -> None:
-    (site / "deltapress.toml").write_text(CONFIG.replace("keep = 3", "keep = 6"))
-    main(["publish"])
-    for name in ("access.log", "access.log.1.gz"):
-        (site / name).write_bytes(b"")
-    lines = re.findall(r"^  deltapress (.*?)(?:  .*)?$", examples, re.MULTILINE)
-    assert len(lines) >= 2
-    for line in lines:
-        assert main(line.split()) == ExitCode.SUCCESS, line
 
 
 def test_pulls_are_counted_in_logs(site: Path, capsys: Capture) -> None:

@@ -86,6 +86,10 @@ def test_a_bundle_is_written_and_pulled(tree: Path, capsys: pytest.CaptureFixtur
     assert [artifact["source"] for artifact in found["artifacts"]] == ["0.0"]
     assert main(["pull", "app:1.0", "--platform", "amd64", "--from", "update.tar", "--into", "oci:device:now"]) == 0
     assert "delta from app:0.0" in capsys.readouterr().out
+    assert main(["pull", "update.tar", "--platform", "amd64", "--into", "oci:device:now"]) == 0
+    assert "app:1.0 is up to date" in capsys.readouterr().out
+    assert main(["pull", "update.tar", "--from", "public", "--into", "oci:device:now"]) == 2
+    assert "update.tar is a bundle; --from needs the name of an image" in capsys.readouterr().err
     assert main([*bundle, "--source", "1.0", "other.tar"]) == 3
     assert "no artifact of oci-delta leads there from 1.0" in capsys.readouterr().err
     assert not Path("other.tar").exists()
@@ -107,7 +111,7 @@ def test_the_examples_run_over_https(tmp_path: Path, monkeypatch: pytest.MonkeyP
     context.load_cert_chain(tmp_path / "tls/server.crt", tmp_path / "tls/server.key")
     lines = re.findall("^  deltapress (.*)$", bundle._EPILOG + command._EPILOG, re.MULTILINE)
     ours = [line for line in lines if not line.endswith("--into podman")]  # which has tests of its own
-    assert (len(lines), len(ours)) == (7, 6)
+    assert (len(lines), len(ours)) == (8, 7)
     with (
         running(Registry(root=tmp_path / "public"), context) as registry,
         running(Registry(root=tmp_path / "public", prefix="/public/"), context) as mirror,
@@ -119,6 +123,7 @@ def test_the_examples_run_over_https(tmp_path: Path, monkeypatch: pytest.MonkeyP
                 "https://mirror.example.org/public": mirror.url,
                 "/var/lib/app": str(tmp_path / "layout"),
                 "/media/stick/app.tar": "update.tar",
+                "/media/stick/apps.tar": "update.tar",
             }.items():
                 line = line.replace(example, real)
             assert main([*line.split(), "--platform", "amd64", "--ca", "tls/ca.crt"]) == 0, line

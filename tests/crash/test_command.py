@@ -72,7 +72,7 @@ def _published(site: Path) -> dict[Key, bytes]:
 
 def _twin(site: Path) -> Path:
     twin = site.with_name(f"{site.name}-twin")
-    shutil.copytree(site, twin)
+    shutil.copytree(site, twin, symlinks=True)
     return twin
 
 
@@ -95,7 +95,7 @@ def _settled(site: Path) -> dict[Key, bytes]:
 def test_killed_at_random_moments(site: Path) -> None:
     undisturbed = _settled(site)
     before = site / "before"
-    shutil.copytree(site / "public", before)
+    shutil.copytree(site / "public", before, symlinks=True)
     began = time.monotonic()
     assert run("publish", cwd=site).returncode == ExitCode.SUCCESS
     whole = time.monotonic() - began
@@ -105,7 +105,7 @@ def test_killed_at_random_moments(site: Path) -> None:
     while killed < KILLS:
         if is_done or killed % 5 == 0:  # from the beginning again; else a run is killed that completes another
             shutil.rmtree(site / "public")
-            shutil.copytree(before, site / "public")
+            shutil.copytree(before, site / "public", symlinks=True)
         process = start("publish", cwd=site)
         time.sleep(moments.uniform(0.3, 1.0) * whole)
         process.kill()

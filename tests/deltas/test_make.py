@@ -278,6 +278,21 @@ def test_leaving_early_ends_the_work(tmp_path: Path) -> None:
     assert len(layers.opened) < 12
 
 
+def test_no_more_is_made_than_somebody_takes(tmp_path: Path) -> None:
+    """Two deltas for each worker, whatever time the target takes for one."""
+    layers = Layers()
+    jobs = [job(layers.add(app(number)), layers.add(app(number + 20))) for number in range(9)]
+    with workshop(layers, tmp_path / "work", workers=2) as shop, ThreadExecutor(shop) as executor:
+        running = make_deltas(jobs, executor, progress=Silent())
+        for taken, _ in enumerate(running):
+            may_be_made = min(taken + 4, 9)
+            while len(layers.opened) < 2 * may_be_made:
+                time.sleep(0.001)
+            time.sleep(0.02)  # whoever goes on does it now
+            assert len(layers.opened) == 2 * may_be_made
+    assert list(shop.directory.iterdir()) == []
+
+
 def test_a_proof_compares_the_result(tmp_path: Path) -> None:
     layers = Layers()
     old, new = layers.add(app(1)), layers.add(app(2))

@@ -284,6 +284,15 @@ def test_jobs_are_largest_first() -> None:
     assert [job.sources for job in found.jobs] == [(layer(f"old{size}", size),) for size in (9, 5, 1)]
 
 
+def test_jobs_that_make_one_layer_stand_together() -> None:
+    def series(*sizes: int) -> RepositoryRecord:
+        return moved(*(simple(f"{sizes} {number}", size=size) for number, size in enumerate(sizes)))
+
+    found = plan({"a": series(1, 9, 5), "b": series(6, 6, 6)}, policy=Policy(versions=2))
+    assert [job.layer.size for job in found.jobs] == [5, 5, 6, 6]
+    assert [job.weight for job in found.jobs] == [14, 6, 12, 12]
+
+
 def test_a_repository_without_rules_is_left_alone() -> None:
     ledger = Ledger(repositories={"app": moved(simple("A"), simple("B"))})
     found = plan_deltas(ledger, {}, generator="g1", options="o1", now=NOW)

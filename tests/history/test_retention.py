@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from pipeline.config import Policy
 from pipeline.history.records import ImageRecord, RepositoryRecord
-from pipeline.history.retention import pinned_images, retain
+from pipeline.history.retention import end_of, pinned_images, retain
 from pipeline.history.versions import advance
 
 from .test_versions import day, digest, history, image, names, seen
@@ -186,3 +186,10 @@ def test_what_a_pin_holds_keeps_its_signature() -> None:
     record = advance(record, seen({"2.0": "B"}), now=day(1))
     assert letters(kept_by(record, keep=1, pins=["1.0"])) == "ABE"
     assert letters(kept_by(record, keep=1)) == "B"
+
+
+def test_a_period_that_nobody_will_see_end() -> None:
+    """A ledger may say so, whatever a configuration may."""
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    assert end_of(since, timedelta(days=1)) == datetime(2026, 1, 2, tzinfo=UTC)
+    assert end_of(since, timedelta.max) == datetime.max.replace(tzinfo=UTC)

@@ -334,6 +334,9 @@ def test_a_source_that_shows_nothing_takes_nothing_away(source: MemoryFolder) ->
     source.contents = {Key("v2/_catalog"): b'{"repositories":[]}'}
     with pytest.raises(MirrorError, match="shows none of the 2 repositories that are mirrored from it"):
         mirrored(source, target, 11)
+    source.contents = {Key("v2/_catalog"): b'{"repositories":["unknown"]}'}
+    with pytest.raises(MirrorError, match="shows none of the 2 repositories that are mirrored from it"):
+        mirrored(source, target, 11)
     source.contents = {}
     with pytest.raises(TargetError, match=r"does not list its repositories .* name each with --repository"):
         mirrored(source, target, 11)
@@ -579,6 +582,23 @@ def test_a_source_that_has_moved(source: MemoryFolder) -> None:
 def test_the_source_is_not_the_target(source: MemoryFolder) -> None:
     with pytest.raises(MirrorError, match="is the source and the target"):
         mirrored(source, source)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ("public", "link", "is the source and the target"),
+        ("public", "x/../public", "is the source and the target"),
+        ("public", "link/v2/copy", "lie in each other"),
+        ("link/v2/copy", "public", "lie in each other"),
+    ],
+)
+def test_neither_lies_in_the_other_by_whatever_name(tmp_path: Path, one: str, other: str, said: str) -> None:
+    (tmp_path / "public").mkdir()
+    (tmp_path / "link").symlink_to("public")
+    with pytest.raises(MirrorError, match=said):
+        mirrored(ClocklessDirectory(tmp_path / one), ClocklessDirectory(tmp_path / other))
+    assert not list((tmp_path / "public").iterdir())
 
 
 def test_a_lost_ledger_of_the_mirror(source: MemoryFolder) -> None:

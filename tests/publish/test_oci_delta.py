@@ -190,7 +190,7 @@ def test_the_formats_are_chosen(tmp_path: Path, formats: str, listed: bool, kept
     assert len(artifacts(shop)) == kept
     assert (Key("v2/app/manifests/_deltaindex") in shop.folder.contents) == listed
     shop.check()
-    [saving] = shop.run(3).savings
+    [saving] = shop.dry_run(3).savings
     assert saving.with_deltas < saving.whole
     assert saving.deltas == saving.layers == 1
 

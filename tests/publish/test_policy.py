@@ -25,7 +25,8 @@ def test_each_version_that_was_the_latest_within_a_time(tmp_path: Path) -> None:
     shop = Shop(tmp_path, policy=WITHIN)
     publish(shop, range(7))
     assert shop.listed() == pairs(*((app(old), app(6)) for old in (3, 4, 5)))
-    assert shop.run(6.5).written.keys == 0
+    assert shop.run(6.1).written.keys == 0
+    assert shop.run(6.2).is_at_rest
     shop.run(20)  # one day is too long ago after the other, but for the last K
     assert shop.listed() == pairs((app(5), app(6)))
     shop.check()
@@ -38,6 +39,10 @@ def test_one_a_month(tmp_path: Path) -> None:
     )  # the last of January is 3, of February 5, of March 8 (day 90 is the 1st of April)
     assert shop.listed() == pairs(*((app(old), app(11)) for old in (3, 5, 8, 10)))
     assert shop.run(111).written.keys == 0
+    shop.run(112)
+    assert shop.run(113).is_at_rest
+    shop.run(121)  # the 2nd of May: April ended with the latest
+    assert shop.listed() == pairs(*((app(old), app(11)) for old in (5, 8, 10)))
     shop.check()
 
 
@@ -98,7 +103,7 @@ def test_the_other_configuration_keeps_to_it(tmp_path: Path, more: str) -> None:
 
 def demand(shop: Shop, **pulls: int) -> None:
     """Say how often the images of the nights were pulled, by number: `n0=5`."""
-    record = shop.run(9).ledger.repositories["app"]
+    record = shop.dry_run(9).ledger.repositories["app"]
     manifests = [move.image for move in record.tags["latest"].moves]
     counts = {str(manifests[int(name[1:])]): count for name, count in pulls.items()}
     shop.path.mkdir(exist_ok=True)
@@ -115,6 +120,7 @@ def test_demand_chooses(tmp_path: Path) -> None:
     assert shop.listed() == pairs((app(0), app(5)), (app(4), app(5)))
     demand(shop, n0=40, n1=0, n2=5, n3=0, n4=4)  # the numbers of another night: 4 and 5 are near 7 and 3
     assert shop.run(11).written.keys == 0
+    assert shop.run(11.5).is_at_rest
     (shop.path / "demand.json").unlink()
     outcome = shop.run(12)
     assert outcome.written.keys == 0
@@ -125,7 +131,7 @@ def test_demand_chooses(tmp_path: Path) -> None:
 def test_what_another_policy_would_cost(tmp_path: Path) -> None:
     shop = Shop(tmp_path, policy="versions = 2")
     publish(shop, range(6))
-    ledger = shop.run(6).ledger
+    ledger = shop.dry_run(6).ledger
     more = compare(shop.config, suppose(shop.config, ["versions=4"]), ledger, now=night(6))
     assert (more.more.number, more.more.updates, more.fewer.number, more.more.estimated) == (2, 2, 0, 2)
     assert 0 < more.more.size < more.more.whole

@@ -141,7 +141,7 @@ def test_an_image_beyond_keep_and_its_delta_go_after_the_grace(tmp_path: Path) -
     assert min(index for index, key in enumerate(deletes) if "/blobs/" in key) > max(
         index for index, key in enumerate(deletes) if "/manifests/" in key
     )
-    assert shop.run(5).prune == PrunePlan(total=len(outcome.ledger.keys))
+    assert shop.prune(5, is_dry=True).prune == PrunePlan(total=len(outcome.ledger.keys))
 
 
 def test_what_comes_back_within_the_grace_is_not_written_again(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pipeline.client.images import NoContainerImageError, NoSuchPlatformError
 from pipeline.client.layers import WrongLayerError
 from pipeline.client.repository import UnknownImageError, WrongContentError
 from pipeline.client.request import NoSourceError
+from pipeline.client.stored import MANIFEST, ROOT
 from pipeline.layout.storage import LayoutError
 from pipeline.layout.writing import LayoutHeldError, writable_layout
 from pipeline.limits import Limits
@@ -22,7 +23,7 @@ from pipeline.targets.http.options import HTTPOptions
 from pipeline.targets.http.target import HTTPTarget
 
 from ..device import unpack
-from ..layouts.builder import LayoutBuilder
+from ..layouts.builder import LayoutBuilder, on
 from ..tars import file, tar
 from ..updates import BASE, NEW, OLD, noise
 from ..vectors.generate import data, delta, op, opened
@@ -397,3 +398,45 @@ def test_a_list_that_tells_nothing_of_its_entries_is_enough(world: World) -> Non
     (world.tree / "v2/app/manifests/_deltaindex").unlink()
     world.device.pull("app:1.0", tag="t")
     assert ways(world.device.pull("app:1.1", tag="t")) == ["here", "delta", "delta"]
+
+
+def test_notes_inside_an_index_of_somebody_else_are_not_believed(world: World) -> None:
+    """Another tool may have put an index there that calls a wrong layer one that a pull has verified."""
+    build = LayoutBuilder()
+    wrong = build.image(BASE, tar(file("wrong", b"1")), NEW[2], diff_ids=[sha256(layer) for layer in NEW])
+    wrong["annotations"] = dict.fromkeys((MANIFEST, ROOT), wrong["digest"])
+    build.tag("theirs", build.index(on(wrong, "linux/amd64")))
+    build.write(world.device.layout)
+    outcome = world.device.pull("app:1.1")
+    assert ways(outcome)[1] != "here"
+    assert world.device.tars("1.1") == list(NEW)
+    assert [step for step in world.device.told.steps if "is left out" in step]
+
+
+def test_what_is_left_of_another_image_makes_room(world: World) -> None:
+    add_image(world, "big", tar(file("big", noise(1, 3_000_000))))
+    world.device.told.dies_after = 1_500_000
+    with pytest.raises(KeyboardInterrupt):
+        world.device.pull("app:big", tag="t")
+    unfinished = world.device.layout / ".deltapress-unfinished"
+    assert sum(left.stat().st_size for left in unfinished.iterdir()) > 1_000_000
+    world.device.told.dies_after, world.device.told.advanced = 10, 0
+    with pytest.raises(KeyboardInterrupt):
+        world.device.pull("app:1.0", tag="t")
+    assert sum(left.stat().st_size for left in unfinished.iterdir()) < 1_000_000
+
+
+def test_an_image_of_docker_s_types_becomes_one_that_others_find_in_a_layout(world: World) -> None:
+    build = LayoutBuilder()
+    image = build.image(*OLD, docker=True)
+    for name, blob in build.blobs.items():
+        world.blob(name.removeprefix("blobs/").replace("/", ":")).write_bytes(blob)
+    manifest = build.blobs["blobs/" + image["digest"].replace(":", "/")]
+    (world.tree / "v2/app/manifests/docker").write_bytes(manifest)
+    outcome = world.device.pull("app:docker")
+    assert world.device.tars("docker") == list(OLD)
+    assert str(outcome.manifest) == image["digest"]
+    stored = json.loads(world.device.blob(world.device.entry("docker")["digest"]))
+    types = {stored["mediaType"], stored["config"]["mediaType"], *(layer["mediaType"] for layer in stored["layers"])}
+    assert {kind.split(".")[1] for kind in types} == {"oci"}
+    assert not world.device.pull("app:docker").is_changed

@@ -149,7 +149,7 @@ def test_links_on_the_way_stay_inside(tmp_path: Path) -> None:
     assert list(outside.iterdir()) == []
     inside = root / str(outside).lstrip("/")
     assert {path.name for path in inside.iterdir()} == {"c", "d"}
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(UnpackError, match="symbolic links"):
         unpacked(tmp_path / "s", lower, (file("self/x", b"1"),))
 
 
@@ -164,8 +164,14 @@ def test_links_on_the_way_stay_inside(tmp_path: Path) -> None:
         (file("d/.wh...", b""), "names nothing"),
         (sparse("s", b"1"), "a sparse file"),
         (file("x/" * 3000, b"1"), "no path inside"),
+        (file("x/" * 300 + "f", b"1"), "more than 200 folders deep"),
+        (file("x" * 300, b"1"), "cannot be unpacked .File name too long"),
+        (symlink("s", ""), "cannot be unpacked"),
     ],
-    ids=["up", "up later", "link up", "link to nothing", "whiteout", "whiteout up", "sparse", "long"],
+    ids=[
+        *("up", "up later", "link up", "link to nothing", "whiteout", "whiteout up", "sparse", "long", "deep"),
+        *("long name", "empty link"),
+    ],
 )
 def test_what_cannot_be_unpacked_is_told(tmp_path: Path, member: Member, said: str) -> None:
     (tmp_path / "secret").write_text("s")
@@ -195,8 +201,34 @@ def test_what_is_in_the_way_goes_and_a_link_is_never_written_through(tmp_path: P
     )
 
 
-def test_thousands_of_folders_in_each_other_can_be_removed(tmp_path: Path) -> None:
-    deep = "a/" * 1500
+def test_a_whiteout_in_a_folder_that_is_not_there_takes_nothing_away(tmp_path: Path) -> None:
+    lower = (file("f", b"1"), symlink("out", "/nowhere"))
+    root = unpacked(tmp_path / "r", lower, (whiteout("gone/x"), whiteout("f/x"), whiteout("out/x"), opaque("gone")))
+    assert names(root) == {"f", "out"}
+
+
+@pytest.mark.skipif(not is_root, reason="only root gives files away")
+def test_what_no_file_system_can_keep_is_left_out(tmp_path: Path) -> None:
+    records = {"uid": str(1 << 33), "mtime": str(1 << 39), "SCHILY.xattr.user." + "n" * 300: "v"}
+    long = pax(file("f", b"1"), **records)
+    layer, told = tmp_path / "layer", Told()
+    layer.write_bytes(tar(long))
+    unpack_image([layer], IMAGE, tmp_path / "r", limits=Limits(), progress=told)
+    assert (tmp_path / "r/f").read_bytes() == b"1"
+    assert [step.partition(": ")[2].partition(" were")[0] for step in told.steps] == [
+        "1 extended attributes",
+        "1 owners",
+    ]
+
+
+def test_folders_that_come_along_count_as_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.client.unpack.layer.MAX_ENTRIES", 50)
+    with pytest.raises(UnpackError, match="more than 50 entries"):
+        unpacked(tmp_path / "r", (file("1" + "/d" * 100 + "/f", b"1"), file("g", b"1")))
+
+
+def test_a_hundred_folders_in_each_other_can_be_removed(tmp_path: Path) -> None:
+    deep = "a/" * 150
     root = unpacked(tmp_path / "r", (directory(deep),), (whiteout("a"), file("b", b"1")))
     assert names(root) == {"b"}
 
@@ -220,6 +252,7 @@ def test_the_old_files_stay_until_the_new_ones_are_whole(tmp_path: Path) -> None
         unpack_image([layer], Digest.of(b"other"), place, limits=Limits(), progress=told)
     assert (place / "f").read_bytes() == b"1"
     assert holds(place, IMAGE)
+    assert {path.name for path in tmp_path.iterdir()} == {"layer", "r", ".r.deltapress"}
     layer.write_bytes(tar(file("g", b"2")))
     unpack_image([layer], Digest.of(b"other"), place, limits=Limits(), progress=told)
     assert names(place) == {"g"}

@@ -37,7 +37,7 @@ _HOP: Final = frozenset({"connection", "keep-alive", "transfer-encoding"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """`number` counts from 1; `query` is what follows the '?'; `condition` is that of a conditional one;
-    `has_checksum` says that the SDK added one.
+    `has_checksum` says that there is one, and `attempt` which one the SDK says that it is: none where it was not asked.
 
     `sent` and `received` are the bytes of the two bodies; of a request that was spoiled, none were received.
     """
@@ -50,6 +50,7 @@ class Request:
     sent: int
     received: int = 0
     has_checksum: bool = False
+    attempt: str | None = None
 
 
 class FaultyProxy:
@@ -102,6 +103,7 @@ class FaultyProxy:
                 condition=handler.headers.get("If-Match", handler.headers.get("If-None-Match")),
                 sent=len(body),
                 has_checksum=any(_CHECKSUM.match(name) for name in handler.headers),
+                attempt=handler.headers.get("amz-sdk-request"),
             )
             self.requests.append(request)
         fault = self.fault(request)

@@ -43,6 +43,7 @@ def test_opening_touches_nothing(tmp_path: Path) -> None:
         "ftp://host/path",
         "s3:/bucket/prefix",
         "http:/host",
+        "http://[::1",
         "file:",
         "file:relative",
         "file://host/path",

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from ...content import BytesContent, Content
 from ...deltas.formats import FORMATS
-from ...errors import DeltapressError
+from ...errors import DeltapressError, ExitCode
 from ...keys import IMMUTABLE, OCTET_STREAM, Headers, Key, Kind, ParsedKey, classify
 from ...layout.refs import index_entries, open_storage
 from ...layout.storage import Storage, read_small
@@ -21,6 +21,7 @@ from ...oci.fields import FieldError, Fields
 from ...oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document
 from ...oci.writing import write_index
 from ...targets.base import KeyMissingError, Properties, Stored, TargetError
+from ..reference import BadReferenceError, ImageName
 from ..stored import NAME, REF_NAME, ROOT
 
 _MAX_ARTIFACTS = 1000
@@ -31,6 +32,17 @@ class NoBundleError(DeltapressError):
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path}: is no bundle: {problem}; `deltapress bundle` makes one")
+
+
+class UnnamedImageError(DeltapressError):
+    """A bundle does not say what the one image in it is called."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path}: does not say which one image is in it; name it, as in `deltapress pull NAME:TAG --from {path}`"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +87,20 @@ class BundleTarget:
     @property
     def properties(self) -> Properties:
         return Properties(stores_headers=True)
+
+    @property
+    def image(self) -> ImageName:
+        """The one image that is in it. Raises UnnamedImageError."""
+        names = {
+            f"{artifact.repository}:{artifact.tag}" if artifact.tag else f"{artifact.repository}@{artifact.root}"
+            for artifact in self._artifacts
+            if artifact.repository is not None
+        }
+        try:
+            [name] = names
+            return ImageName.parse(name)
+        except (ValueError, BadReferenceError) as error:
+            raise UnnamedImageError(self.path) from error
 
     def open(self, key: Key) -> BinaryIO:
         try:

@@ -57,7 +57,11 @@ def unpack_image(layers: Sequence[Path], config: Digest, folder: Path, *, limits
     else:
         note.write_text("", "utf-8")
     new.mkdir(mode=0o700)
-    _write(new, layers, limits, progress)
+    try:
+        _write(new, layers, limits, progress)
+    except BaseException:
+        _remove(new)  # a disk that it has filled is needed
+        raise
     note.write_text("", "utf-8")  # in between, the folder holds what nobody has noted
     if folder.exists():
         folder.rename(old)

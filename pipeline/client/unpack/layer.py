@@ -29,6 +29,10 @@ _CHARACTER, _BLOCK, _FIFO = b"3", b"4", b"6"
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # what a file system, or one who is not root, may refuse; and labels are the policy's of the machine, not the image's
 _REFUSALS: Final = frozenset({errno.EOPNOTSUPP, errno.EPERM, errno.EACCES})
+# what no file system takes: names, values and numbers that are too long, too large or of no meaning
+_IMPOSSIBLE: Final = frozenset({errno.EINVAL, errno.ERANGE, errno.E2BIG})
+# what an entry is at fault for, and no disk
+_FAULTS: Final = _IMPOSSIBLE | {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
 _NOT_OURS: Final = "security.selinux"
 
 
@@ -71,8 +75,16 @@ class Unpacking:
                 if entry.kind is Kind.DIRECTORY:
                     self.folders[()] = Attributes(mode=entry.mode, metadata=metadata_of(*reader.attributes))
                 continue
-            with self.root.place(names, create=not names[-1].startswith(_WHITEOUT)) as place:
-                self._entry(entry, reader, place, own)
+            is_whiteout = names[-1].startswith(_WHITEOUT)
+            try:
+                with self.root.place(names, create=not is_whiteout) as place:
+                    self._entry(entry, reader, place, own)
+            except OSError as error:
+                if is_whiteout and error.errno in (errno.ENOENT, errno.ENOTDIR):
+                    continue  # in a folder that is not there, nothing is to be taken away
+                if error.errno not in _FAULTS:
+                    raise
+                raise UnpackError(f"{_shown(entry.path)}: cannot be unpacked ({error.strerror})") from error
 
     def finish(self) -> None:
         """Give the folders their attributes, the innermost first."""
@@ -95,8 +107,11 @@ class Unpacking:
             path = (*place.path[:-1], name)
             self._remove_lower(Place(folder=place.folder, name=name, path=path), path, own)
         else:
-            for end in range(1, len(place.path) + 1):
-                own.add(place.path[:end])
+            for end in range(len(place.path), 0, -1):
+                if (path := place.path[:end]) in own:
+                    break
+                own.add(path)
+                self.entries += end < len(place.path)  # folders that come along are bounded as entries are
             self._make(entry, reader, place)
 
     def _remove_lower(self, place: Place, path: tuple[bytes, ...], own: set[tuple[bytes, ...]]) -> None:
@@ -171,7 +186,12 @@ class Unpacking:
             return
         try:
             os.mknod(place.name, kind | 0o600, os.makedev(*metadata.device), dir_fd=place.folder)
-        except PermissionError:  # root of a container
+        except OverflowError:
+            self.left_out["devices"] += 1
+            return
+        except OSError as error:
+            if error.errno not in _REFUSALS | _IMPOSSIBLE:  # root of a container; a number that no device has
+                raise
             self.left_out["devices"] += 1
             return
         self._sign(place, metadata)
@@ -192,7 +212,7 @@ class Unpacking:
             try:
                 os.setxattr(file, name, value)
             except OSError as error:
-                if error.errno not in _REFUSALS:
+                if error.errno not in _REFUSALS | _IMPOSSIBLE:
                     raise
                 self.left_out["extended attributes"] += 1
         os.chmod(file, mode)
@@ -203,6 +223,8 @@ class Unpacking:
             return
         try:
             chown()
+        except OverflowError:  # a number that no user has
+            self.left_out["owners"] += 1
         except OSError as error:
             if error.errno not in _REFUSALS | {errno.EINVAL}:  # a user who is not mapped into this container
                 raise

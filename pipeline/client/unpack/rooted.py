@@ -17,6 +17,9 @@ from typing import Final, Self
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_LINKS: Final = 40  # as in Linux
+MAX_DEPTH: Final = 200
+"""Folders in each other. Each is open while those in it are written or removed, of which a process may have 1,024."""
+
 _NEW_FOLDER: Final = 0o755
 
 
@@ -92,6 +95,8 @@ class Root:
                 place = Place(folder=opened[-1], name=name, path=(*found, name))
                 target = _link(place)
                 if target is None:
+                    if len(found) >= MAX_DEPTH:
+                        raise OSError(errno.ENAMETOOLONG, f"leads more than {MAX_DEPTH} folders deep")
                     if create:
                         _make_folder(place)
                     opened.append(os.open(name, _FOLDER, dir_fd=place.folder))

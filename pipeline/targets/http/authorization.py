@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 from ...oci.fields import FieldError, Fields, parse_json_object
 from ..base import TargetError
 from .challenge import Challenge, parse_challenges
-from .connections import Answer, Connections, host_of
+from .connections import Answer, Connections, host_of, joined
 from .credentials import Login
 
 _MAX_TOKEN: Final = 1 << 20
@@ -59,7 +59,7 @@ class Authorization:
         return self._logins[repository]
 
     def _token(self, challenge: Challenge, repository: str) -> str:
-        realm = challenge.parameters.get("realm", "")
+        realm = joined(self._url, challenge.parameters.get("realm", ""))
         if urlsplit(realm).scheme not in ("https", urlsplit(self._url).scheme):
             raise TargetError(f"{host_of(self._url)}: names a token server without https, to which nothing is sent")
         login = self._login(repository)

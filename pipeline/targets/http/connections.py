@@ -96,7 +96,7 @@ class Connections:
             if answer.status not in _REDIRECTS or not location or form is not None:
                 return answer
             answer.close()
-            following = urljoin(url, location)
+            following = joined(url, location)
             if urlsplit(following).scheme not in ("https", urlsplit(url).scheme):
                 raise TargetError(f"{host_of(url)}: leads from https to {one_line(following, most=_MAX_SHOWN)}")
             url = following
@@ -169,6 +169,16 @@ class _Retry(Retry):
         except InvalidHeader:
             return None
         return None if asked is None else min(asked, self.longest)
+
+
+def joined(url: str, said: str) -> str:
+    """The address that a server means by `said` where it answers for `url`. Raises TargetError for what is none."""
+    try:
+        following = urljoin(url, said)
+        urlsplit(following)
+    except ValueError as error:
+        raise TargetError(f"{host_of(url)}: leads to {one_line(said, most=_MAX_SHOWN)}, which is no address") from error
+    return following
 
 
 def host_of(url: str) -> str:

@@ -6,13 +6,13 @@ Rule. A list of one page is given as it came; one of several is put together to 
 import re
 from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from ...keys import Key
 from ...oci.fields import FieldError, Fields, parse_json_object
 from ...oci.writing import write_json
 from ..base import TargetError, TooLargeError
-from .connections import host_of
+from .connections import host_of, joined
 from .requests import Requests
 
 MAX_LISTING: Final = 64 << 20
@@ -48,7 +48,7 @@ def _pages(requests: Requests, key: Key) -> Iterator[bytes]:
         following = _next(answer.headers("Link"))
         if following is None:
             return
-        url = urljoin(url or requests.url_of(key), following)
+        url = joined(url or requests.url_of(key), following)
         if urlsplit(url)[:2] != urlsplit(requests.base)[:2]:
             raise TargetError(f"{host_of(requests.base)} continues the list on another host, {host_of(url)}", key=key)
         if url in seen or len(seen) >= _MAX_PAGES:

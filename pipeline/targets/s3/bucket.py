@@ -9,8 +9,9 @@ Rule 3. ETags are opaque, and stand here without quotes: Ceph refuses the quoted
 """
 
 import email.utils
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -37,6 +38,7 @@ from ..objects.store import (
 )
 from .faults import SWITCH, answered, name_of, reason_of
 from .options import S3Options
+from .quick import UNMET, QuickPuts
 
 _BROKEN: Final = (
     boto.ReadTimeoutError,
@@ -84,19 +86,27 @@ class Body:
         self._stream.close()
 
 
-def open_session(options: S3Options) -> Session:
-    """Where credentials and defaults come from, for all the clients of a target. Raises TargetError."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sdk:
+    """Where credentials and defaults come from, for all the clients of a target: boto3's session, and that below it."""
+
+    session: Session
+    core: botocore.session.Session
+
+
+def open_sdk(options: S3Options) -> Sdk:
+    """As the environment says, and `options`. Raises TargetError."""
     with _translated("s3:", None):
         core = botocore.session.Session(profile=options.profile)
         core.register_component("data_loader", _MODELS)
-        return Session(botocore_session=core, region_name=options.region)
+        return Sdk(session=Session(botocore_session=core, region_name=options.region), core=core)
 
 
 class Bucket:
     """The objects of the bucket `name` whose names begin with `prefix`, which is empty or ends with '/'.
 
     `guard` is called before every attempt, the first as well as a retry, of a request that changes what readers see;
-    its error ends the request.
+    its error ends the request. One that `is_for_many` objects sends small ones the quick way.
     """
 
     def __init__(
@@ -104,9 +114,10 @@ class Bucket:
         name: str,
         prefix: str,
         options: S3Options,
-        session: Session,
+        sdk: Sdk,
         *,
         guard: Guard | None = None,
+        is_for_many: bool = False,
     ) -> None:
         self.url = f"s3://{name}/{prefix}".rstrip("/")
         self.clock: datetime | None = None
@@ -128,7 +139,7 @@ class Bucket:
         )
         with self._translated(None):
             try:
-                self._client = session.client("s3", endpoint_url=options.endpoint, config=config)
+                self._client = sdk.session.client("s3", endpoint_url=options.endpoint, config=config)
             except ValueError as error:  # of an endpoint that is no URL, from the configuration or the environment
                 said = (
                     str(error)[:_MAX_PROBLEM] if isinstance(error, boto.BotoCoreError) else "the endpoint is not a URL"
@@ -147,6 +158,11 @@ class Bucket:
         if guard is not None:
             for operation in _WRITES:
                 self._client.meta.events.register(f"before-send.s3.{operation}", lambda **_: guard())
+        self._guard = guard
+        self._quick: QuickPuts | None = None
+        if is_for_many:
+            self._quick = QuickPuts(sdk.core, config)
+            self._client.meta.events.register("before-send.s3.PutObject", self._quick.watch)
 
     @property
     def remedy(self) -> str:
@@ -174,17 +190,51 @@ class Bucket:
 
     def put(self, key: Key, data: bytes | bytearray, headers: ObjectHeaders, *, over: Version | None = None) -> str:
         """Store `data`, in one request, and return its ETag; ConditionError where the key does not hold `over`."""
+        if (etag := self._put_quickly(key, data, headers, over)) is not None:
+            return etag
         for _ in range(_TRIES):
             try:
                 with self._translated(key, over, is_summed=bool(self._summed)):
+                    at = self._at(key)
                     answer = self._client.put_object(
-                        **self._at(key), Body=cast(bytes, data), **self._kept(headers), **_condition(over)
+                        **at, Body=cast(bytes, data), **self._kept(headers), **_condition(over)
                     )
-                    self.clock = _clock(answer)
+                    if self._quick is not None:
+                        self._quick.learn(at["Key"])
+                    self.clock = _clock(_headers(answer))
                     return _bare(answer)
             except KeyMissingError as error:
                 last = error  # gateways to a file system: somebody deleted the folder's last other file just now
         raise last
+
+    def _put_quickly(
+        self, key: Key, data: bytes | bytearray, headers: ObjectHeaders, over: Version | None
+    ) -> str | None:
+        """The ETag; None where the SDK must do it. Raises ConditionError."""
+        if self._quick is None:
+            return None
+        if self._guard is not None:
+            self._guard()
+        answer = self._quick.put(
+            self._at(key)["Key"],
+            data,
+            self._as_headers({**self._kept(headers), **_condition(over)}),
+            is_summed=bool(self._summed),
+        )
+        if answer is None:
+            return None
+        if answer.status == UNMET:
+            raise ConditionError(key)
+        self.clock = _clock(answer.headers)
+        return answer.headers.get("ETag", "").strip('"')
+
+    def _as_headers(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """`parameters` of PutObject as the API's description says that they are sent."""
+        shape: Any = self._client.meta.service_model.operation_model("PutObject").input_shape
+        members = shape.members
+        sent = {members[name].serialization["name"]: value for name, value in parameters.items() if name != "Metadata"}
+        prefix = members["Metadata"].serialization["name"]
+        return {**sent, **{f"{prefix}{name}": value for name, value in parameters["Metadata"].items()}}
 
     def copy(self, source: Key, key: Key, headers: ObjectHeaders, *, etag: str) -> str:
         """Store what `source` holds under `key`, in the server; ConditionError where it is not the one with `etag`."""
@@ -310,10 +360,15 @@ def _bare(answer: Any) -> str:
     return str(answer.get("ETag", "")).strip('"')
 
 
-def _clock(answer: Any) -> datetime | None:
-    date = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date", "")
+def _headers(answer: Any) -> Mapping[str, str]:
+    """Those of HTTP, with small letters."""
+    headers: Mapping[str, str] = answer["ResponseMetadata"].get("HTTPHeaders", {})
+    return headers
+
+
+def _clock(headers: Mapping[str, str]) -> datetime | None:
     try:
-        clock = email.utils.parsedate_to_datetime(date)
+        clock = email.utils.parsedate_to_datetime(headers.get("date", ""))
     except ValueError:
         return None
     return clock if clock.tzinfo is not None else None
@@ -324,7 +379,7 @@ def _info(answer: Any) -> Info:
         size=answer["ContentLength"],
         etag=_bare(answer),
         modified=answer["LastModified"],
-        date=_clock(answer),
+        date=_clock(_headers(answer)),
         headers=ObjectHeaders(
             content_type=answer.get("ContentType", ""),
             cache_control=answer.get("CacheControl", ""),

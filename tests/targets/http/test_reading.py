@@ -271,6 +271,19 @@ def test_redirects_end(tree: Path) -> None:
             reader(registry).open(some_blob(tree))
 
 
+def test_what_is_no_address_is_told(tree: Path) -> None:
+    with running(Registry(root=tree, auth="token")) as registry:
+        target = reader(registry)
+        registry.scheme = "http://[x"
+        with pytest.raises(TargetError, match="which is no address"):
+            target.open(some_blob(tree))
+    with (
+        running(Registry(root=tree, elsewhere="http://[x")) as registry,
+        pytest.raises(TargetError, match="which is no address"),
+    ):
+        reader(registry).open(some_blob(tree))
+
+
 @pytest.mark.parametrize(
     ("headers", "fault"),
     [
