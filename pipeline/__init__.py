@@ -12,6 +12,7 @@ The rooms, the way of the data upside down: each imports only what stands below 
     publish/    the run, under the target's lock: its ordered steps, writing, pruning, repairing
     tree/       what is published: ledger + deltas -> keys, bytes, headers; and a published tree read back
     deltas/     which deltas are wanted; extract, encode, prove
+    demand/     what clients have: access logs -> how often each image was pulled
     history/    what the publisher remembers, and what it sees in the layouts
     config/     deltapress.toml -> a frozen Config
     layout/     OCI image layouts on disk: read, checked, and written

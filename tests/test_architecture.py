@@ -25,7 +25,7 @@ FLOORS: Final[tuple[set[str], ...]] = (
     {"client", "mirror", "verify"},
     {"publish"},
     {"tree"},
-    {"deltas"},
+    {"deltas", "demand"},
     {"history"},
     {"config", "layout"},
     {"targets", "tardiff"},
@@ -70,12 +70,14 @@ TARDIFF_MAY_IMPORT: Final[dict[str, set[str]]] = {
 
 # No I/O: functions from values to values.
 PURE: Final = {
-    *("deltas.plan", "deltas.ancestry", "deltas.pairs", "deltas.savings"),
+    *("deltas.plan", "deltas.ancestry", "deltas.budget", "deltas.estimate"),
+    *("deltas.pairs", "deltas.savings", "deltas.sources"),
     *("deltas.formats", "deltas.formats.contract", "deltas.formats.delta_index", "deltas.formats.oci_delta"),
     *(f"deltas.formats.oci_delta.{name}" for name in ("making", "reading", "signatures", "terms")),
     *("history.attached", "history.documents", "history.moves", "history.order", "history.pointing"),
-    *("history.removal", "history.renaming", "history.retention", "history.retraction", "history.versions"),
-    *("history.whole", "mirror.mirrored", "mirror.selection", "publish.clocks", "publish.rules"),
+    *("history.removal", "history.renaming", "history.retention", "history.retraction", "history.sources"),
+    *("history.versions", "history.whole"),
+    *("mirror.mirrored", "mirror.selection", "publish.clocks", "publish.rules"),
     *("tree.contents", "tree.static", "tree.flatpak", "tree.remotes"),
 }
 PURE_MAY_IMPORT: Final = PURE | {
@@ -83,7 +85,7 @@ PURE_MAY_IMPORT: Final = PURE | {
 }
 PURE_STANDARD: Final = {
     *("base64", "bisect", "collections", "dataclasses", "datetime", "enum", "fnmatch", "functools", "heapq"),
-    *("itertools", "json", "math", "operator", "re", "types", "typing"),
+    *("itertools", "json", "math", "operator", "re", "statistics", "types", "typing"),
 }
 
 # Who may import a package: the one module that wraps its exceptions. Parts of the standard library that need the same
@@ -103,7 +105,7 @@ DOORS: Final[dict[str, set[str]]] = {
     "jinja2": {"pipeline.tree.templates"},
     "rich": {"pipeline.cli.progress"},
     "semver": {"pipeline.history.order"},
-    "tomli": {"pipeline.config.read"},
+    "tomli": {"pipeline.config.read", "pipeline.config.supposed"},
     "werkzeug": {"pipeline.serve"},
     "zstandard": {"pipeline.compression"},
     "isal": {"pipeline.compression"},

@@ -166,6 +166,10 @@ def test_what_has_no_default_is_needed_or_left_to_others() -> None:
 def test_a_repository_has_the_policy_of_all() -> None:
     other = {
         "versions": "2",
+        "sources_within": '"9d"',
+        "sources_monthly": "3",
+        "max_deltas": '"5MiB"',
+        "demand": '"demand.json"',
         "max_ratio": "0.5",
         "grace": '"1d"',
         "keep": "20",

@@ -82,7 +82,7 @@ def test_a_run_ends_with_a_table_of_what_it_did(tmp_path: Path) -> None:
     assert deltas == f"  deltas   1 made, {format_size(outcome.made[0].size)}"
     assert saved.startswith("  saved    9")
     assert "% of all updates: " in saved
-    assert time == "  time     40 s: read 5.0 s, plan 7.5 s, other 18 s, write 5.0 s, deltas 2.5 s, delete 2.5 s"
+    assert time == "  time     42 s: read 5.0 s, plan 10 s, other 18 s, write 5.0 s, deltas 2.5 s, delete 2.5 s"
 
 
 def test_a_run_with_nothing_to_do_is_one_line(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_what_every_command_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     layout_of_two(tmp_path)
     write_layout(tmp_path, range(4))
     assert site.says("run", "publish")["exit_code"] == 5
-    site.says("run", "plan")
+    site.says("run", "plan --what-if versions=1")
     config.write_text(CONFIG)
     site.says("run", "tag team/app:1.3 1.2")
     site.says("listing", "list team/app")

@@ -23,7 +23,7 @@ from .options import add_config, add_quiet, add_verbose
 from .parser import PREFIX, Parser
 
 _COMMANDS: Final = (
-    *("init", "publish", "plan", "list", "history"),
+    *("init", "publish", "plan", "list", "history", "demand"),
     *("tag", "remove", "retract", "prune"),
     *("mirror", "verify", "check", "serve", "diff", "patch"),
     *("pull", "bundle"),

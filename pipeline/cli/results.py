@@ -16,9 +16,16 @@ def show(text: str, document: Mapping[str, Any], problems: Iterable[str], consol
         console.error(line)
 
 
-def show_outcome(outcome: Outcome, text: Callable[[Outcome], str], console: Console, *, as_json: bool) -> ExitCode:
-    """Show what a run did, and return its exit code."""
-    show(text(outcome), outcome_json(outcome), failures(outcome), console, as_json=as_json)
+def show_outcome(
+    outcome: Outcome,
+    text: Callable[[Outcome], str],
+    console: Console,
+    *,
+    as_json: bool,
+    more: Mapping[str, Any] | None = None,
+) -> ExitCode:
+    """Show what a run did, in JSON with `more`, and return its exit code."""
+    show(text(outcome), {**outcome_json(outcome), **(more or {})}, failures(outcome), console, as_json=as_json)
     for error in outcome.failed.values():
         if isinstance(error, InternalError):
             console.trace(error)

@@ -2,11 +2,13 @@
 
 values   the configuration as values
 read     from the file to the values, with all mistakes at once
+supposed a configuration with another policy, for what would be if
 toml     typed reading of TOML that goes on after a mistake
 lines    the line in which a key stands
 """
 
 from .read import ConfigError, parse_config, read_config
+from .supposed import suppose
 from .values import Config, Order, Policy, Reporting, Repository, SeriesRule
 
 __all__ = [
@@ -19,4 +21,5 @@ __all__ = [
     "SeriesRule",
     "parse_config",
     "read_config",
+    "suppose",
 ]

@@ -27,7 +27,10 @@ from .lines import line_of
 from .toml import Mistake, Table, UnfitError
 from .values import Config, FlatpakRemote, FormatName, Order, Policy, Reporting, Repository, SeriesRule, Site
 
-_POLICY: Final = ("versions", "max_ratio", "grace", "keep", "keep_tags", "keep_for", "order", "formats", "delta_url")
+_POLICY: Final = (
+    *("versions", "sources_within", "sources_monthly", "max_deltas", "demand", "max_ratio", "grace", "keep"),
+    *("keep_tags", "keep_for", "order", "formats", "delta_url"),
+)
 _ELSEWHERE: Final = {
     "url": "[target]",
     **dict.fromkeys((field.name for field in fields(S3Options)), "[target.s3]"),
@@ -112,7 +115,7 @@ def _read(root: Table, path: Path) -> Config:
     target.close(_ELSEWHERE)
 
     defaults = root.table("policy")
-    policy = _read_policy(defaults, Policy())
+    policy = read_policy(defaults, Policy(), path.parent)
     max_delete = defaults.share("max_delete", 0.5, zero=True)
     effort = defaults.parsed("effort", DEFAULT_EFFORT, _effort)
     defaults.close(_ELSEWHERE)
@@ -178,11 +181,15 @@ def _read_s3(table: Table) -> S3Options:
     return options
 
 
-def _read_policy(table: Table, base: Policy) -> Policy:
+def read_policy(table: Table, base: Policy, folder: Path) -> Policy:
     """The keys of `table` over `base`. Leaves the table open: it has other keys too."""
     before = len(table.mistakes)
     policy = Policy(
         versions=table.integer("versions", base.versions, minimum=0, maximum=1000),
+        sources_within=table.parsed("sources_within", base.sources_within, parse_duration),
+        sources_monthly=table.integer("sources_monthly", base.sources_monthly, minimum=0, maximum=1200),
+        max_deltas=table.parsed("max_deltas", base.max_deltas, _budget),
+        demand=table.parsed("demand", base.demand, lambda text: folder / _text(text) if text else None),
         max_ratio=table.share("max_ratio", base.max_ratio),
         grace=table.parsed("grace", base.grace, parse_duration),
         keep=table.integer("keep", base.keep, minimum=1, maximum=1_000_000),
@@ -239,7 +246,7 @@ def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
         tags=table.parsed_list("tags", ("*",), _text),
         rename=table.parsed_map("rename", _tag),
         pins=table.parsed_list("pins", (), _pin, empty=True),
-        policy=_read_policy(table, policy),
+        policy=read_policy(table, policy, folder),
         series=_read_series(table),
         formerly=table.parsed_list("formerly", (), check_repository, empty=True),
     )
@@ -419,6 +426,13 @@ def _link(text: str) -> str:
     if not _LINK.fullmatch(text):  # not repeated: it may hold a password
         raise UnfitError("must be an address such as https://flatpak.example.org/some/path, without user, ? and #")
     return text
+
+
+def _budget(text: str) -> int | None:
+    try:
+        return None if text == "unlimited" else parse_size(text)
+    except QuantityError as error:
+        raise QuantityError(text, 'a size such as "500MiB", or "unlimited"') from error
 
 
 def _effort(text: str) -> Effort:

@@ -12,6 +12,8 @@ from ..targets.s3.options import S3Options
 
 FormatName = Literal["deltaindex", "oci-delta"]
 Order = Literal["images-first", "deltas-first"]
+# Which key of the policy makes a version a source of deltas.
+SourceRule = Literal["versions", "sources_within", "sources_monthly", "demand"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +23,17 @@ class Policy:
 
     `keep` is a number of versions, `keep_tags` are globs of tags, `keep_for` is the time since an image was replaced.
     `delta_url`: the index of flatpak says where the deltas into an image are.
+
+    `sources_within` and `sources_monthly` choose sources beside the last `versions`, see `history.sources`.
+    `max_deltas` is how many bytes of deltas a repository lists at most, None for no limit; `demand` is the file that
+    says which images were pulled, absolute, None without one.
     """
 
     versions: int = 3
+    sources_within: timedelta = timedelta(0)
+    sources_monthly: int = 0
+    max_deltas: int | None = None
+    demand: Path | None = None
     max_ratio: float = 0.9
     grace: timedelta = timedelta(days=7)
     keep: int = 10

@@ -2,6 +2,9 @@
 
 plan      pure: the series + the policy -> which deltas are wanted, and which must be made
 ancestry  pure: which image of an older version is the one before an image of the latest
+sources   pure: which of the images before the latest count
+budget    pure: which updates have room, where a repository lists only so many bytes
+estimate  pure: what deltas take that were not made yet
 pairs     pure: from which to which of their layers deltas lead
 job       a delta job as values: what goes in, what comes out
 executor  who makes jobs, and which thread waits for which

@@ -9,21 +9,12 @@ Rule 3. Each version is read once, whatever the number of platforms.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from ..history.records import FLATPAK_LABELS, ImageRecord, PlatformRecord
 from ..oci.descriptor import Platform
 from ..oci.digest import Digest
 
 _Kind = tuple[Platform, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ancestors:
-    """`found` are distinct images, the newest first; `unclear` counts the versions that were passed over by rule 2."""
-
-    found: tuple[PlatformRecord, ...]
-    unclear: int
 
 
 class Ancestry:
@@ -33,26 +24,25 @@ class Ancestry:
         self._latest, self._older = _Groups(latest), older
         self._groups: list[_Groups] = []
 
-    def images(self, target: PlatformRecord, *, most: int) -> Ancestors:
-        """At most so many before `target`, which is one of the latest."""
-        found: dict[Digest, PlatformRecord] = {}
-        unclear = 0
-        for groups in self._read():
-            if len(found) == most:
-                break
+    def before(self, target: PlatformRecord) -> Iterator[tuple[Digest, PlatformRecord | None]]:
+        """Each older version with its image before `target`, which is one of the latest; None where rule 2 tells none.
+
+        A version that has no such image, or the very same one, is left out.
+        """
+        for version, groups in self._read():
             same = groups.like(target)
             if len(same) > 1 and len(same) == len(self._latest.like(target)):
                 same = [same[self._latest.places[target.manifest, target.platform]]]
-            if len(same) == 1 and same[0].manifest != target.manifest:
-                found.setdefault(same[0].manifest, same[0])
-            unclear += len(same) > 1
-        return Ancestors(found=tuple(found.values()), unclear=unclear)
+            if len(same) > 1:
+                yield version, None
+            elif same and same[0].manifest != target.manifest:
+                yield version, same[0]
 
-    def _read(self) -> Iterator["_Groups"]:
+    def _read(self) -> Iterator[tuple[Digest, "_Groups"]]:
         for position, image in enumerate(self._older):
             if position == len(self._groups):
                 self._groups.append(_Groups(image))
-            yield self._groups[position]
+            yield image.digest, self._groups[position]
 
 
 class _Groups:

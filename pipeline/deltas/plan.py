@@ -1,8 +1,8 @@
 """Pure: the ledger + the policy -> which deltas are wanted, which of them must be made, and what is skipped and why.
 
-Rule 1. Deltas lead into the latest image of a series only, from the `versions` distinct images before it, per platform:
-        an index whose image for a platform is that of the index after it is not a version of that platform. `ancestry`
-        tells which image of an index is which.
+Rule 1. Deltas lead into the latest image of a series only, from distinct images before it, per platform: an index whose
+        image for a platform is that of the index after it is not a version of that platform. `ancestry` tells which
+        image of an index is which, `sources` which of the images before the latest count.
 Rule 2. The same pair wanted twice is made once.
 Rule 3. A delta's sources are the files of one layer alone: clients of the `_deltaindex` format accept any image that
         has that layer, and only the layer's own files are certain to be there. One exception is rule 4.
@@ -24,16 +24,19 @@ Rule 8. What was retracted is not wanted.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from ..config.values import FormatName, Policy
+from ..config.values import FormatName, Policy, SourceRule
 from ..history.ledger import Ledger
 from ..history.records import DeltaKey, DeltaRecord, LayerRecord, PlatformRecord, RepositoryRecord
 from ..history.retraction import Reach, reaches
+from ..history.sources import timed_sources
 from ..history.versions import Series, series_of
 from ..oci.descriptor import Platform
 from ..oci.digest import DiffID, Digest
 from .ancestry import Ancestry
 from .pairs import Pairs, changed_layers
+from .sources import choose_sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class Wanted:
     """One delta as one image wants it: in `repository`, for `target`, from the old image `source`, for one format.
 
     `most` is what the deltas into all changed layers of the image may have together, in bytes, where the format counts
-    so.
+    so. `rules` are what makes the old image a source.
     """
 
     key: DeltaKey
@@ -54,6 +57,7 @@ class Wanted:
     max_ratio: float
     format: FormatName = "deltaindex"
     most: int = 0
+    rules: tuple[SourceRule, ...] = ("versions",)
 
     @property
     def max_size(self) -> int:
@@ -66,6 +70,10 @@ class Wanted:
     def accepts(self, record: DeltaRecord) -> bool:
         """True when the delta may be listed for this image."""
         return record.digest is not None and record.size <= self.max_size
+
+    def is_worth_listing(self, record: DeltaRecord | None) -> bool:
+        """True when it may be listed as far as its size goes, though it need not be stored any more."""
+        return record is not None and 0 < record.size <= self.max_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +109,15 @@ class DeltaPlan:
     """`wanted` in the order of repositories, series, platforms and versions (newest first); `jobs` largest first, but
     behind each those that make the same layer: while one is still waiting, the tar is kept.
 
-    `retracted` are those that would be wanted but for a retraction, by its name.
+    `retracted` are those that would be wanted but for a retraction, by its name; `over_budget` those for which the
+    policy's `max_deltas` leaves no room, see `budget`.
     """
 
     wanted: tuple[Wanted, ...]
     jobs: tuple[PlannedDelta, ...]
     skipped: tuple[Skipped, ...]
     retracted: Mapping[str, tuple[Wanted, ...]] = field(default_factory=dict)
+    over_budget: tuple[Wanted, ...] = ()
 
     def retracted_counts(self) -> dict[str, int]:
         """How many deltas each retraction keeps back, whatever the number of formats and series that want them."""
@@ -119,14 +129,20 @@ class DeltaPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """By what one repository is planned. It `is_foreign` when another configuration publishes it."""
+    """By what one repository is planned. It `is_foreign` when another configuration publishes it.
+
+    `pulls` are those of its image manifests, None where they were not counted or do not matter.
+    """
 
     policy: Policy
     scopes: tuple[str, ...] = ()
+    pulls: Mapping[Digest, int] | None = None
     is_foreign: bool = False
 
 
-def plan_deltas(ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, options: str) -> DeltaPlan:
+def plan_deltas(
+    ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, options: str, now: datetime
+) -> DeltaPlan:
     """Decide which deltas should exist. Touches nothing.
 
     Args:
@@ -143,7 +159,7 @@ def plan_deltas(ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, o
         pairs = Pairs(record, ledger.outlines)
         covers = tuple(reaches(ledger, name))
         for series in series_of(record, rules[name].scopes):
-            for entry in _wants(name, record, series, rules[name].policy, pairs):
+            for entry in _wants(name, record, series, rules[name], pairs, now):
                 if isinstance(entry, Wanted) and (by := _retracted_by(entry, covers)) is not None:
                     retracted.setdefault(by, []).append(entry)
                 else:
@@ -167,16 +183,18 @@ def plan_deltas(ledger: Ledger, rules: Mapping[str, Rules], *, generator: str, o
 
 
 def _wants(
-    repository: str, record: RepositoryRecord, series: Series, policy: Policy, pairs: Pairs
+    repository: str, record: RepositoryRecord, series: Series, rules: Rules, pairs: Pairs, now: datetime
 ) -> Iterator[Wanted | Skipped]:
     def skip(platform: Platform | None, reason: str) -> Skipped:
         return Skipped(repository=repository, series=series.name, platform=platform, reason=reason)
 
+    policy = rules.policy
     latest = record.images[series.latest]
     if not latest.platforms:
         yield skip(None, "the latest image has no tar layers")
         return
-    if not policy.versions:
+    timed = timed_sources(record, series, policy, now=now)
+    if not policy.versions and not timed:
         yield skip(None, "the policy asks for deltas from 0 versions")
         return
     if len(series.versions) == 1:
@@ -184,8 +202,9 @@ def _wants(
         return
     before = Ancestry(latest, [record.images[version] for version in series.versions[-2::-1]])
     for target in latest.platforms:
-        sources = before.images(target, most=policy.versions)
-        for old in sources.found:
+        sources = choose_sources(before.before(target), versions=policy.versions, timed=timed, pulls=rules.pulls)
+        for source in sources.found:
+            old = source.image
             for delta_format in policy.formats:
                 found = pairs.between(old, target) if delta_format == "deltaindex" else _of_whole(pairs, old, target)
                 most = int(policy.max_ratio * sum(layer.size for layer in changed_layers(old, target)))
@@ -201,6 +220,7 @@ def _wants(
                         max_ratio=policy.max_ratio,
                         format=delta_format,
                         most=most if delta_format == "oci-delta" else 0,
+                        rules=source.rules,
                     )
         if sources.unclear:
             yield skip(
@@ -208,7 +228,9 @@ def _wants(
                 f"{sources.unclear} of the versions before the latest have another number of images for this platform, "
                 "and nothing tells which of them is which",
             )
-        elif not sources.found:
+        if sources.idle:
+            yield skip(target.platform, f"{sources.idle} of the images before the latest were pulled by nobody")
+        elif not sources.found and not sources.unclear:
             yield skip(target.platform, "no version before the latest has another image for this platform")
 
 

@@ -220,7 +220,8 @@ class RulesRecord:
     """By what a repository was published last: what decides which deltas it lists, and how long it keeps what it does
     not. Its publisher's configuration says it; another one for the same target goes by this.
 
-    `delta_url`: the index of flatpak says where its deltas are. `remote` is the name of the flatpak remote to which it
+    `delta_url`: the index of flatpak says where its deltas are. `pulls` says how often each image manifest was pulled,
+    as far as that was counted and decides something. `remote` is the name of the flatpak remote to which it
     belongs, see `RemoteRecord`. `mirrored_from` is the URL of its source, where it is mirrored: then its deltas and
     listings are not made here.
     """
@@ -231,6 +232,10 @@ class RulesRecord:
     scopes: tuple[str, ...] = ()
     formats: tuple[str, ...] = ("deltaindex",)
     delta_url: bool = False
+    sources_within: timedelta = timedelta(0)
+    sources_monthly: int = 0
+    max_deltas: int | None = None
+    pulls: Mapping[Digest, int] | None = None
     remote: str | None = None
     mirrored_from: str | None = None
 
@@ -239,17 +244,17 @@ class RulesRecord:
         ratio = fields.value("maxRatio") if fields.has("maxRatio") else None
         if not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
             raise fields.error("maxRatio", "is no share between 0 and 1")
-        try:
-            grace = timedelta(seconds=fields.size("grace"))
-        except OverflowError as error:
-            raise fields.error("grace", "is more than a time can be") from error
         return cls(
             versions=fields.size("versions"),
             max_ratio=float(ratio),
-            grace=grace,
+            grace=_read_span(fields, "grace"),
             scopes=fields.list_of_texts("scopes"),
             formats=fields.list_of_texts("formats") if fields.has("formats") else ("deltaindex",),
             delta_url=fields.has("deltaUrl"),
+            sources_within=_read_span(fields, "sourcesWithin") if fields.has("sourcesWithin") else timedelta(0),
+            sources_monthly=fields.size("sourcesMonthly") if fields.has("sourcesMonthly") else 0,
+            max_deltas=fields.size("maxDeltas") if fields.has("maxDeltas") else None,
+            pulls=read_pulls(fields.object("pulls")) if fields.has("pulls") else None,
             remote=fields.optional_text("remote"),
             mirrored_from=fields.optional_text("mirroredFrom"),
         )
@@ -266,6 +271,14 @@ class RulesRecord:
             found["formats"] = list(self.formats)
         if self.delta_url:
             found["deltaUrl"] = True
+        if self.sources_within:
+            found["sourcesWithin"] = int(self.sources_within.total_seconds())
+        if self.sources_monthly:
+            found["sourcesMonthly"] = self.sources_monthly
+        if self.max_deltas is not None:
+            found["maxDeltas"] = self.max_deltas
+        if self.pulls is not None:
+            found["pulls"] = {str(image): self.pulls[image] for image in sorted(self.pulls, key=str)}
         if self.remote is not None:
             found["remote"] = self.remote
         if self.mirrored_from is not None:
@@ -486,6 +499,24 @@ def read_time(fields: Fields, name: str) -> datetime:
     if value.tzinfo is None:
         raise fields.error(name, f"must be a time with a time zone, not {text[:40]!r}")
     return value
+
+
+def _read_span(fields: Fields, name: str) -> timedelta:
+    try:
+        return timedelta(seconds=fields.size(name))
+    except OverflowError as error:
+        raise fields.error(name, "is more than a time can be") from error
+
+
+def read_pulls(fields: Fields) -> dict[Digest, int]:
+    """How often each image manifest was pulled: the names are digests."""
+    found: dict[Digest, int] = {}
+    for name in fields.names():
+        try:
+            found[Digest.parse(name)] = fields.size(name)
+        except DigestError as error:
+            raise fields.error(name, str(error)) from error
+    return found
 
 
 def write_time(value: datetime) -> str:

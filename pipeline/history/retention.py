@@ -3,7 +3,8 @@
 Rule 1. A tag that its layout has holds its image.
 Rule 2. So do the policy's `keep` newest versions of each series; `keep_tags`, the globs of tags that are held though
         their layout has lost them; `keep_for`, the time for which an image stays after it was replaced as the latest of
-        its series, or its tag was lost, whatever came later; and the repository's `pins`.
+        its series, or its tag was lost, whatever came later; the sources of deltas that `sources` chooses; and the
+        repository's `pins`.
 Rule 3. Where a series has no tag in the layout any more, what the repository got since then counts as newer versions of
         it: a tag that was published by mistake ages too, though nothing ever came after it in its own series.
 Rule 4. What is attached to an image is held as long as the image: what names it as its subject (a signature, an SBOM),
@@ -16,14 +17,14 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from itertools import pairwise
 
 from ..config.values import Policy
 from ..oci.digest import Digest
 from ..oci.reference import is_reserved_tag
 from .attached import with_attached
 from .records import RepositoryRecord
-from .versions import Series, series_of
+from .sources import timed_sources
+from .versions import Series, losses, reigns, series_of
 
 
 def retain(
@@ -39,8 +40,16 @@ def retain(
 def next_release(
     record: RepositoryRecord, scopes: Sequence[str] = (), *, policy: Policy, now: datetime
 ) -> datetime | None:
-    """When `keep_for` will cease to hold the first of the images that it holds now; None where it holds none."""
-    ends = [end_of(since, policy.keep_for) for _, since in _replaced(record, series_of(record, scopes))]
+    """When time will next change what is held, or is a source of deltas, though nothing moves; None where it will not.
+
+    That is when `keep_for` or `sources_within` ceases to hold the first image that it holds now, or a month ends of
+    which `sources_monthly` takes the last version.
+    """
+    replaced = {since for _, since in _replaced(record, series_of(record, scopes))}
+    ends = [end_of(since, period) for since in replaced for period in (policy.keep_for, policy.sources_within)]
+    if policy.sources_monthly and replaced:
+        month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        ends.append(end_of(month, timedelta(days=32)).replace(day=1))
     return min((end for end in ends if end > now), default=None)
 
 
@@ -76,6 +85,7 @@ def _retained(
     for series in all_series:
         newer = 0 if series.lost is None else len(first_seen) - bisect_left(first_seen, series.lost)
         held.update(series.versions[max(0, len(series.versions) - max(0, policy.keep - newer)) :])
+        held.update(timed_sources(record, series, policy, now=now))
     held.update(image for image, until in _replaced(record, all_series) if now - until < policy.keep_for)
     for pin in pins:
         held |= pinned_images(record, pin)
@@ -94,14 +104,10 @@ def _first_seen(record: RepositoryRecord) -> dict[Digest, datetime]:
 
 def _replaced(record: RepositoryRecord, all_series: Sequence[Series]) -> Iterator[tuple[Digest, datetime]]:
     """Each image that is not the latest of a series, and until when it was that or had a tag in its layout."""
-    lost: dict[Digest, datetime] = {}
-    for known in record.tags.values():
-        if known.lost is not None:
-            lost[known.image] = max(known.lost, lost.get(known.image, known.lost))
+    lost = losses(record)
     for series in all_series:
-        for (older, own), (_, since) in pairwise(zip(series.versions, series.since, strict=True)):
-            # a version may come in before one that is there already: an old release that was built again
-            yield older, max(own, since, lost.get(older, since))
+        for reign in reigns(series, lost):
+            yield reign.image, reign.until
         if series.lost is not None:
             yield series.latest, series.lost
 

@@ -15,11 +15,11 @@ Rule 5. A tag that its layout has lost stays a version: a layout that holds only
 Rule 6. Signatures that cosign names by their image, and listings, are no versions.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
-from itertools import chain
+from itertools import chain, pairwise
 
 from ..oci.digest import Digest
 from ..oci.media_types import INDEXES
@@ -60,6 +60,15 @@ class Series:
     @property
     def latest(self) -> Digest:
         return self.versions[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reign:
+    """From `since` until `until`, `image` was the latest of its series; never, where both are the same."""
+
+    image: Digest
+    since: datetime
+    until: datetime
 
 
 def advance(record: RepositoryRecord, seen: Observation, *, now: datetime) -> RepositoryRecord:
@@ -141,6 +150,22 @@ def series_of(record: RepositoryRecord, scopes: Sequence[str] = ()) -> tuple[Ser
                 single = _series(tag, record.tags[tag].moves, [tag], record)
                 found.append(replace(single, is_of_line=tag in of_line))
     return tuple(found)
+
+
+def losses(record: RepositoryRecord) -> dict[Digest, datetime]:
+    """When the layout lost the last tag of each image that has lost one."""
+    lost: dict[Digest, datetime] = {}
+    for known in record.tags.values():
+        if known.lost is not None:
+            lost[known.image] = max(known.lost, lost.get(known.image, known.lost))
+    return lost
+
+
+def reigns(series: Series, lost: Mapping[Digest, datetime]) -> Iterator[Reign]:
+    """Those of all versions before the latest, oldest first; `lost` are the `losses` of the record."""
+    for (image, own), (_, since) in pairwise(zip(series.versions, series.since, strict=True)):
+        # a version may come in before one that is there already: an old release that was built again
+        yield Reign(image=image, since=own, until=max(own, since, lost.get(image, since)))
 
 
 def forget(record: RepositoryRecord, there: Set[Digest]) -> RepositoryRecord:

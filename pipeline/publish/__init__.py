@@ -12,6 +12,7 @@
     repair      what the storage has lost or spoiled: found, and decided what becomes of it
     rebuild     a lost ledger, from the tree
     reconcile   a listing of the target beside the ledger; both use ranks: the order of documents, told without one
+    what_if     what another policy would cost and save
     outcome     how a run is to be carried out, and what came of it
 
 Rule 1. One bad repository does not keep the others from being published, but in a run with one nothing is deleted.
@@ -25,5 +26,19 @@ Rule 5. What a run that died left unfinished, and no layout has any more, is for
 
 from .job import dry_run, prune, recall, reconcile, remove, retract, run, tag
 from .outcome import Outcome, Settings
+from .what_if import Comparison, compare
 
-__all__ = ["Outcome", "Settings", "dry_run", "prune", "recall", "reconcile", "remove", "retract", "run", "tag"]
+__all__ = [
+    "Comparison",
+    "Outcome",
+    "Settings",
+    "compare",
+    "dry_run",
+    "prune",
+    "recall",
+    "reconcile",
+    "remove",
+    "retract",
+    "run",
+    "tag",
+]

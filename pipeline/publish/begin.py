@@ -6,8 +6,10 @@ Nothing is written here: what is remembered is saved with the first key that is.
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from ..config import Config, Repository
+from ..demand.known import Demand
 from ..errors import DeltapressError, InternalError
 from ..history.ledger import Ledger, LedgerError
 from ..history.records import RepositoryRecord
@@ -240,15 +242,17 @@ def _remembered(
     if settings.repair and not settings.force:
         images = sum(len(record.images) for record in ledger.repositories.values())
         check_losses(len(damage), lost=len(lost), images=images, max_delete=config.max_delete)
+    demand = Demand()
     for repository in config.repositories:
         name = repository.name
         if name in seen and name in repositories:
             with _within(name):
                 notes.extend(_idle_pins(repository, repositories[name]))
-                kept = _retained(repository, repositories[name], config, settings)
+                kept = _retained(repository, repositories[name], config, settings, demand)
                 repositories[name] = kept
                 if not kept.images:
                     del repositories[name]
+    notes.extend(demand.problems)
     notes.extend(unconfigured_notes(config, repositories))
     used = {layer.diff_id for record in repositories.values() for layer in record.layers()}
     outlines = {**ledger.outlines}
@@ -262,17 +266,20 @@ def _remembered(
         deltas=without_lost(ledger.deltas, resolver.found),
     )
     tried = [repository for repository in config.repositories if repository.name in seen]
-    _try_out(after, ledger, tried, store.target.properties)
+    _try_out(after, ledger, tried, store.target.properties, now=settings.now)
     return History(ledger=after, is_rebuilt=False, resolver=resolver, notes=tuple(notes), lost=tuple(lost))
 
 
-def _try_out(after: Ledger, before: Ledger, repositories: Iterable[Repository], properties: Properties) -> None:
+def _try_out(
+    after: Ledger, before: Ledger, repositories: Iterable[Repository], properties: Properties, *, now: datetime
+) -> None:
     """Try each repository that has changed, in the order of the configuration. Raises _FaultError."""
     for repository in repositories:
         name = repository.name
         if name in after.repositories and after.repositories[name] != before.repositories.get(name):
             with _within(name):
-                try_out(name, after, rules_for(repository), properties=properties)
+                rules = rules_for(repository, after.repositories[name])
+                try_out(name, after, rules, properties=properties, now=now)
 
 
 class _FaultError(Exception):
@@ -306,9 +313,11 @@ def _idle_pins(repository: Repository, record: RepositoryRecord) -> Iterator[str
             yield f"{repository.name}: the pin {pin} holds nothing, since no published image or tag has that name"
 
 
-def _retained(repository: Repository, record: RepositoryRecord, config: Config, settings: Settings) -> RepositoryRecord:
+def _retained(
+    repository: Repository, record: RepositoryRecord, config: Config, settings: Settings, demand: Demand
+) -> RepositoryRecord:
     kept = retain(record, scopes_of(repository), policy=repository.policy, pins=repository.pins, now=settings.now)
-    return replace(kept, rules=rules_record(repository, config))
+    return replace(kept, rules=rules_record(repository, config, demand.pulls(repository, kept)))
 
 
 def unconfigured_notes(config: Config, published: Iterable[str]) -> Iterator[str]:

@@ -44,6 +44,7 @@ PUBLISH: Final = (
     steps.refuse_foreign,
     steps.write_images,
     steps.make_missing_deltas,
+    steps.settle_budget,
     steps.assemble_tree,
     steps.write_all,
     *_CLEAN_UP,
@@ -57,6 +58,7 @@ REPAIR: Final = (
     steps.write_all,  # whatever waits for deltas otherwise: what is broken is un-listed before anything is made
     steps.remove_broken,
     steps.make_missing_deltas,
+    steps.settle_budget,
     steps.assemble_tree,
     steps.write_all,
     *_CLEAN_UP,
@@ -96,6 +98,7 @@ UN_LIST: Final = (
 # Under which name the time of a step is counted.
 _STAGES: Final[Mapping[Step, str]] = {
     steps.plan_jobs: "plan",
+    steps.settle_budget: "plan",
     steps.assemble_tree: "plan",
     steps.write_images: "write",
     steps.write_all: "write",

@@ -6,6 +6,7 @@ No layout is looked at.
 
 from collections.abc import Callable, Iterator, Set
 from dataclasses import replace
+from datetime import datetime
 
 from ..config import Config
 from ..deltas.plan import plan_deltas
@@ -56,7 +57,7 @@ def history_of_retraction(
         after = retract(before, meant, now=settings.now)
         if after is before:
             return after, [f"{meant}: was retracted already"]
-        _check_reach(after, meant, config)
+        _check_reach(after, meant, config, now=settings.now)
         return after, [*_out_of_reach(after, meant)]
 
     return _changed(store, settings, change)
@@ -105,7 +106,7 @@ def _out_of_reach(ledger: Ledger, what: Retractable) -> Iterator[str]:
             yield f"{name}: is mirrored, and keeps its deltas; retract them at {record.mirrored_from}"
 
 
-def _check_reach(ledger: Ledger, what: Retractable, config: Config) -> None:
+def _check_reach(ledger: Ledger, what: Retractable, config: Config, *, now: datetime) -> None:
     """Raises RetractionError when `what` is an image or a delta, and no delta that is wanted today goes by that name.
 
     Of a repository, or all, the deltas of tomorrow are meant too.
@@ -113,7 +114,7 @@ def _check_reach(ledger: Ledger, what: Retractable, config: Config) -> None:
     if what.source is None and (what.of is None or (what.of.tag is None and what.of.digest is None)):
         return
     alone = replace(ledger, retractions={str(what): ledger.retractions[str(what)]})
-    if not plan_deltas(alone, rules_of(config, ledger), generator="", options="").retracted:
+    if not plan_deltas(alone, rules_of(config, ledger), generator="", options="", now=now).retracted:
         raise RetractionError(
             f"no delta is wanted today that {what} would name. Name the image into which deltas lead, the one out of "
             "which they lead with --source, or the blob of one; `deltapress plan` shows them"

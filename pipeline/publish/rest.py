@@ -2,8 +2,9 @@
 
 Rule 1. A repository is at rest after a publish that had nothing to say about it and left nothing to do: all of its
         layout was read, its deltas are made or refused for good, no key of it is pending.
-Rule 2. The root of the ledger remembers of what that came: the layout, the configuration, this program. When one of
-        them differs, or time has brought something to do (a grace period or `keep_for` ends), it is looked at again.
+Rule 2. The root of the ledger remembers of what that came: the layout, the configuration, the pulls that were counted,
+        this program. When one of them differs, or time has brought something to do (a grace period, `keep_for` or
+        `sources_within` ends, or a month of `sources_monthly`), it is looked at again.
 Rule 3. While all repositories of a target are at rest, a publish reads the root and what names the layouts' contents,
         and ends. When in doubt, it looks at everything.
 """
@@ -17,6 +18,7 @@ from typing import Final
 from .. import __version__
 from ..config import Config, Reporting, Repository
 from ..deltas.plan import DeltaPlan
+from ..demand.document import DemandError, read_demand
 from ..history.documents import Rest, Root
 from ..history.ledger import Ledger
 from ..history.retention import end_of, next_release
@@ -26,7 +28,7 @@ from ..tardiff.encoder import GENERATOR
 from ..targets.s3.options import S3Options
 from .begin import unconfigured_notes
 from .outcome import Outcome
-from .rules import scopes_of
+from .rules import rules_of
 from .run import Order, Run
 
 # Of what no layout of ours is: whoever publishes it may know better.
@@ -67,10 +69,15 @@ def rests_after(run: Run) -> dict[str, Rest | None]:
     common = _common(run.order.config)
     restless = _restless(run)
     marks = _marks(run)
+    rules = rules_of(run.order.config, run.ledger)
     found: dict[str, Rest | None] = {}
     for name in run.order.store.repositories:
         record = run.ledger.repositories.get(name)
         since, until = marks.get(name, (None, None))
+        if record is not None:
+            by = rules[name]
+            release = next_release(record, by.scopes, policy=by.policy, now=run.order.settings.now)
+            until = min((time for time in (until, release) if time is not None), default=None)
         if name in restless:
             found[name] = None
         elif (repository := ours.get(name)) is None:
@@ -79,10 +86,7 @@ def rests_after(run: Run) -> dict[str, Rest | None]:
         elif record is None or (identity := run.history.identities.get(name)) is None:
             found[name] = None
         else:
-            policy, now = repository.policy, run.order.settings.now
-            release = next_release(record, scopes_of(repository), policy=policy, now=now)
-            times = [time for time in (until, release) if time is not None]
-            found[name] = Rest(seen=_seen(common, repository, identity), since=since, until=min(times, default=None))
+            found[name] = Rest(seen=_seen(common, repository, identity), since=since, until=until)
     return found
 
 
@@ -118,8 +122,19 @@ def _common(config: Config) -> str:
 
 
 def _seen(common: str, repository: Repository, identity: str) -> str:
-    parts = common, repr(replace(repository, layout=Path())), identity
+    parts = common, repr(replace(repository, layout=Path())), identity, _demand_of(repository)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _demand_of(repository: Repository) -> str:
+    """The pulls that were counted for it; or what is wrong with their file, in which case it is not at rest."""
+    path = repository.policy.demand
+    if path is None:
+        return ""
+    try:
+        return repr(sorted(read_demand(path).get(repository.name, {}).items()))
+    except DemandError as error:
+        return str(error)
 
 
 def _restless(run: Run) -> set[str]:

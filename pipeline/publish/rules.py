@@ -14,6 +14,7 @@ from ..deltas.plan import Rules
 from ..history.ledger import Ledger
 from ..history.records import RemoteRecord, RepositoryRecord, RulesRecord
 from ..keys import Key, repository_of
+from ..oci.digest import Digest
 
 
 def rules_of(config: Config, ledger: Ledger) -> dict[str, Rules]:
@@ -23,20 +24,22 @@ def rules_of(config: Config, ledger: Ledger) -> dict[str, Rules]:
         for name, record in ledger.repositories.items()
     }
     return found | {
-        known.name: rules_for(known)
+        known.name: rules_for(known, ledger.repositories.get(known.name))
         for known in config.repositories
         # what is mirrored has its deltas from elsewhere, whatever a configuration says
         if known.name not in found or ledger.repositories[known.name].mirrored_from is None
     }
 
 
-def rules_for(repository: Repository) -> Rules:
-    """Those of a repository that is published from a layout."""
-    return Rules(policy=repository.policy, scopes=scopes_of(repository))
+def rules_for(repository: Repository, record: RepositoryRecord | None) -> Rules:
+    """Those of a repository that is published from a layout; `record` is what is remembered of it."""
+    pulls = record.rules.pulls if repository.policy.demand and record and record.rules else None
+    return Rules(policy=repository.policy, scopes=scopes_of(repository), pulls=pulls)
 
 
-def rules_record(repository: Repository, config: Config) -> RulesRecord:
-    """What the ledger is to remember of a repository that is published now."""
+def rules_record(repository: Repository, config: Config, pulls: Mapping[Digest, int] | None) -> RulesRecord:
+    """What the ledger is to remember of a repository that is published now; `pulls` of its images, where it goes by
+    demand and they were counted."""
     policy = repository.policy
     return RulesRecord(
         versions=policy.versions,
@@ -45,6 +48,10 @@ def rules_record(repository: Repository, config: Config) -> RulesRecord:
         scopes=scopes_of(repository),
         formats=policy.formats,
         delta_url=policy.delta_url,
+        sources_within=policy.sources_within,
+        sources_monthly=policy.sources_monthly,
+        max_deltas=policy.max_deltas,
+        pulls=pulls,
         remote=config.flatpak.name if config.flatpak is not None else None,
     )
 
@@ -74,5 +81,13 @@ def scopes_of(repository: Repository) -> tuple[str, ...]:
 
 def _remembered(record: RulesRecord) -> Rules:
     formats = tuple(known for known in get_args(FormatName) if known in record.formats)
-    policy = Policy(versions=record.versions, max_ratio=record.max_ratio, grace=record.grace, formats=formats)
-    return Rules(policy=policy, scopes=record.scopes, is_foreign=True)
+    policy = Policy(
+        versions=record.versions,
+        sources_within=record.sources_within,
+        sources_monthly=record.sources_monthly,
+        max_deltas=record.max_deltas,
+        max_ratio=record.max_ratio,
+        grace=record.grace,
+        formats=formats,
+    )
+    return Rules(policy=policy, scopes=record.scopes, pulls=record.pulls, is_foreign=True)

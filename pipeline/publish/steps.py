@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
+from ..config import Config
+from ..deltas.budget import within_budget
 from ..deltas.executor import ThreadExecutor, make_deltas
 from ..deltas.job import DeltaJob, Failed, Made, Refused, Result
 from ..deltas.make import Workshop
-from ..deltas.plan import Wanted, plan_deltas
+from ..deltas.plan import DeltaPlan, Wanted, plan_deltas
 from ..deltas.savings import savings
+from ..history.ledger import Ledger
 from ..history.records import DeltaKey, KeyRecord
 from ..keys import Key, Phase, blob_key, repository_of, tags_key
 from ..progress import Silent
@@ -33,10 +36,14 @@ Step = Callable[[Run], None]
 
 def plan_jobs(run: Run) -> None:
     """Decide which deltas should exist, and which of them must be made."""
-    config = run.order.config
-    run.plan = plan_deltas(
-        run.ledger, rules_of(config, run.ledger), generator=GENERATOR, options=EncoderOptions(effort=config.effort).key
-    )
+    run.plan = planned(run.order.config, run.ledger, now=run.order.settings.now)
+
+
+def planned(config: Config, ledger: Ledger, *, now: datetime) -> DeltaPlan:
+    """The deltas that should exist by `config`, and those that must be made."""
+    rules, options = rules_of(config, ledger), EncoderOptions(effort=config.effort)
+    plan = plan_deltas(ledger, rules, generator=GENERATOR, options=options.key, now=now)
+    return within_budget(plan, rules, ledger.deltas)
 
 
 def mention_retracted(run: Run) -> None:
@@ -171,6 +178,14 @@ def make_missing_deltas(run: Run) -> None:
     run.ledger = run.ledger.with_deltas([*run.made, *run.refused]).with_keys(keys)
 
 
+def settle_budget(run: Run) -> None:
+    """Drop the deltas for which there is no room, now that their sizes are known."""
+    limits = (rules.policy.max_deltas for rules in rules_of(run.order.config, run.ledger).values())
+    if run.made and any(limit is not None for limit in limits):
+        after = planned(run.order.config, run.ledger, now=run.order.settings.now)
+        run.plan = replace(after, jobs=run.plan.jobs)
+
+
 def _mention(run: Run, result: Made | Refused) -> None:
     if result.lost_sources:
         note = f"layer {result.job.key.from_diff_id.short}: {result.lost_sources}"
@@ -297,7 +312,9 @@ def delete(run: Run) -> None:
 
 def forget_unwanted(run: Run) -> None:
     """Forget the deltas that no image wants, once their blobs are gone too."""
-    run.ledger = forget_deltas(run.ledger, (want.key for want in run.plan.wanted))
+    # what has no room would be made again every night if its size were forgotten
+    known = (*run.plan.wanted, *run.plan.over_budget)
+    run.ledger = forget_deltas(run.ledger, (want.key for want in known))
 
 
 def save(run: Run) -> None:

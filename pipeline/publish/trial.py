@@ -4,6 +4,7 @@ Rule 1. It is planned and laid out as in a tree of its own. Where that fails, th
 Rule 2. What is to be remembered of it must be readable again: no layout can make a ledger that the next run refuses.
 """
 
+from datetime import datetime
 from typing import Final
 
 from ..deltas.plan import Rules, plan_deltas
@@ -25,7 +26,7 @@ class UnrecordableError(DeltapressError):
     """What a repository has become cannot be remembered."""
 
 
-def try_out(name: str, ledger: Ledger, rules: Rules, *, properties: Properties) -> None:
+def try_out(name: str, ledger: Ledger, rules: Rules, *, properties: Properties, now: datetime) -> None:
     """Plan and lay out the repository `name` of `ledger` alone. What that costs does not depend on the others.
 
     Raises:
@@ -37,7 +38,7 @@ def try_out(name: str, ledger: Ledger, rules: Rules, *, properties: Properties) 
     outlines = {diff_id: ledger.outlines[diff_id] for diff_id in used if diff_id in ledger.outlines}
     alone = Ledger(repositories={name: record}, outlines=outlines)
     size = _readable_size(name, alone)
-    plan = plan_deltas(alone, {name: rules}, generator="", options="")
+    plan = plan_deltas(alone, {name: rules}, generator="", options="", now=now)
     tree = assemble(alone, plan.wanted, extras={}, stores_headers=properties.stores_headers)
     if properties.folds_case:
         check_case(tree)

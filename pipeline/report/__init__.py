@@ -14,6 +14,7 @@ history   past runs
 metrics   a publish, for Prometheus
 pulls     what a pull did, or would do; what is in a bundle
 hosts     what check found of a host
+policies  what another policy would cost and save
 lines     lines, tables, JSON
 """
 
@@ -23,6 +24,7 @@ from .hosts import check_json, check_text
 from .lines import to_json
 from .listing import listing_json, repositories_text, repository_text
 from .metrics import Measured, metrics_text
+from .policies import what_if_json, what_if_text
 from .pulls import bundle_json, bundle_text, pull_json, pull_text
 from .runs import failures, outcome_json, plan_text, prune_text, publish_text, removal_text
 
@@ -54,4 +56,6 @@ __all__ = [
     "to_json",
     "verification_json",
     "verification_text",
+    "what_if_json",
+    "what_if_text",
 ]

@@ -162,6 +162,8 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
                 }
                 for skipped in outcome.plan.skipped
             ],
+            "wanted": [_want_json(want, outcome, is_dropped=False) for want in outcome.plan.wanted]
+            + [_want_json(want, outcome, is_dropped=True) for want in outcome.plan.over_budget],
             "made": [
                 _key_json(record.key)
                 | {
@@ -183,6 +185,22 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "moves": [move_json(move) for move in outcome.moves],
         "seconds": {name: round(seconds, 3) for name, seconds in outcome.seconds.items()},
         "notes": list(outcome.notes),
+    }
+
+
+def _want_json(want: Wanted, outcome: Outcome, *, is_dropped: bool) -> dict[str, Any]:
+    record = outcome.ledger.deltas.get(want.key)
+    return _key_json(want.key) | {
+        "repository": want.repository,
+        "series": want.series,
+        "platform": str(want.platform),
+        "source": str(want.source),
+        "target": str(want.target),
+        "format": want.format,
+        "rules": list(want.rules),
+        "layer_size": want.layer.size,
+        "size": record.size if record is not None else None,
+        "over_budget": is_dropped,
     }
 
 
@@ -225,6 +243,8 @@ def _deltas(outcome: Outcome) -> Iterator[str]:
     else:
         yield f"Would make {count(len(planned), 'delta')}; {len(wanted)} {'is' if len(wanted) == 1 else 'are'} wanted:"
     tags = tags_of(outcome.savings)
+    dropped = distinct_wants(outcome.plan.over_budget)
+    formats |= formats_of(outcome.plan.over_budget)
     yield from table(
         [
             [
@@ -232,16 +252,25 @@ def _deltas(outcome: Outcome) -> Iterator[str]:
                 str(want.platform),
                 update_of(want, tags),
                 ", ".join(formats[want.repository, want.source, want.target, want.key]),
+                ", ".join(want.rules),
                 format_size(want.layer.size),
-                _state(want, outcome, planned),
+                state,
             ]
-            for want in wanted
+            for want, state in (
+                *((want, _state(want, outcome, planned)) for want in wanted),
+                *((want, _without_room(want, outcome)) for want in dropped),
+            )
         ],
-        right={4},
+        right={5},
     )
     for skipped in outcome.plan.skipped:
         where = f" {skipped.platform}" if skipped.platform else ""
         yield f"  {skipped.repository}{where}: no delta: {skipped.reason}"
+
+
+def _without_room(want: Wanted, outcome: Outcome) -> str:
+    record = outcome.ledger.deltas.get(want.key)
+    return f"skip: max_deltas has no room{f' for {format_size(record.size)}' if record is not None else ''}"
 
 
 def _state(want: Wanted, outcome: Outcome, planned: set[DeltaKey]) -> str:

@@ -1,5 +1,6 @@
 """`publish`, `plan`, `prune`, `remove`, `verify` as a person meets them: results, problems, exit codes."""
 
+import gzip
 import json
 import random
 import re
@@ -132,6 +133,55 @@ def test_a_plan_tells_what_is_there(site: Path, capsys: Capture) -> None:
     assert document["deltas"]["planned"] == []
     main(["plan"])
     assert "have, " in capsys.readouterr().out
+
+
+def test_a_plan_tells_which_key_wants_a_delta_and_what_it_takes(site: Path, capsys: Capture) -> None:
+    _, document = as_json(capsys, "plan")
+    assert {(tuple(want["rules"]), want["size"]) for want in document["deltas"]["wanted"]} == {(("versions",), None)}
+    main(["publish"])
+    (site / "deltapress.toml").write_text(CONFIG.replace("versions = 2", 'versions = 2\nmax_deltas = "1B"'))
+    capsys.readouterr()
+    main(["plan"])
+    assert len(re.findall(r"versions .* skip: max_deltas has no room for [1-9]", capsys.readouterr().out)) == 2
+    _, document = as_json(capsys, "plan")
+    assert all(want["over_budget"] and want["size"] > 1 for want in document["deltas"]["wanted"])
+
+
+def test_a_plan_estimates_another_policy(site: Path, capsys: Capture) -> None:
+    (site / "deltapress.toml").write_text(CONFIG.replace("versions = 2", "versions = 1"))
+    main(["publish"])
+    capsys.readouterr()
+    assert main(["plan", "--what-if", "versions=2"]) == ExitCode.SUCCESS
+    shown = capsys.readouterr().out
+    assert "With versions=2, estimated:\n  1 delta more, for 1 update: " in shown
+    assert "1 of the sizes are guesses from at most 1 delta of the same series" in shown
+    _, document = as_json(capsys, "plan", "--what-if", "versions=0")
+    assert (document["what_if"]["more"]["number"], document["what_if"]["fewer"]["number"]) == (0, 1)
+    assert main(["plan", "--what-if", "versions=9"]) == ExitCode.BAD_CONFIGURATION
+
+
+def test_pulls_are_counted_in_logs(site: Path, capsys: Capture) -> None:
+    main(["publish"])
+    _, listed = as_json(capsys, "plan")
+    old, new = (listed["deltas"]["wanted"][-1][end] for end in ("source", "target"))
+    line = '192.0.2.7 - - [05/Jan/2096:12:00:01 +0000] "GET /v2/team/app/manifests/%s HTTP/1.1" 200 1432 "-" "-"\n'
+    (site / "access.log").write_text(line % old * 3 + line % new + "noise\n")
+    (site / "access.log.1.gz").write_bytes(gzip.compress((line % old).encode()))
+    assert main(["demand", "access.log", "access.log.1.gz", "--output", "demand.json"]) == ExitCode.SUCCESS
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("5 pulls of published images, from 2096-01-05 to 2096-01-05; 0 requests")
+    pulls = json.loads((site / "demand.json").read_text())["pulls"]["team/app"]
+    assert pulls[old] == 4
+    assert new not in pulls
+    assert list(pulls.values()).count(0) == 1
+    (site / "deltapress.toml").write_text(CONFIG.replace("versions = 2", 'versions = 2\ndemand = "demand.json"'))
+    _, document = as_json(capsys, "plan")
+    assert {(want["source"], *want["rules"]) for want in document["deltas"]["wanted"]} == {(old, "demand")}
+    (site / "access.log").unlink()
+    assert main(["demand", "access.log"]) == ExitCode.BAD_INPUT
+    (site / "access.log.1.gz").write_bytes(gzip.compress(b"x" * 999)[:-9])
+    assert main(["demand", "access.log.1.gz"]) == ExitCode.BAD_INPUT
 
 
 def test_what_no_client_gains_by_is_told(site: Path, capsys: Capture) -> None:

@@ -77,7 +77,7 @@ def plan(
     repositories = {"app": record} if isinstance(record, RepositoryRecord) else record
     ledger = Ledger(repositories=repositories, deltas={delta.key: delta for delta in deltas}, outlines=outlines or {})
     rules = Rules(policy=policy or Policy(), scopes=scopes)
-    return plan_deltas(ledger, dict.fromkeys(repositories, rules), generator="g1", options="o1")
+    return plan_deltas(ledger, dict.fromkeys(repositories, rules), generator="g1", options="o1", now=NOW)
 
 
 def pairs(found: DeltaPlan) -> list[tuple[DiffID, DiffID]]:
@@ -237,6 +237,7 @@ def test_a_job_may_be_as_large_as_any_image_would_list() -> None:
         {"a": Rules(policy=Policy(max_ratio=0.2)), "b": Rules(policy=Policy(max_ratio=0.5))},
         generator="g1",
         options="o1",
+        now=NOW,
     )
     assert [job.max_size for job in found.jobs] == [500]
     assert [want.max_size for want in found.wanted] == [200, 500]
@@ -294,7 +295,7 @@ def test_jobs_that_make_one_layer_stand_together() -> None:
 
 def test_a_repository_without_rules_is_left_alone() -> None:
     ledger = Ledger(repositories={"app": moved(simple("A"), simple("B"))})
-    found = plan_deltas(ledger, {}, generator="g1", options="o1")
+    found = plan_deltas(ledger, {}, generator="g1", options="o1", now=NOW)
     assert (found.wanted, found.jobs, found.skipped) == ((), (), ())
 
 

@@ -79,7 +79,10 @@ def publish(site: Path) -> int:
     assert sorted(site.parent.iterdir()) == outside
     assert (site / "secret").read_bytes() == SECRET
     for path in (site / "public").rglob("*"):
-        assert not path.is_symlink()
+        if path.is_symlink():  # only ours are there, and lead to a folder of ours
+            assert path.is_relative_to(site / "public/_deltapress/tags")
+            assert path.resolve().is_relative_to(site / "public/_deltapress/digests")
+            continue
         assert path.is_dir() or SECRET not in path.read_bytes()
     return code
 

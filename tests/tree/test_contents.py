@@ -63,7 +63,7 @@ def tree_of(
 
 def wanted_of(record: RepositoryRecord) -> tuple[Wanted, ...]:
     rules = {"app": Rules(policy=Policy(versions=2, formats=("deltaindex",)))}
-    return plan_deltas(Ledger(repositories={"app": record}), rules, generator="", options="").wanted
+    return plan_deltas(Ledger(repositories={"app": record}), rules, generator="", options="", now=night(9)).wanted
 
 
 def made(old: bytes, new: bytes, *, size: int = 100, below: tuple[DiffID, ...] = ()) -> DeltaRecord:
@@ -175,7 +175,7 @@ def test_the_wants_are_gone_through_once_however_many_repositories_there_are(tmp
     delta = made(app(1), app(2))
     ledger = Ledger(repositories={f"app{number}": record for number in range(20)}, deltas={delta.key: delta})
     rules = {name: Rules(policy=Policy(versions=2, formats=("deltaindex",))) for name in ledger.repositories}
-    wanted = _Counted(plan_deltas(ledger, rules, generator="", options="").wanted)
+    wanted = _Counted(plan_deltas(ledger, rules, generator="", options="", now=night(9)).wanted)
     _Counted.times = 0
     tree = assemble(ledger, wanted, extras={}, stores_headers=True)
     assert _Counted.times == 1
@@ -404,7 +404,9 @@ def test_the_grammar_of_keys_knows_every_entry(tmp_path: Path, stores_headers: b
         deltas={(delta := made(app(1), app(2))).key: delta},
         remotes={"ours": RemoteRecord(remote=FlatpakRemote(name="ours", url="https://example.org"))},
     )
-    wanted = plan_deltas(ledger, {"team/app": Rules(policy=Policy(versions=2))}, generator="", options="").wanted
+    wanted = plan_deltas(
+        ledger, {"team/app": Rules(policy=Policy(versions=2))}, generator="", options="", now=night(9)
+    ).wanted
     extras = page_files(ledger, ()) | server_files(stores_headers=stores_headers)
     tree = assemble(ledger, wanted, extras=extras, stores_headers=stores_headers)
     kinds = set()

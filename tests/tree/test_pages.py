@@ -129,7 +129,7 @@ def test_the_savings_are_gone_through_once_however_many_repositories_there_are(t
     [record] = ledger.repositories.values()
     many = Ledger(repositories={f"app{number}": record for number in range(20)}, deltas=ledger.deltas)
     rules = {name: Rules(policy=Policy(formats=("deltaindex",))) for name in many.repositories}
-    wanted = plan_deltas(many, rules, generator="", options="").wanted
+    wanted = plan_deltas(many, rules, generator="", options="", now=night(9)).wanted
     found = _Counted(savings(many, wanted))
     _Counted.times = 0
     page = page_files(many, found)[PAGE_KEY].decode()
