@@ -17,7 +17,8 @@ from ..scratch import remove_dead, scratch_folder
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
 from ..targets.base import LockInfo
-from ..tree.pages import page_files, server_files
+from ..tree.pages import page_files
+from ..tree.servers import server_files
 from ..tree.static import Entry, assemble, blob_entry, check_case, still_there
 from .adopt import ForeignFilesError, foreign_keys, without_foreign_page
 from .clocks import disagreement, settle_marks

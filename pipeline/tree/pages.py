@@ -1,4 +1,4 @@
-"""The rendered files of a tree: the index page, and the configurations of the web servers.
+"""The index page.
 
 Rule 1. Names, tags and labels are untrusted text: the page's template is escaped throughout.
 Rule 2. The page says nothing of the time of a run: it changes when what is published changes.
@@ -6,29 +6,16 @@ Rule 2. The page says nothing of the time of a run: it changes when what is publ
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Final
 
 from ..deltas.savings import Saving, distinct
 from ..history.ledger import Ledger
 from ..history.records import PlatformRecord, RepositoryRecord
-from ..keys import FLATPAK_REF, FLATPAK_REPO, IMMUTABLE, MUTABLE, NOJEKYLL_KEY, PAGE_KEY, PING, TYPED, Key, server_key
+from ..keys import PAGE_KEY, Key
 from ..oci.digest import Digest
-from ..oci.media_types import OCI_INDEX
 from ..oci.reference import is_reserved_tag
-from ..oci.writing import write_index
 from ..quantities import format_share, format_size
 from .remotes import offered_remotes, remote_of
 from .templates import render
-
-_SERVER_FILES: Final = {
-    Key(".htaccess"): "servers/htaccess.j2",
-    server_key("nginx.conf"): "servers/nginx.conf.j2",
-    server_key("apache.conf"): "servers/apache.conf.j2",
-    server_key("Caddyfile"): "servers/Caddyfile.j2",
-    server_key("README"): "servers/README.j2",
-}
-_BUCKET_FILES: Final = {server_key("nginx-s3.conf"): "servers/nginx-s3.conf.j2"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,22 +55,6 @@ def page_files(ledger: Ledger, found: Sequence[Saving]) -> dict[Key, bytes]:
     variables = {"repositories": rows, "remotes": offered_remotes(ledger), "size": format_size, "share": format_share}
     page = render("index.html.j2", variables)
     return {PAGE_KEY: page.encode()}
-
-
-def server_files(*, stores_headers: bool) -> dict[Key, bytes]:
-    """What an administrator copies to a web server, and what Apache reads from the tree by itself.
-
-    A bucket, which stores headers, needs none; for it there is one of a server that stands before it.
-    """
-    variables = {
-        "types": [SimpleNamespace(ext=folder, media_type=media_type) for media_type, folder in TYPED.items()],
-        "headers": SimpleNamespace(immutable=IMMUTABLE, mutable=MUTABLE, ping=PING),
-        "referrers_type": OCI_INDEX,
-        "flatpak_files": {"flatpakrepo": FLATPAK_REPO, "flatpakref": FLATPAK_REF},
-    }
-    templates = _BUCKET_FILES if stores_headers else _SERVER_FILES
-    files = {key: render(template, variables).encode() for key, template in templates.items()}
-    return files if stores_headers else {**files, NOJEKYLL_KEY: b"", server_key("no-referrers.json"): write_index(())}
 
 
 def _tags(record: RepositoryRecord) -> Iterator[TagRow]:

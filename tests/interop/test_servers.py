@@ -34,7 +34,7 @@ from pipeline.keys import (
 )
 from pipeline.oci.digest import Digest
 from pipeline.oci.media_types import OCI_INDEX
-from pipeline.tree.pages import server_files
+from pipeline.tree.servers import server_files
 
 from ..layouts.builder import Json, LayoutBuilder, blob_path, on, sha256, tar_of
 from . import published, servers

