@@ -26,6 +26,7 @@ from ..oci.digest import Digest
 from ..progress import Progress
 from ..targets.base import Properties, ReadableTarget
 from ..tree.published import PublishedRepository, by_repository
+from ..tree.templates import OwnTemplateError
 from .adopt import without_foreign_page
 from .outcome import Settings
 from .prune import without_lost
@@ -285,9 +286,11 @@ class _FaultError(Exception):
 
 @contextmanager
 def _within(repository: str) -> Iterator[None]:
-    """Where whatever goes wrong is a fault of that repository alone, our own mistakes too."""
+    """Where whatever goes wrong is a fault of that repository alone, our own mistakes too; a user's template is not."""
     try:
         yield
+    except OwnTemplateError:  # which would meet it in each of them
+        raise
     except DeltapressError as error:
         raise _FaultError(repository, error) from error
     except Exception as error:

@@ -55,8 +55,8 @@ def assemble_tree(run: Run) -> None:
     if run.server_files is None:
         run.server_files = server_files(stores_headers=properties.stores_headers)
     extras = dict(run.server_files)
-    if run.order.config.site.pages:
-        extras |= page_files(run.ledger, tuple(savings(run.ledger, run.plan.wanted)))
+    if (site := run.order.config.site).pages:
+        extras |= page_files(run.ledger, tuple(savings(run.ledger, run.plan.wanted)), site)
     run.tree = assemble(run.ledger, run.plan.wanted, extras=extras, stores_headers=properties.stores_headers)
     if properties.folds_case:
         check_case(run.tree)

@@ -41,7 +41,8 @@ def try_out(name: str, ledger: Ledger, rules: Rules, *, properties: Properties) 
     tree = assemble(alone, plan.wanted, extras={}, stores_headers=properties.stores_headers)
     if properties.folds_case:
         check_case(tree)
-    page_files(alone, tuple(savings(alone, plan.wanted)))
+    if config.site.pages:
+        page_files(alone, tuple(savings(alone, plan.wanted)), config.site)
     size += sum(len(key) + _KEY_LINE for key in tree.entries)
     if size > MAX_REPOSITORY_SIZE:
         raise UnrecordableError(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import Policy, Repository
-from pipeline.config.values import FlatpakRemote, FormatName
+from pipeline.config.values import FlatpakRemote, FormatName, Site
 from pipeline.deltas.formats import FORMATS, DeltaDocument, DeltaListing, Offer
 from pipeline.deltas.formats.contract import ParsedDeltas
 from pipeline.deltas.plan import Rules, Wanted, plan_deltas
@@ -406,7 +406,7 @@ def test_the_grammar_of_keys_knows_every_entry(tmp_path: Path, stores_headers: b
         remotes={"ours": RemoteRecord(remote=FlatpakRemote(name="ours", url="https://example.org"))},
     )
     wanted = plan_deltas(ledger, {"team/app": Rules(policy=Policy(versions=2))}, generator="", options="").wanted
-    extras = page_files(ledger, ()) | server_files(stores_headers=stores_headers)
+    extras = page_files(ledger, (), Site(url="https://example.org")) | server_files(stores_headers=stores_headers)
     tree = assemble(ledger, wanted, extras=extras, stores_headers=stores_headers)
     kinds = set()
     for key, found in tree.entries.items():
@@ -417,7 +417,6 @@ def test_the_grammar_of_keys_knows_every_entry(tmp_path: Path, stores_headers: b
         assert parsed.media_type in {None, found.headers.content_type}, key
         kinds.add(parsed.kind)
     beside = {Kind.TYPED_COPY, Kind.SIDECAR, Kind.ACCESS_FILE, Kind.TAG_LINK, Kind.DIGEST_MARK}
-    kinds |= {Kind.REPOSITORY_PAGE, Kind.FEED}  # written by nobody yet
     assert kinds == set(Kind) - {Kind.LEDGER, Kind.REPORT, Kind.LOCK} - (beside if stores_headers else set())
 
 
