@@ -119,7 +119,7 @@ def _place(error: Exception, template: Path) -> str:
     """File and line of what went wrong: where it does not parse, or the last line of a template that was at work."""
     if isinstance(error, jinja2.TemplateSyntaxError):
         return f"{error.filename or error.name or template}:{error.lineno}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.endswith(".py")]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else str(template)
 
 

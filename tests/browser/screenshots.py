@@ -48,7 +48,8 @@ def main(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         problems = problems_of(Path(name), write_shown(Path(name)), folder)
-    print(*problems, f"{len(list(folder.glob('*.png')))} screenshots in {folder}", sep="\n")
+    lines = [*problems, f"{len(list(folder.glob('*.png')))} screenshots in {folder}"]
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 1 if problems else 0
 
 
