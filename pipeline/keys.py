@@ -32,6 +32,7 @@ OCTET_STREAM: Final = "application/octet-stream"
 JSON: Final = "application/json"
 HTML: Final = "text/html; charset=utf-8"
 TEXT: Final = "text/plain; charset=utf-8"
+ATOM: Final = "application/atom+xml; charset=utf-8"
 PNG: Final = "image/png"
 # flatpak-flatpakrepo(5), flatpak-flatpakref(5): so a desktop opens them with its software centre
 FLATPAK_REPO: Final = "application/vnd.flatpak.repo"
@@ -42,6 +43,12 @@ PING_KEY: Final = Key("v2/index.html")
 # What a bucket answers /v2/ with, for it has no index files. Of zero bytes: some gateways refuse a body there.
 PING_FOLDER_KEY: Final = Key("v2/")
 PAGE_KEY: Final = Key("index.html")
+# The pages and feeds of repositories. No part of a repository's name begins with "_": nothing in here is two things.
+_PAGES: Final = "pages"
+_PAGE_FILE: Final = "_page.html"
+_FEED_FILE: Final = "_feed.atom"
+# What the path of a feed is like, for the configurations of servers.
+FEED_PATTERN: Final = rf"{_PAGES}/[a-z0-9._/-]+/_feed\.atom"
 # Empty. GitHub Pages leaves out all names that begin with "_" unless it is there, and so every `_deltaindex`.
 NOJEKYLL_KEY: Final = Key(".nojekyll")
 FLATPAK_INDEX_KEY: Final = Key("index/static")
@@ -95,7 +102,9 @@ class Kind(Enum):
     DIGEST_MARK = "mark of a digest"
     ACCESS_FILE = "access file"
     PING = "ping"
-    PAGE = "page"
+    PAGE = "front page"
+    REPOSITORY_PAGE = "page of a repository"
+    FEED = "feed of a repository"
     FLATPAK_INDEX = "flatpak index"
     FLATPAK_ICON = "flatpak icon"
     FLATPAK_REPO = "flatpak remote"  # `NAME.flatpakrepo`
@@ -128,12 +137,16 @@ PHASES: Final[Mapping[Kind, Phase]] = {
     Kind.FLATPAK_REPO: Phase.LISTINGS,
     Kind.FLATPAK_REF: Phase.LISTINGS,
     Kind.PAGE: Phase.LISTINGS,
+    Kind.REPOSITORY_PAGE: Phase.LISTINGS,
+    Kind.FEED: Phase.LISTINGS,
 }
-# The media types of what belongs to no repository.
+# The media types of what is neither a manifest nor below one of the endpoints of a registry.
 _COMMON_TYPES: Final[Mapping[Kind, str]] = {
     Kind.PING: JSON,
     Kind.CATALOG: JSON,
     Kind.PAGE: HTML,
+    Kind.REPOSITORY_PAGE: HTML,
+    Kind.FEED: ATOM,
     Kind.FLATPAK_INDEX: JSON,
     Kind.FLATPAK_ICON: PNG,
     Kind.FLATPAK_REPO: FLATPAK_REPO,
@@ -163,6 +176,7 @@ _DIGEST_MARK: Final = re.compile(rf"{PRIVATE}/digests/(v2/.+/([^/]+))/\2", re.DO
 _BESIDE: Final = ((_TAG_LINK, Kind.TAG_LINK, Kind.TAG), (_DIGEST_MARK, Kind.DIGEST_MARK, Kind.MANIFEST))
 _REFERRERS_TAG: Final = re.compile(r"sha(256|512)-[0-9a-f]{64}")
 _FLATPAK_ICON: Final = re.compile(r"index/icons/([0-9a-f]{64})\.png")
+_OF_PAGES: Final[Mapping[str, Kind]] = {_PAGE_FILE: Kind.REPOSITORY_PAGE, _FEED_FILE: Kind.FEED}
 _TYPE_OF_FOLDER: Final = {folder: media_type for media_type, folder in TYPED.items()}
 
 
@@ -182,7 +196,7 @@ class Headers:
 
 
 def common_headers(kind: Kind) -> Headers | None:
-    """With what is served that belongs to no repository; None for other kinds."""
+    """With what is served that is for no client of a registry, or belongs to no repository; None for other kinds."""
     if kind not in _COMMON_TYPES:
         return None
     cache_control = {Kind.PING: PING, Kind.FLATPAK_ICON: IMMUTABLE}.get(kind, MUTABLE)
@@ -276,6 +290,16 @@ def flatpak_ref_key(app: str, branch: str | None = None) -> Key:
     return Key(f"{app}.flatpakref" if branch is None else f"{app}@{branch}.flatpakref")
 
 
+def page_key(repository: str) -> Key:
+    """The page of a repository, for people."""
+    return Key(f"{_PAGES}/{repository}/{_PAGE_FILE}")
+
+
+def feed_key(repository: str) -> Key:
+    """What is new in a repository, for feed readers."""
+    return Key(f"{_PAGES}/{repository}/{_FEED_FILE}")
+
+
 def server_key(name: str) -> Key:
     return Key(f"{PRIVATE}/servers/{name}")
 
@@ -346,6 +370,8 @@ def classify(key: str) -> ParsedKey | None:
             original = classify(match[1])
             return replace(original, kind=kind) if original is not None and original.kind is beside else None
     start, *names = key.split("/")
+    if start == _PAGES and (kind := _OF_PAGES.get(names[-1] if names else "")) is not None:
+        return _of_repository("/".join(names[:-1]), kind)
     if start != "v2" or len(names) < 3:
         return None
     *names, folder, name = names

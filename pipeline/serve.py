@@ -2,8 +2,8 @@
 
 Rules of this room:
 
-1. Public are the keys of the tree that clients read (`v2/`, `index/`, the files of flatpak) and HTML pages; everything
-   else is 404.
+1. Public are the keys of the tree that clients read (`v2/`, `index/`, the files of flatpak), feeds and HTML pages;
+   everything else is 404.
 2. Nothing is sent through a symbolic link, so no path leaves the root.
 3. A file is opened once, and its type, digest and bytes all come from that handle. The media type of a manifest is
    therefore read from the manifest, not from the copies below `_deltapress/typed/`: type and bytes agree while a
@@ -65,7 +65,8 @@ _UNKNOWN: Final = {
 }
 
 _FLATPAK: Final = {Kind.FLATPAK_INDEX, Kind.FLATPAK_ICON, Kind.FLATPAK_REPO, Kind.FLATPAK_REF}
-_PUBLIC: Final = MANIFESTS | _FLATPAK | {Kind.BLOB, Kind.REFERRERS, Kind.TAGS_LIST, Kind.CATALOG, Kind.PAGE}
+_PAGES: Final = {Kind.PAGE, Kind.REPOSITORY_PAGE, Kind.FEED}
+_PUBLIC: Final = MANIFESTS | _FLATPAK | _PAGES | {Kind.BLOB, Kind.REFERRERS, Kind.TAGS_LIST, Kind.CATALOG}
 
 _MAX_DIGITS: Final = 10  # of a number of tags
 _TLS_HANDSHAKE: Final = b"\x16"  # the type of its first record (RFC 8446, 5.1)

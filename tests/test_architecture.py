@@ -79,6 +79,7 @@ PURE: Final = {
     *("history.versions", "history.whole"),
     *("mirror.mirrored", "mirror.selection", "publish.clocks", "publish.rules"),
     *("tree.contents", "tree.static", "tree.flatpak", "tree.remotes"),
+    *(f"tree.pages.{name}" for name in ("attached", "commands", "feed", "repository", "summary", "updates")),
 }
 PURE_MAY_IMPORT: Final = PURE | {
     *("errors", "keys", "oci", "config.values", "history.ledger", "history.records", "tardiff.layer.outline")

@@ -19,6 +19,7 @@ from .layouts.builder import LayoutBuilder, tar_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 REFS = {
+    "site.toml": {"app": ["1.0", "1.1"]},
     "quickstart.toml": {"numpy": ["2.1.1", "2.1.2", "2.1.3"]},
     "nightly.toml": {"app": ["nightly", "no/legal/tag"]},
     "releases.toml": {"app": ["1.4", "2.0", "1.5", "dev"], "tools.tar": ["localhost/tools:2024.1"]},
@@ -30,6 +31,7 @@ REFS = {
     },
 }
 TAGS = {
+    "site.toml": {"app": ["1.0", "1.1"]},
     "quickstart.toml": {"numpy": ["2.1.1", "2.1.2", "2.1.3"]},
     "nightly.toml": {"team/app": ["nightly"]},
     "releases.toml": {"team/app": ["1.4", "1.5", "2.0"], "team/tools": ["2024.1"]},
@@ -70,11 +72,26 @@ def test_every_configuration_is_tried() -> None:
 @pytest.mark.parametrize("name", sorted(REFS))
 def test_a_configuration_publishes(tmp_path: Path, name: str) -> None:
     shutil.copy(EXAMPLES / name, tmp_path)
+    shutil.copytree(EXAMPLES / "site", tmp_path / "site")
     for layout, refs in REFS[name].items():
         write_layout(tmp_path / "layouts" / layout, refs)
     assert main(["publish", "--config", str(tmp_path / name)]) == 0
     assert {repository: published(tmp_path, repository)[0] for repository in TAGS[name]} == TAGS[name]
     assert [repository.name for repository in read_config(tmp_path / name).repositories] == list(TAGS[name])
+
+
+def test_own_templates_stand_in_the_place_of_ours(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "site.toml", tmp_path)
+    shutil.copytree(EXAMPLES / "site", tmp_path / "site")
+    write_layout(tmp_path / "layouts" / "app", ["1.0", "1.1"])
+    assert main(["publish", "--config", str(tmp_path / "site.toml")]) == 0
+    for page in ("index.html", "pages/app/_page.html"):
+        text = (tmp_path / "public" / page).read_text("utf-8")
+        assert "Example Works" in text
+        assert "--accent: #a3370b" in text
+        assert "A static OCI registry" not in text
+        assert f'<a href="{"../" * page.count("/")}index.html">Images</a>' in text
+    assert "podman pull registry.example.org/app:1.1" in text
 
 
 def test_the_nightly_configuration_makes_deltas_from_what_the_layout_has_lost(tmp_path: Path) -> None:

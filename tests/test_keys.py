@@ -1,6 +1,7 @@
 """The keys of the tree: made from names, read back from the right."""
 
 import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -39,6 +40,8 @@ K, P = Kind, Phase
         (lambda name: keys.manifest_key(name, "_deltaindex"), K.DELTA_INDEX, P.DELTA_INDEX, "_deltaindex"),
         (lambda name: keys.referrers_key(name, DIGEST), K.REFERRERS, P.REFERRERS, DIGEST),
         (lambda name: keys.tags_key(name), K.TAGS_LIST, P.LISTINGS, None),
+        (lambda name: keys.page_key(name), K.REPOSITORY_PAGE, P.LISTINGS, None),
+        (lambda name: keys.feed_key(name), K.FEED, P.LISTINGS, None),
         (lambda name: keys.access_file_key(name), K.ACCESS_FILE, P.DELTA_INDEX, None),
         (lambda name: keys.typed_key(name, DIGEST, OCI_INDEX), K.TYPED_COPY, P.MANIFESTS, DIGEST),
         (lambda name: keys.typed_key(name, "latest", DOCKER_LIST), K.TYPED_COPY, P.TAGS, "latest"),
@@ -132,6 +135,13 @@ def test_an_icon_is_named_for_its_bytes() -> None:
         "v2/App/manifests/latest",
         "v2/app/index.html",
         "page.html",
+        "pages",
+        "pages/_page.html",
+        "pages/app/index.html",
+        "pages/App/_page.html",
+        "pages/app/_page.html/_page.html",
+        "pages/app/_feed.atom\n",
+        "v2/app/_page.html",
         "index/static/more",
         "index/icons/a.png",
         f"index/icons/{DIGEST.hex}.png\n",
@@ -237,6 +247,16 @@ def test_what_a_request_asks_for_even_where_there_is_no_such_key(path: str, endp
 )
 def test_pages(path: str, expected: bool) -> None:
     assert keys.is_page(path) is expected
+
+
+def test_the_page_of_a_repository_is_one_of_those_that_anybody_may_see() -> None:
+    assert keys.is_page(keys.page_key("team/app"))
+
+
+def test_the_pattern_of_feeds_fits_them_alone() -> None:
+    assert re.fullmatch(keys.FEED_PATTERN, keys.feed_key("team/app"))
+    assert not re.fullmatch(keys.FEED_PATTERN, keys.page_key("team/app"))
+    assert not re.fullmatch(keys.FEED_PATTERN, "pages/_feed.atom")
 
 
 def test_the_tag_for_referrers_is_a_legal_one() -> None:

@@ -159,6 +159,8 @@ def test_what_has_no_default_is_needed_or_left_to_others() -> None:
         for key in keys if not quoted(cell) else ():
             if table == "[target.s3]":
                 assert getattr(parsed().s3, key) is None, key
+            elif table == "[site]":
+                assert getattr(parsed().site, key) is None, key
             else:
                 assert key in NEEDED[table], key
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.keys import FLATPAK_REF, FLATPAK_REPO, HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING, PNG
+from pipeline.keys import ATOM, FLATPAK_REF, FLATPAK_REPO, HTML, IMMUTABLE, JSON, MUTABLE, OCTET_STREAM, PING, PNG
 from pipeline.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from pipeline.serve import ServeError, serve
 
@@ -85,6 +85,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
         running.start()
         site = Site(root=root, port=int(server.url.rpartition(":")[2]), lines=lines)
         site.put("index.html", b"<!doctype html>")
+        site.put("pages/a/app/_page.html", b"<!doctype html>")
+        site.put("pages/a/app/_feed.atom", b"<feed/>")
         site.put("index/static", b"{}")
         site.put(f"index/icons/{'1' * 64}.png", b"PNG")
         site.put("ours.flatpakrepo", b"[Flatpak Repo]")
@@ -111,6 +113,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
         ("/v2", JSON, PING),
         ("/", HTML, MUTABLE),
         ("/index.html", HTML, MUTABLE),
+        ("/pages/a/app/_page.html", HTML, MUTABLE),
+        ("/pages/a/app/_feed.atom", ATOM, MUTABLE),
         ("/index/static", JSON, MUTABLE),
         (f"/index/icons/{'1' * 64}.png", PNG, IMMUTABLE),
         ("/ours.flatpakrepo", FLATPAK_REPO, MUTABLE),

@@ -36,7 +36,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys((field.name for field in fields(S3Options)), "[target.s3]"),
     **dict.fromkeys((*_POLICY, "max_delete", "effort"), "[policy]"),
     **dict.fromkeys(("memory", "layer", "ratio"), "[limits]"),
-    "pages": "[site]",
+    **dict.fromkeys(("pages", "templates"), "[site]"),
     "metrics": "[report]",
     **dict.fromkeys(("title", "comment", "description", "homepage", "icon", "branch", "runtime_repo"), "[flatpak]"),
     **dict.fromkeys(("name", "layout", "tags", "rename", "pins", "series", "formerly"), "[[repository]]"),
@@ -122,9 +122,7 @@ def _read(root: Table, path: Path) -> Config:
 
     limits = _read_limits(root.table("limits"))
 
-    around = root.table("site")
-    site = Site(pages=around.boolean("pages", True))
-    around.close(_ELSEWHERE)
+    site = _read_site(root.table("site"), path.parent)
 
     report = _read_report(root.table("report"), path.parent)
 
@@ -216,6 +214,17 @@ def _read_report(table: Table, folder: Path) -> Reporting:
     keep = table.integer("keep", Reporting().keep, minimum=0, maximum=1000)
     table.close(_ELSEWHERE)
     return Reporting(keep=keep, metrics=folder / metrics if metrics else None)
+
+
+def _read_site(table: Table, folder: Path) -> Site:
+    templates = table.parsed("templates", None, _text)
+    site = Site(
+        pages=table.boolean("pages", True),
+        url=table.parsed("url", None, _address),
+        templates=folder / templates if templates is not None else None,
+    )
+    table.close(_ELSEWHERE)
+    return site
 
 
 def _read_flatpak(table: Table) -> FlatpakRemote:
@@ -418,8 +427,13 @@ def _branch(text: str) -> str:
 
 
 def _public_url(text: str) -> str:
-    """Without the `oci+` that flatpak wants in front, and the slash at its end."""
-    return _link(text.removeprefix("oci+")).rstrip("/")
+    """Without the `oci+` that flatpak wants in front."""
+    return _address(text.removeprefix("oci+"))
+
+
+def _address(text: str) -> str:
+    """Without the slash at its end."""
+    return _link(text).rstrip("/")
 
 
 def _link(text: str) -> str:

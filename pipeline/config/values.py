@@ -71,9 +71,15 @@ class Repository:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What stands beside the registry. `pages`: an index.html for people."""
+    """The pages for people that stand beside the registry; without `pages` none are written.
+
+    `url` is the address at which people reach the target (https://…, without a slash at its end), None where the pages
+    go by their own; `templates` is a folder, absolute, whose templates stand in the place of ours.
+    """
 
     pages: bool = True
+    url: str | None = None
+    templates: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Final
 
 from ..history.ledger import Ledger
 from ..history.records import RepositoryRecord
@@ -10,11 +11,15 @@ from ..oci.descriptor import Platform
 from ..oci.digest import Digest
 from .plan import Wanted
 
+_TOO_LARGE: Final = "the delta is larger than the policy allows"
+_TOO_LARGE_TOGETHER: Final = "the deltas are together larger than the policy allows"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saving:
     """An update of one platform's image. Sizes in bytes: `whole` is what a client without deltas downloads of layers,
-    `with_deltas` what one with deltas does. `deltas` of the `layers` that changed have one."""
+    `with_deltas` what one with deltas does. `deltas` of the `layers` that changed have one, and `pending` of them were
+    not tried yet; `refused` says of the others why there is none, each reason once."""
 
     repository: str
     series: str
@@ -27,6 +32,8 @@ class Saving:
     deltas: int
     whole: int
     with_deltas: int
+    pending: int = 0
+    refused: tuple[str, ...] = ()
 
     @property
     def saved(self) -> int:
@@ -43,9 +50,15 @@ def savings(ledger: Ledger, wanted: Sequence[Wanted]) -> Iterator[Saving]:
     ):
         wants = list(group)
         wants = [want for want in wants if want.format == wants[0].format]
-        sizes = [(want.layer.size, _delta_size(want, ledger)) for want in wants]
+        tried = [(want, record) for want in wants if (record := ledger.deltas.get(want.key)) is not None]
+        known = [(want.layer.size, record.size if want.accepts(record) else None) for want, record in tried]
+        sizes = known + [(want.layer.size, None) for want in wants if want.key not in ledger.deltas]
+        refused = [record.refused or _TOO_LARGE for want, record in tried if not want.accepts(record)]
+        pending = len(wants) - len(tried)
         if wants[0].format == "oci-delta" and _sum(sizes) > wants[0].most:
             sizes = [(layer, None) for layer, _ in sizes]
+            if _sum(known) > wants[0].most:  # whatever the others would be
+                refused, pending = [_TOO_LARGE_TOGETHER], 0
         yield Saving(
             repository=repository,
             series=series,
@@ -58,6 +71,8 @@ def savings(ledger: Ledger, wanted: Sequence[Wanted]) -> Iterator[Saving]:
             deltas=sum(delta is not None for _, delta in sizes),
             whole=sum(layer for layer, _ in sizes),
             with_deltas=_sum(sizes),
+            pending=pending,
+            refused=tuple(dict.fromkeys(refused)),
         )
 
 
@@ -70,11 +85,6 @@ def distinct(found: Iterable[Saving]) -> tuple[Saving, ...]:
 
 def _sum(sizes: Iterable[tuple[int, int | None]]) -> int:
     return sum(layer if delta is None else delta for layer, delta in sizes)
-
-
-def _delta_size(want: Wanted, ledger: Ledger) -> int | None:
-    record = ledger.deltas.get(want.key)
-    return record.size if record is not None and want.accepts(record) else None
 
 
 def _names(record: RepositoryRecord) -> Mapping[Digest, tuple[str, ...]]:

@@ -13,6 +13,14 @@ from ..oci.fields import Fields
 from ..oci.manifest import is_document
 
 FLATPAK_LABELS: Final = ("org.flatpak.ref", "org.flatpak.metadata")
+# What pages say of an image, by label or annotation (image-spec, annotations.md, "Pre-Defined Annotation Keys").
+SHOWN_LABELS: Final = tuple(
+    f"org.opencontainers.image.{name}"
+    for name in (
+        *("title", "description", "version", "revision", "source", "url"),
+        *("documentation", "licenses", "vendor", "authors", "base.name"),
+    )
+)
 _REMOTE_FIELDS: Final = fields_of(FlatpakRemote)
 
 
@@ -56,7 +64,7 @@ class PlatformRecord:
     """An image manifest for one platform, all layers of it readable tars: it may take part in deltas.
 
     `config` is the digest of its configuration; None where a ledger is older than the need for it, until the layout has
-    the image again. `labels` are kept for flatpak images only, whose index repeats them.
+    the image again. `labels` are all of a flatpak image, whose index repeats them, and of others `SHOWN_LABELS`.
     """
 
     platform: Platform

@@ -7,20 +7,24 @@ Rule 2. What an earlier run has published is not read again.
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ..config import Repository
 from ..content import BytesContent, Content
 from ..layout import BrokenTag, Image, Layout, LayoutError, read_layout
 from ..layout.broken import all_broken
 from ..layout.check import Known, check_images
+from ..layout.images import PlatformImage
 from ..layout.notes import notes_of
 from ..limits import Limits
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest
 from ..oci.manifest import Document, Manifest
 from ..tardiff.layer.outline import Outline
-from .records import FLATPAK_LABELS, ImageRecord, LayerRecord, PlatformRecord
+from .records import FLATPAK_LABELS, SHOWN_LABELS, ImageRecord, LayerRecord, PlatformRecord
 from .versions import Observation
+
+_MAX_SHOWN: Final = 500  # characters of a label that a page shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +108,7 @@ def record_of(image: Image, *, one_member: Container[Digest] = frozenset()) -> I
     for platform in image.platforms:
         digest = platform.manifest.digest
         # one manifest may serve many platforms: one record of it has the labels, which may be long
-        labels = {} if digest in layers else platform.config.labels
+        labels = {} if digest in layers else _kept_labels(platform)
         if digest not in layers:
             layers[digest] = tuple(
                 LayerRecord(
@@ -122,7 +126,7 @@ def record_of(image: Image, *, one_member: Container[Digest] = frozenset()) -> I
                 manifest=digest,
                 config=platform.manifest.config.digest,
                 layers=layers[digest],
-                labels=labels if all(name in labels for name in FLATPAK_LABELS) else {},
+                labels=labels,
             )
         )
     return ImageRecord(
@@ -135,6 +139,15 @@ def record_of(image: Image, *, one_member: Container[Digest] = frozenset()) -> I
         created=image.created,
         absent=frozenset(entry.digest for entry in image.absent),
     )
+
+
+def _kept_labels(image: PlatformImage) -> Mapping[str, str]:
+    """What the index of flatpak repeats, or pages show; an annotation of the manifest is stronger than a label."""
+    labels = image.config.labels
+    if all(name in labels for name in FLATPAK_LABELS):
+        return labels
+    said = labels | image.manifest.annotations
+    return {name: said[name] for name in SHOWN_LABELS if 0 < len(said.get(name, "")) <= _MAX_SHOWN}
 
 
 def _descriptor(document: Document) -> Descriptor:

@@ -203,7 +203,7 @@ class Reader:
 
     def _remember(self, image: Image) -> None:
         """Count what the ledger will hold of it."""
-        labels = {found.manifest.digest: found.config.labels for found in image.platforms}
+        labels = {found.manifest.digest: found.config.labels | found.manifest.annotations for found in image.platforms}
         texts = sum(map(_length, labels.values()))
         texts += sum(_length(document.annotations) for document in image.documents if document.subject is not None)
         self._texts += texts

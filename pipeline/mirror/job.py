@@ -232,7 +232,14 @@ class _Mirror:
         if record != self._ledger.repositories.get(name):
             order = self._order
             rules = rules_of(order.config, after)[name]
-            try_out(name, after, rules, properties=order.target.properties, now=order.settings.now)
+            try_out(
+                name,
+                after,
+                rules,
+                site=order.config.site,
+                properties=order.target.properties,
+                now=order.settings.now,
+            )
 
     def _guarded(self, name: str, what: Callable[[], None]) -> None:
         """Whatever goes wrong with a repository is its failure alone, a mistake of ours too."""

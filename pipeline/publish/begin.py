@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ..config import Config, Repository
+from ..config.values import Site
 from ..demand.known import Demand
 from ..errors import DeltapressError, InternalError
 from ..history.ledger import Ledger, LedgerError
@@ -28,6 +29,7 @@ from ..oci.digest import Digest
 from ..progress import Progress
 from ..targets.base import Properties, ReadableTarget
 from ..tree.published import PublishedRepository, by_repository
+from ..tree.templates import OwnTemplateError
 from .adopt import without_foreign_page
 from .outcome import Settings
 from .prune import without_lost
@@ -266,12 +268,18 @@ def _remembered(
         deltas=without_lost(ledger.deltas, resolver.found),
     )
     tried = [repository for repository in config.repositories if repository.name in seen]
-    _try_out(after, ledger, tried, store.target.properties, now=settings.now)
+    _try_out(after, ledger, tried, store.target.properties, site=config.site, now=settings.now)
     return History(ledger=after, is_rebuilt=False, resolver=resolver, notes=tuple(notes), lost=tuple(lost))
 
 
 def _try_out(
-    after: Ledger, before: Ledger, repositories: Iterable[Repository], properties: Properties, *, now: datetime
+    after: Ledger,
+    before: Ledger,
+    repositories: Iterable[Repository],
+    properties: Properties,
+    *,
+    site: Site,
+    now: datetime,
 ) -> None:
     """Try each repository that has changed, in the order of the configuration. Raises _FaultError."""
     for repository in repositories:
@@ -279,7 +287,7 @@ def _try_out(
         if name in after.repositories and after.repositories[name] != before.repositories.get(name):
             with _within(name):
                 rules = rules_for(repository, after.repositories[name])
-                try_out(name, after, rules, properties=properties, now=now)
+                try_out(name, after, rules, site=site, properties=properties, now=now)
 
 
 class _FaultError(Exception):
@@ -292,9 +300,11 @@ class _FaultError(Exception):
 
 @contextmanager
 def _within(repository: str) -> Iterator[None]:
-    """Where whatever goes wrong is a fault of that repository alone, our own mistakes too."""
+    """Where whatever goes wrong is a fault of that repository alone, our own mistakes too; a user's template is not."""
     try:
         yield
+    except OwnTemplateError:  # which would meet it in each of them
+        raise
     except DeltapressError as error:
         raise _FaultError(repository, error) from error
     except Exception as error:

@@ -20,7 +20,8 @@ from ..scratch import remove_dead, scratch_folder
 from ..tardiff.encoder import GENERATOR, EncoderOptions
 from ..tardiff.pool import Pool
 from ..targets.base import LockInfo
-from ..tree.pages import page_files, server_files
+from ..tree.pages import page_files
+from ..tree.servers import server_files
 from ..tree.static import Entry, assemble, blob_entry, check_case, still_there
 from .adopt import ForeignFilesError, foreign_keys, without_foreign_page
 from .clocks import disagreement, settle_marks
@@ -61,8 +62,8 @@ def assemble_tree(run: Run) -> None:
     if run.server_files is None:
         run.server_files = server_files(stores_headers=properties.stores_headers)
     extras = dict(run.server_files)
-    if run.order.config.site.pages:
-        extras |= page_files(run.ledger, tuple(savings(run.ledger, run.plan.wanted)))
+    if (site := run.order.config.site).pages:
+        extras |= page_files(run.ledger, tuple(savings(run.ledger, run.plan.wanted)), site)
     run.tree = assemble(run.ledger, run.plan.wanted, extras=extras, stores_headers=properties.stores_headers)
     if properties.folds_case:
         check_case(run.tree)

@@ -4,7 +4,8 @@ contents    pure: ledger + deltas -> the graph that is published: blobs, documen
 static      pure: the graph as files and buckets show it: the Tree of keys, digests, headers, phases
 flatpak     pure: the index that flatpak reads, and icons
 remotes     pure: remotes of flatpak, and the files on which people click
-pages       pages for people, configurations for web servers
+pages       pages for people
+servers     configurations for web servers
 templates   the files of `templates/`, rendered
 published   a tree that is there: its keys, and its repositories as if they were layouts
 """

@@ -53,7 +53,7 @@ from .flatpak import flatpak_index
 from .remotes import remote_files
 
 # Written after those that they lead to.
-_LEADS_TO_LISTINGS: Final = frozenset({Kind.CATALOG, Kind.FLATPAK_REPO, Kind.FLATPAK_REF})
+_LEADS_TO_LISTINGS: Final = frozenset({Kind.CATALOG, Kind.FLATPAK_REPO, Kind.FLATPAK_REF, Kind.PAGE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
         _pings(stores_headers),
         chain.from_iterable(_repository(contents, stores_headers) for contents in published),
         _emptied(ledger),
-        (_common(key, data) for key, data in {**_listings(ledger, published), **extras}.items()),
+        (_beside(key, data) for key, data in {**_listings(ledger, published), **extras}.items()),
     ):
         other = entries.get(entry.key)
         if other is not None and (other.digest, other.headers) != (entry.digest, entry.headers):
@@ -122,9 +122,9 @@ def assemble(ledger: Ledger, wanted: Sequence[Wanted], *, extras: Mapping[Key, b
 
 def _pings(stores_headers: bool) -> Iterator[Entry]:
     """What clients ask for first: 200 is the whole answer (distribution-spec, end-1)."""
-    yield _common(PING_KEY, EMPTY_JSON)
+    yield _beside(PING_KEY, EMPTY_JSON)
     if stores_headers:
-        yield _common(PING_FOLDER_KEY, b"")
+        yield _beside(PING_FOLDER_KEY, b"")
 
 
 def _repository(contents: RepositoryContents, stores_headers: bool) -> Iterator[Entry]:
@@ -226,12 +226,13 @@ def _listings(ledger: Ledger, published: Sequence[RepositoryContents]) -> dict[K
     return {CATALOG_KEY: names, **flatpak_index(ledger, published), **remote_files(ledger)}
 
 
-def _common(key: Key, data: bytes) -> Entry:
-    """What belongs to no repository."""
+def _beside(key: Key, data: bytes) -> Entry:
+    """What stands beside the registry, or belongs to no repository."""
     parsed = classify(key)
     kind = parsed.kind if parsed is not None else Kind.SERVER_FILE
     headers = common_headers(kind) or Headers(content_type=TEXT, cache_control=MUTABLE)
-    entry = _made(key, kind, data, headers.content_type, cache_control=headers.cache_control)
+    repository = parsed.repository if parsed is not None else None
+    entry = _made(key, kind, data, headers.content_type, cache_control=headers.cache_control, repository=repository)
     return replace(entry, rank=1) if kind in _LEADS_TO_LISTINGS else entry
 
 

@@ -8,7 +8,7 @@ import pytest
 from pipeline.errors import ExitCode
 from pipeline.history.ledger import LedgerError
 from pipeline.history.removal import RemovalError
-from pipeline.keys import LEDGER_KEY, PAGE_KEY, Key
+from pipeline.keys import LEDGER_KEY, PAGE_KEY, Key, page_key
 from pipeline.progress import Silent
 from pipeline.verify import verify
 
@@ -37,7 +37,7 @@ def test_a_tag_is_un_listed_at_once_deleted_after_grace_and_does_not_come_back(t
     assert outcome.exit_code is ExitCode.SUCCESS
     assert outcome.notes == ("app: the tag pr-1 is published no longer", "app: 1 image is published no longer")
     assert tags(shop) == ["1.0", "1.1"]
-    assert "pr-1" not in shop.folder.contents[PAGE_KEY].decode()
+    assert "pr-1" not in shop.folder.contents[page_key("app")].decode()
     assert verify(shop.target, jobs=1, limits=shop.config.limits, progress=Silent()).problems == ()
     assert manifest("pr-1") in shop.folder.contents
     shop.check()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import Policy, Repository
-from pipeline.config.values import FlatpakRemote, FormatName
+from pipeline.config.values import FlatpakRemote, FormatName, Site
 from pipeline.deltas.formats import FORMATS, DeltaDocument, DeltaListing, Offer
 from pipeline.deltas.formats.contract import ParsedDeltas
 from pipeline.deltas.plan import Rules, Wanted, plan_deltas
@@ -27,7 +27,8 @@ from pipeline.oci.manifest import Index, Manifest, parse_document
 from pipeline.oci.media_types import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from pipeline.oci.writing import write_json
 from pipeline.tree.contents import EMPTY_INDEX, CollisionError, published_contents
-from pipeline.tree.pages import page_files, server_files
+from pipeline.tree.pages import page_files
+from pipeline.tree.servers import server_files
 from pipeline.tree.static import Entry, Tree, assemble
 
 from ..layouts.builder import Json, LayoutBuilder, on, sha256
@@ -407,7 +408,7 @@ def test_the_grammar_of_keys_knows_every_entry(tmp_path: Path, stores_headers: b
     wanted = plan_deltas(
         ledger, {"team/app": Rules(policy=Policy(versions=2))}, generator="", options="", now=night(9)
     ).wanted
-    extras = page_files(ledger, ()) | server_files(stores_headers=stores_headers)
+    extras = page_files(ledger, (), Site(url="https://example.org")) | server_files(stores_headers=stores_headers)
     tree = assemble(ledger, wanted, extras=extras, stores_headers=stores_headers)
     kinds = set()
     for key, found in tree.entries.items():
