@@ -230,8 +230,8 @@ class _Mirror:
     def _try_out(self, name: str, record: RepositoryRecord) -> None:
         after = replace(self._ledger, repositories={name: record})
         if record != self._ledger.repositories.get(name):
-            properties = self._order.target.properties
-            try_out(name, after, rules_of(self._order.config, after)[name], properties=properties)
+            config, properties = self._order.config, self._order.target.properties
+            try_out(name, after, rules_of(config, after)[name], site=config.site, properties=properties)
 
     def _guarded(self, name: str, what: Callable[[], None]) -> None:
         """Whatever goes wrong with a repository is its failure alone, a mistake of ours too."""

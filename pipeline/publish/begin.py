@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ..config import Config, Repository
+from ..config.values import Site
 from ..errors import DeltapressError, InternalError
 from ..history.ledger import Ledger, LedgerError
 from ..history.records import RepositoryRecord
@@ -263,17 +264,19 @@ def _remembered(
         deltas=without_lost(ledger.deltas, resolver.found),
     )
     tried = [repository for repository in config.repositories if repository.name in seen]
-    _try_out(after, ledger, tried, store.target.properties)
+    _try_out(after, ledger, tried, config.site, store.target.properties)
     return History(ledger=after, is_rebuilt=False, resolver=resolver, notes=tuple(notes), lost=tuple(lost))
 
 
-def _try_out(after: Ledger, before: Ledger, repositories: Iterable[Repository], properties: Properties) -> None:
+def _try_out(
+    after: Ledger, before: Ledger, repositories: Iterable[Repository], site: Site, properties: Properties
+) -> None:
     """Try each repository that has changed, in the order of the configuration. Raises _FaultError."""
     for repository in repositories:
         name = repository.name
         if name in after.repositories and after.repositories[name] != before.repositories.get(name):
             with _within(name):
-                try_out(name, after, rules_for(repository), properties=properties)
+                try_out(name, after, rules_for(repository), site=site, properties=properties)
 
 
 class _FaultError(Exception):

@@ -6,6 +6,7 @@ Rule 2. What is to be remembered of it must be readable again: no layout can mak
 
 from typing import Final
 
+from ..config.values import Site
 from ..deltas.plan import Rules, plan_deltas
 from ..deltas.savings import savings
 from ..errors import DeltapressError
@@ -25,7 +26,7 @@ class UnrecordableError(DeltapressError):
     """What a repository has become cannot be remembered."""
 
 
-def try_out(name: str, ledger: Ledger, rules: Rules, *, properties: Properties) -> None:
+def try_out(name: str, ledger: Ledger, rules: Rules, *, site: Site, properties: Properties) -> None:
     """Plan and lay out the repository `name` of `ledger` alone. What that costs does not depend on the others.
 
     Raises:
@@ -41,8 +42,8 @@ def try_out(name: str, ledger: Ledger, rules: Rules, *, properties: Properties) 
     tree = assemble(alone, plan.wanted, extras={}, stores_headers=properties.stores_headers)
     if properties.folds_case:
         check_case(tree)
-    if config.site.pages:
-        page_files(alone, tuple(savings(alone, plan.wanted)), config.site)
+    if site.pages:
+        page_files(alone, tuple(savings(alone, plan.wanted)), site)
     size += sum(len(key) + _KEY_LINE for key in tree.entries)
     if size > MAX_REPOSITORY_SIZE:
         raise UnrecordableError(

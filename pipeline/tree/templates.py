@@ -7,6 +7,7 @@ Rule 4. A user's own templates of pages stand before ours, which they reach as `
         sandbox, and whatever goes wrong in one is that user's to mend: one line, with file and line.
 """
 
+import hashlib
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,6 +102,18 @@ def page_templates(own: Path | None) -> Templates:
     return _page_templates(own)
 
 
+def templates_digest(own: Path) -> str:
+    """What changes when a file of the folder does. Raises OwnTemplateError when it cannot be read."""
+    hasher = hashlib.sha256()
+    try:
+        for path in sorted(path for path in own.rglob("*") if path.is_file()):
+            for part in (str(path.relative_to(own)).encode("utf-8", "surrogateescape"), path.read_bytes()):
+                hasher.update(len(part).to_bytes(8) + part)
+    except OSError as error:
+        raise OwnTemplateError(error.filename or str(own), f"cannot be read ({error.strerror})") from error
+    return hasher.hexdigest()
+
+
 @cache
 def _page_templates(own: Path | None) -> Templates:
     ours = jinja2.FileSystemLoader(template_folder() / _PAGES)
@@ -119,7 +132,7 @@ def _place(error: Exception, template: Path) -> str:
     """File and line of what went wrong: where it does not parse, or the last line of a template that was at work."""
     if isinstance(error, jinja2.TemplateSyntaxError):
         return f"{error.filename or error.name or template}:{error.lineno}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.endswith(".py")]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else str(template)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.keys import (
+    ATOM,
     FLATPAK_REF,
     FLATPAK_REPO,
     HTML,
@@ -44,7 +45,7 @@ pytestmark = pytest.mark.interop
 BLOB = tar_of({"data": bytes(range(256)) * 64})
 DIGEST = sha256(BLOB)
 MISSING = sha256(b"")
-SITE = '[flatpak]\nname = "ours"\nurl = "https://example.org"\n'
+SITE = '[site]\nurl = "https://example.org"\n[flatpak]\nname = "ours"\nurl = "https://example.org"\n'
 ICON = b"\x89PNG\r\n\x1a\n"
 FLATPAK = {
     "org.flatpak.ref": "app/org.test.App/x86_64/beta",
@@ -80,7 +81,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     made = BUILD.write(tmp_path_factory.mktemp("layout"))
     with servers.public_directory() as root:
         published.publish(root, dict.fromkeys(NAMES, made), tables=SITE)
-        # a page of a site that is larger than the one page of today
+        # a page that somebody has laid beside ours
         page = root / "r" / "app.html"
         page.parent.mkdir(exist_ok=True)
         page.write_text("<!doctype html>")
@@ -130,6 +131,8 @@ def known() -> Iterator[tuple[str, str, str, str | None, bytes | None]]:
     yield "/org.test.App@beta.flatpakref", FLATPAK_REF, MUTABLE, None, None
     yield "/v2/_catalog", JSON, MUTABLE, None, None
     for name in NAMES:
+        yield f"/pages/{name}/_page.html", HTML, MUTABLE, None, None
+        yield f"/pages/{name}/_feed.atom", ATOM, MUTABLE, None, None
         yield f"/v2/{name}/tags/list", JSON, MUTABLE, None, None
         yield f"/v2/{name}/blobs/{DIGEST}", OCTET_STREAM, IMMUTABLE, DIGEST, BLOB
         yield f"/v2/{name}/blobs/{DIGEST.replace(':', '%3A')}", OCTET_STREAM, IMMUTABLE, DIGEST, BLOB
@@ -154,7 +157,7 @@ def test_what_clients_read_has_the_headers_of_the_table(server: str, site: serve
         if digest is None and body is not None and not server.startswith("apache"):
             digest = sha256(body)  # a tag, whose digest Apache alone does not know
         assert (path, named) == (path, digest)
-        if media_type != HTML:
+        if media_type not in {HTML, ATOM}:
             assert (path, headers["Content-Encoding"]) == (path, None)
         if body is not None:
             assert headers["Content-Length"] == str(len(body))
@@ -428,6 +431,8 @@ def test_an_edge_asks_a_bucket_for_nothing_but_keys_of_the_tree(tmp_path: Path) 
                 "/ours.flatpakrepo",
                 "/org.test.App@beta.flatpakref",
                 "/index.html",
+                "/pages/team/app/_page.html",
+                "/pages/team/app/_feed.atom",
             ]
             for path in kept:
                 assert ask(site, path).status == 200

@@ -90,55 +90,49 @@ def repository_view(
     name: str, record: RepositoryRecord, savings: Sequence[Saving], remote: FlatpakRemote | None, *, url: str | None
 ) -> RepositoryView:
     """`savings` are those of this repository, each update once; `url` is where the target is served."""
-    tags = tags_newest_first(record)
-    latest = latest_images(record)
-    recommended = recommended_tag(record)
-    wanted = [record.tags[tag].image for tag in tags]
-    shown = tuple(dict.fromkeys([*(image for image in wanted if image in latest), *wanted]))[:_MOST_DETAILED]
-    order = {image: number for number, image in enumerate(dict.fromkeys(wanted))}
+    tags = tags_in_order(record)
+    recommended = next(iter(tags), None)
+    images = list(dict.fromkeys(record.tags[tag].image for tag in tags))
+    shown = images[:_MOST_DETAILED]
+    first_seen = _first_seen(record)
     reader = _Reader(
         record=record,
         savings=savings,
-        latest=latest,
+        latest=latest_images(record),
         tags=tags,
-        first_seen=_first_seen(record),
+        first_seen=first_seen,
         attached=attached_by_subject(record),
+        names=_names(record, first_seen),
     )
-    image = record.images[record.tags[recommended].image] if recommended is not None else None
     return RepositoryView(
         name=name,
         recommended=recommended,
         updated=updated(record),
         tags=tuple(reader.row(tag, is_detailed=record.tags[tag].image in shown) for tag in tags[:_MOST_LISTED]),
         more_tags=max(len(tags) - _MOST_LISTED, 0),
-        versions=tuple(reader.version(digest) for digest in sorted(shown, key=order.__getitem__)),
-        untagged=len(record.images.keys() - set(wanted) - _attached_images(record)),
-        commands=commands_of(name, recommended, url=url, remote=remote, ref=_ref(image))
+        versions=tuple(map(reader.version, shown)),
+        untagged=len(record.images.keys() - set(images) - _attached_images(record)),
+        commands=commands_of(name, recommended, url=url, remote=remote, ref=_ref(record.images[images[0]]))
         if recommended is not None
         else (),
     )
 
 
-def tags_newest_first(record: RepositoryRecord) -> list[str]:
-    """Those that lead to images: first what moves, as it moved last, then what names a version, the highest first."""
+def tags_in_order(record: RepositoryRecord) -> list[str]:
+    """Those that lead to images: first what is the latest of a series, versions before tags that move, then what is
+    left, the highest version first. The first of all is what a person should take who does not know."""
     tags = [tag for tag, known in record.tags.items() if not is_reserved_tag(tag) and known.image in record.images]
-    line = line_of(tags, record)
-    rest = sorted(set(tags).difference(line), key=lambda tag: (record.tags[tag].moves[-1].since, tag), reverse=True)
-    return [*rest, *reversed(line)]
+    line = line_of(tags, record)[::-1]
+    moving = sorted(set(tags).difference(line), key=lambda tag: (record.tags[tag].moves[-1].since, tag), reverse=True)
+    latest = latest_images(record)
+    first = [tag for tag in line if record.tags[tag].image in latest]
+    return list(dict.fromkeys([*first, *moving, *line]))
 
 
 def latest_images(record: RepositoryRecord) -> set[Digest]:
     """The latest of each series; of a tag that has its place in a line, the line alone says what is newest."""
     scopes = record.rules.scopes if record.rules is not None else ()
     return {series.latest for series in series_of(record, scopes) if not series.is_of_line}
-
-
-def recommended_tag(record: RepositoryRecord) -> str | None:
-    """What a person should take who does not know: the highest version, or else what moved last."""
-    latest = latest_images(record)
-    tags = [tag for tag in tags_newest_first(record) if record.tags[tag].image in latest]
-    line = line_of(tags, record)
-    return line[-1] if line else next(iter(tags), None)
 
 
 def updated(record: RepositoryRecord) -> datetime | None:
@@ -156,6 +150,7 @@ class _Reader:
     tags: Sequence[str]
     first_seen: Mapping[Digest, datetime]
     attached: Mapping[Digest, tuple[Attached, ...]]
+    names: Mapping[Digest, str]
 
     def row(self, tag: str, *, is_detailed: bool) -> TagRow:
         known = self.record.tags[tag]
@@ -196,7 +191,7 @@ class _Reader:
             manifest=platform.manifest,
             size=platform.size,
             layers=platform.layers,
-            matrix=matrix_of(into) if into else None,
+            matrix=matrix_of(into, self.names) if into else None,
         )
 
 
@@ -206,6 +201,19 @@ def _first_seen(record: RepositoryRecord) -> dict[Digest, datetime]:
         for move in known.moves:
             found[move.image] = min(move.since, found.get(move.image, move.since))
     return found
+
+
+def _names(record: RepositoryRecord, first_seen: Mapping[Digest, datetime]) -> dict[Digest, str]:
+    """What to call each image manifest: by the tags that lead to it, or by when it was published."""
+    tags: dict[Digest, list[str]] = {}
+    for tag, known in record.tags.items():
+        tags.setdefault(known.image, []).append(tag)
+    return {
+        platform.manifest: ", ".join(tags[digest]) if digest in tags else f"{first_seen[digest]:%Y-%m-%d %H:%M}"
+        for digest, image in record.images.items()
+        if digest in tags or digest in first_seen
+        for platform in image.platforms
+    }
 
 
 def platform_names(image: ImageRecord) -> tuple[str, ...]:
@@ -220,10 +228,9 @@ def _labels(image: ImageRecord) -> Iterator[tuple[str, str]]:
             yield name.removeprefix("org.opencontainers.image."), text
 
 
-def _ref(image: ImageRecord | None) -> FlatpakRef | None:
+def _ref(image: ImageRecord) -> FlatpakRef | None:
     """What a flatpak is; None for other images."""
-    platforms: Sequence[PlatformRecord] = image.platforms if image is not None else ()
-    found: Mapping[str, str] = next((platform.labels for platform in platforms if platform.is_flatpak), {})
+    found: Mapping[str, str] = next((platform.labels for platform in image.platforms if platform.is_flatpak), {})
     return FlatpakRef.parse(found.get(FLATPAK_LABELS[0], ""))
 
 

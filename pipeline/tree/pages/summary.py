@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ...deltas.savings import Saving
 from ...history.records import RepositoryRecord
-from .repository import platform_names, recommended_tag, updated
+from .repository import platform_names, tags_in_order, updated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Summary:
 
 def summary_of(name: str, record: RepositoryRecord, savings: Sequence[Saving]) -> Summary:
     """`savings` are those of this repository, each update once."""
-    tag = recommended_tag(record)
+    tag = next(iter(tags_in_order(record)), None)
     return Summary(
         name=name,
         recommended=tag,

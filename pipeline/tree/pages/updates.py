@@ -1,6 +1,6 @@
 """Pure: what an update downloads, whole and by deltas, as the rows of a table and the bars of a chart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,13 +13,13 @@ _ROW: Final = 46  # the height of a row in pixels; its text stands above its bar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """From one old image to the latest, for one platform; sizes in bytes. `number` counts the rows of a chart from 0.
+    """From one old image, which people know by `name`, to the latest for one platform; sizes in bytes.
 
     Of a bar, `whole_width` and `delta_width` are percent of the chart; `top` is in pixels.
     """
 
     source: Digest
-    tags: tuple[str, ...]
+    name: str
     whole: int
     with_deltas: int
     saved: int
@@ -30,10 +30,6 @@ class Update:
     top: int
     whole_width: float
     delta_width: float
-
-    @property
-    def name(self) -> str:
-        return ", ".join(self.tags) or self.source.short
 
     @property
     def state(self) -> str:
@@ -54,14 +50,14 @@ class Matrix:
         return _ROW * len(self.updates)
 
 
-def matrix_of(savings: Sequence[Saving]) -> Matrix:
-    """`savings` lead into one image, the nearest source first."""
+def matrix_of(savings: Sequence[Saving], names: Mapping[Digest, str]) -> Matrix:
+    """`savings` lead into one image, the nearest source first; `names` are those of sources."""
     most = max((saving.whole for saving in savings), default=0) or 1
     return Matrix(
         updates=tuple(
             Update(
                 source=saving.source,
-                tags=saving.source_tags,
+                name=names.get(saving.source, saving.source.short),
                 whole=saving.whole,
                 with_deltas=saving.with_deltas,
                 saved=saving.saved,

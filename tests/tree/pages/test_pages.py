@@ -19,7 +19,7 @@ from pipeline.targets.memory import MemoryTarget
 from pipeline.tree.pages import page_files
 
 from ...layouts.builder import Json, LayoutBuilder, on
-from ...runs import MemoryFolder, Shop, app, other
+from ...runs import MemoryFolder, Shop, app, other, stored_ledger
 from .reading import page_of
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -142,7 +142,7 @@ def test_a_label_that_is_too_long_is_not_shown(tmp_path: Path) -> None:
     page = page_of(shop.folder, "app")
     assert "B" * 500 in page.text
     assert "A" * 501 not in page.text
-    [image] = shop.run().ledger.repositories["app"].images.values()
+    [image] = stored_ledger(shop.target).repositories["app"].images.values()
     assert image.platforms[0].labels.keys() == {"org.opencontainers.image.vendor"}
 
 
@@ -219,7 +219,7 @@ def test_a_thousand_repositories_have_a_small_front_page_and_the_same_pages_as_o
     for number in (1, 2):
         shop.images({"latest": app(number)})
         shop.run(number)
-    ledger = shop.run(2).ledger
+    ledger = stored_ledger(shop.target)
     [record] = ledger.repositories.values()
     names = [f"team-{number % 40}/service-{number}" for number in range(1000)]
     many = Ledger(repositories=dict.fromkeys(names, record), deltas=ledger.deltas)
