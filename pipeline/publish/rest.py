@@ -26,6 +26,7 @@ from ..keys import PAGE_KEY, repository_of
 from ..layout.identity import identity_of
 from ..tardiff.encoder import GENERATOR
 from ..targets.s3.options import S3Options
+from ..tree.templates import templates_digest
 from .begin import unconfigured_notes
 from .outcome import Outcome
 from .rules import rules_of
@@ -118,7 +119,9 @@ def _common(config: Config) -> str:
     rest = replace(
         config, path=Path(), target_url="", s3=S3Options(), max_delete=0.0, report=Reporting(), repositories=()
     )
-    return f"{__version__}\n{GENERATOR}\n{rest}"
+    own = config.site.templates
+    templates = templates_digest(own) if own is not None else None
+    return f"{__version__}\n{GENERATOR}\n{rest}\n{templates}"
 
 
 def _seen(common: str, repository: Repository, identity: str) -> str:

@@ -7,6 +7,7 @@ Rule 4. A user's own templates of pages stand before ours, which they reach as `
         sandbox, and whatever goes wrong in one is that user's to mend: one line, with file and line.
 """
 
+import hashlib
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,6 +100,18 @@ def page_templates(own: Path | None) -> Templates:
     if own is not None and not own.is_dir():
         raise OwnTemplateError(str(own), "there is no such folder")
     return _page_templates(own)
+
+
+def templates_digest(own: Path) -> str:
+    """What changes when a file of the folder does. Raises OwnTemplateError when it cannot be read."""
+    hasher = hashlib.sha256()
+    try:
+        for path in sorted(path for path in own.rglob("*") if path.is_file()):
+            for part in (str(path.relative_to(own)).encode("utf-8", "surrogateescape"), path.read_bytes()):
+                hasher.update(len(part).to_bytes(8) + part)
+    except OSError as error:
+        raise OwnTemplateError(error.filename or str(own), f"cannot be read ({error.strerror})") from error
+    return hasher.hexdigest()
 
 
 @cache
