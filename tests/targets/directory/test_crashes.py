@@ -116,7 +116,7 @@ with target.lock(now=NOW, wait=0):
     child = int((root / "child").read_text())
     try:
         os.kill(child, 0)  # it lives
-        with target.lock(now=NOW, wait=0):
+        with target.lock(now=NOW, wait=10):  # until it has been given a moment to let go
             pass
     finally:
         os.kill(child, 9)
