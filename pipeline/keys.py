@@ -46,6 +46,7 @@ PAGE_KEY: Final = Key("index.html")
 # The pages and feeds of repositories. No part of a repository's name begins with "_": nothing in here is two things.
 _PAGES: Final = "pages"
 _PAGE_FILE: Final = "_page.html"
+_REMOTES: Final = f"{_PAGES}/_remotes/"  # no repository is called so
 _FEED_FILE: Final = "_feed.atom"
 # What the path of a feed is like, for the configurations of servers.
 FEED_PATTERN: Final = rf"{_PAGES}/[a-z0-9._/-]+/_feed\.atom"
@@ -104,6 +105,7 @@ class Kind(Enum):
     PING = "ping"
     PAGE = "front page"
     REPOSITORY_PAGE = "page of a repository"
+    REMOTE_PAGE = "page of a remote of flatpak"
     FEED = "feed of a repository"
     FLATPAK_INDEX = "flatpak index"
     FLATPAK_ICON = "flatpak icon"
@@ -138,6 +140,7 @@ PHASES: Final[Mapping[Kind, Phase]] = {
     Kind.FLATPAK_REF: Phase.LISTINGS,
     Kind.PAGE: Phase.LISTINGS,
     Kind.REPOSITORY_PAGE: Phase.LISTINGS,
+    Kind.REMOTE_PAGE: Phase.LISTINGS,
     Kind.FEED: Phase.LISTINGS,
 }
 # The media types of what is neither a manifest nor below one of the endpoints of a registry.
@@ -146,6 +149,7 @@ _COMMON_TYPES: Final[Mapping[Kind, str]] = {
     Kind.CATALOG: JSON,
     Kind.PAGE: HTML,
     Kind.REPOSITORY_PAGE: HTML,
+    Kind.REMOTE_PAGE: HTML,
     Kind.FEED: ATOM,
     Kind.FLATPAK_INDEX: JSON,
     Kind.FLATPAK_ICON: PNG,
@@ -295,6 +299,11 @@ def page_key(repository: str) -> Key:
     return Key(f"{_PAGES}/{repository}/{_PAGE_FILE}")
 
 
+def remote_page_key(remote: str) -> Key:
+    """The page of a remote of flatpak."""
+    return Key(f"{_REMOTES}{remote}.html")
+
+
 def feed_key(repository: str) -> Key:
     """What is new in a repository, for feed readers."""
     return Key(f"{_PAGES}/{repository}/{_FEED_FILE}")
@@ -414,6 +423,8 @@ def folders_of(key: Key) -> Iterator[Key]:
 
 def _flatpak_file(key: str) -> Kind | None:
     stem, _, extension = key.rpartition(".")
+    if extension == "html" and stem.startswith(_REMOTES) and is_remote_name(stem.removeprefix(_REMOTES)):
+        return Kind.REMOTE_PAGE
     if extension == "flatpakrepo" and is_remote_name(stem):
         return Kind.FLATPAK_REPO
     app, at, branch = stem.partition("@")

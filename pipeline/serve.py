@@ -65,7 +65,7 @@ _UNKNOWN: Final = {
 }
 
 _FLATPAK: Final = {Kind.FLATPAK_INDEX, Kind.FLATPAK_ICON, Kind.FLATPAK_REPO, Kind.FLATPAK_REF}
-_PAGES: Final = {Kind.PAGE, Kind.REPOSITORY_PAGE, Kind.FEED}
+_PAGES: Final = {Kind.PAGE, Kind.REPOSITORY_PAGE, Kind.REMOTE_PAGE, Kind.FEED}
 _PUBLIC: Final = MANIFESTS | _FLATPAK | _PAGES | {Kind.BLOB, Kind.REFERRERS, Kind.TAGS_LIST, Kind.CATALOG}
 
 _MAX_DIGITS: Final = 10  # of a number of tags

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.keys import remote_page_key
+
 from ..browser.screenshots import problems_of
 from ..browser.shown import write_shown
 from ..conftest import require_tool
@@ -28,8 +30,8 @@ def test_the_pages_are_fit_for_people(tmp_path: Path) -> None:
     paths = write_shown(tmp_path / "public")
     shots = tmp_path / "shots"
     shots.mkdir()
-    assert problems_of(tmp_path / "public", [paths[0], paths[1], paths[5]], shots) == []
-    assert len(list(shots.glob("*.png"))) == 3 * 2 * 2
+    assert problems_of(tmp_path / "public", [paths[0], paths[1], paths[5], remote_page_key("example")], shots) == []
+    assert len(list(shots.glob("*.png"))) == 4 * 2 * 2
 
 
 def test_what_is_wrong_with_a_page_is_seen(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The pages for people: a front page, and a page and a feed for each repository.
+"""The pages for people: a front page, a page and a feed for each repository, a page for each remote of flatpak.
 
 repository  pure: the record of a repository and what its deltas save -> all that its page shows
 updates     pure: what an update downloads, whole and by deltas, as rows and as bars
@@ -23,7 +23,7 @@ from ...deltas.savings import Saving, distinct
 from ...history.ledger import Ledger
 from ...keys import Key
 from ..remotes import offered_remotes, remote_of
-from .rendered import front_page, repository_files
+from .rendered import front_page, remote_pages, repository_files
 from .summary import summary_of
 
 
@@ -38,4 +38,5 @@ def page_files(ledger: Ledger, found: Sequence[Saving], site: Site) -> dict[Key,
         savings = distinct(by_repository.get(name, ()))
         files |= repository_files(name, record, savings, remote_of(record, ledger), site)
         summaries.append(summary_of(name, record, savings))
-    return files | front_page(summaries, offered_remotes(ledger), site)
+    remotes = offered_remotes(ledger)
+    return files | front_page(summaries, remotes, site) | remote_pages(remotes, site)

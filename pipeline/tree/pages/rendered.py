@@ -13,7 +13,7 @@ from typing import Final
 from ...config.values import FlatpakRemote, Site
 from ...deltas.savings import Saving
 from ...history.records import RepositoryRecord
-from ...keys import PAGE_KEY, Key, feed_key, page_key, referrers_key
+from ...keys import PAGE_KEY, Key, feed_key, page_key, referrers_key, remote_page_key
 from ...quantities import format_share, format_size
 from ..remotes import OfferedRemote
 from ..templates import Templates, page_templates
@@ -54,12 +54,24 @@ def front_page(summaries: Sequence[Summary], remotes: Sequence[OfferedRemote], s
         "repositories": summaries,
         "remotes": remotes,
         "page_key": page_key,
+        "remote_page_key": remote_page_key,
         "updated": max((row.updated for row in summaries if row.updated is not None), default=None),
         "updates": sum(row.updates for row in summaries),
         "whole": sum(row.whole for row in summaries),
         "saved": sum(row.saved for row in summaries),
     }
     return {PAGE_KEY: templates.render("index.html.j2", variables).encode()}
+
+
+def remote_pages(remotes: Sequence[OfferedRemote], site: Site) -> dict[Key, bytes]:
+    """A page for each remote of flatpak, to land on. Raises TemplateError."""
+    templates = page_templates(site.templates)
+    files = {}
+    for offered in remotes:
+        key = remote_page_key(offered.remote.name)
+        variables = _variables(templates, site, "../" * key.count("/")) | {"offered": offered}
+        files[key] = templates.render("remote.html.j2", variables).encode()
+    return files
 
 
 def _variables(templates: Templates, site: Site, up: str) -> dict[str, object]:

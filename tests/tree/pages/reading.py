@@ -63,7 +63,11 @@ class _Reader(HTMLParser):
 
 def page_of(target: MemoryTarget, repository: str | None = None) -> Page:
     """The page of a repository, or the front page."""
-    key = PAGE_KEY if repository is None else page_key(repository)
+    return page_at(target, PAGE_KEY if repository is None else page_key(repository))
+
+
+def page_at(target: MemoryTarget, key: Key) -> Page:
+    """The page that lies there."""
     page = Page(key=key, raw=target.contents[key].decode())
     reader = _Reader(page)
     reader.feed(page.raw)

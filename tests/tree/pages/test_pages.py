@@ -13,14 +13,14 @@ from pipeline.config.values import Site
 from pipeline.deltas.plan import Rules, plan_deltas
 from pipeline.deltas.savings import Saving, savings
 from pipeline.history.ledger import Ledger
-from pipeline.keys import PAGE_KEY, Key, feed_key, page_key
+from pipeline.keys import PAGE_KEY, Key, Kind, classify, feed_key, page_key, remote_page_key
 from pipeline.quantities import format_share, format_size
 from pipeline.targets.memory import MemoryTarget
 from pipeline.tree.pages import page_files
 
 from ...layouts.builder import Json, LayoutBuilder, on
 from ...runs import MemoryFolder, Shop, app, night, other
-from .reading import page_of
+from .reading import page_at, page_of
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 FLATPAK = '[flatpak]\nname = "ours"\nurl = "https://flatpak.example.org/a"\n'
@@ -79,7 +79,10 @@ def test_every_link_leads_to_something_that_is_there(tmp_path: Path) -> None:
         shop = full_shop(tmp_path / type(target).__name__, target)
         pages = {PAGE_KEY: page_of(target)}
         pages |= {page_key(name): page_of(target, name) for name in shop.repositories}
-        assert pages.keys() == {key for key in target.contents if key == PAGE_KEY or key.endswith("_page.html")}
+        pages[remote_page_key("ours")] = page_at(target, remote_page_key("ours"))
+        assert pages.keys() == {key for key in target.contents if key == PAGE_KEY or key.startswith("pages/")} - {
+            key for key in target.contents if key.endswith("_feed.atom")
+        }
         assert len({link for page in pages.values() for link in page.links}) > 15
         for key, page in pages.items():
             assert len(page.ids) == len(set(page.ids))
@@ -94,6 +97,19 @@ def test_every_link_leads_to_something_that_is_there(tmp_path: Path) -> None:
         assert {page_key(name) for name in shop.repositories} < {
             posixpath.normpath(link) for link in pages[PAGE_KEY].links
         }
+
+
+def test_a_remote_of_flatpak_has_a_page_to_land_on(tmp_path: Path) -> None:
+    shop = full_shop(tmp_path, MemoryFolder())
+    key = remote_page_key("ours")
+    page = page_at(shop.folder, key)
+    assert ["org.test.App", "stable", "org.test.App.flatpakref"] in page.rows
+    assert {"../../ours.flatpakrepo", "../../org.test.App.flatpakref", "../../index.html"} <= set(page.links)
+    assert "flatpak install --user ours org.test.App//stable" in page.text
+    assert key in page_of(shop.folder).links
+    assert (parsed := classify(key)) is not None
+    assert (parsed.kind, parsed.repository) == (Kind.REMOTE_PAGE, None)
+    assert classify("pages/_remotes/a/b.html") is None
 
 
 def test_a_page_states_the_digests_of_the_one_script_and_style_that_it_holds(tmp_path: Path) -> None:
