@@ -120,6 +120,7 @@ class Layout:
 def make_layout(path: Path, package: str, versions: Iterable[str]) -> None:
     layout = Layout(path)
     for number, version in enumerate(versions):
+        print(f"{path}: fetching {package} {version} …", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory() as directory:
             tar = layer(download(package, version, Path(directory)))
         labels = {"org.opencontainers.image.title": package, "org.opencontainers.image.version": version}

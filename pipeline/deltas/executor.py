@@ -92,12 +92,15 @@ class ThreadExecutor:
 
 
 def make_deltas(jobs: Sequence[DeltaJob], executor: Executor, *, progress: Progress) -> Iterator[Result]:
-    """The results of `jobs`. Closing the iterator early, or an interrupt, stops the executor."""
-    with progress.task("deltas", len(jobs)) as task:
+    """The results of `jobs`. Closing the iterator early, or an interrupt, stops the executor.
+
+    Progress counts the bytes of the layers that are made, for these say more about the time than their number.
+    """
+    with progress.task("deltas", sum(job.layer.layer.size for job in jobs), "bytes") as task:
         try:
             executor.submit(jobs)
             for result in executor.results():
-                task.advance()
+                task.advance(result.job.layer.layer.size)
                 yield result
         except BaseException:
             executor.stop()

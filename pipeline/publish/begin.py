@@ -180,7 +180,7 @@ def read_history(
     notes = [f"{line}{again}" for line in loaded.notes]
     # before anything is read: what changes while it is read is another layout
     identities = {repository.name: identity_of(repository.layout) for repository in config.repositories}
-    seen, failed = _scan(config, ledger, settings, given_up)
+    seen, failed = _scan(config, ledger, settings, given_up, progress=progress)
     found = find_stored(ledger, store.target, damaged=damage)
     if settings.repair:
         found = _copies(ledger) | found
@@ -341,24 +341,30 @@ def unconfigured_notes(config: Config, published: Iterable[str]) -> Iterator[str
 
 
 def _scan(
-    config: Config, ledger: Ledger, settings: Settings, given_up: Mapping[str, DeltapressError]
+    config: Config,
+    ledger: Ledger,
+    settings: Settings,
+    given_up: Mapping[str, DeltapressError],
+    *,
+    progress: Progress,
 ) -> tuple[dict[str, Seen], dict[str, DeltapressError]]:
     stored = by_repository(key for key, record in ledger.keys.items() if not record.is_pending)
     seen: dict[str, Seen] = {}
     failed = dict(given_up)
-    for repository in config.repositories:
-        if repository.name in failed or is_removed(ledger, repository.name):
-            continue
-        try:
-            with _within(repository.name):
-                seen[repository.name] = scan_repository(
-                    repository,
-                    known=_known(stored.get(repository.name), ledger.repositories.get(repository.name)),
-                    limits=config.limits,
-                    jobs=settings.jobs,
-                )
-        except _FaultError as fault:
-            failed[repository.name] = fault.error
+    with progress.task("layouts", len(config.repositories)) as task:
+        for repository in config.repositories:
+            if repository.name not in failed and not is_removed(ledger, repository.name):
+                try:
+                    with _within(repository.name):
+                        seen[repository.name] = scan_repository(
+                            repository,
+                            known=_known(stored.get(repository.name), ledger.repositories.get(repository.name)),
+                            limits=config.limits,
+                            jobs=settings.jobs,
+                        )
+                except _FaultError as fault:
+                    failed[repository.name] = fault.error
+            task.advance()
     return seen, failed
 
 
