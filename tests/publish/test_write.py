@@ -203,6 +203,7 @@ def test_what_did_not_change_keeps_its_inode_and_its_time(tmp_path: Path) -> Non
         "_deltapress/typed/oci-index/v2/app/manifests/_deltaindex",
         "_deltapress/typed/oci-manifest/v2/app/manifests/latest",
         "index.html",
+        "pages/app/_page.html",
         "v2/app/manifests/.htaccess",
         "v2/app/manifests/_deltaindex",
         "v2/app/manifests/latest",
