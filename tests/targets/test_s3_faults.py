@@ -261,7 +261,7 @@ def test_a_run_with_nothing_new_costs_five_requests(
     ]
 
 
-@pytest.mark.parametrize(("versions", "more"), [(0, 16), (2, 34)])
+@pytest.mark.parametrize(("versions", "more"), [(0, 16), (2, 35)])
 @pytest.mark.parametrize("images", [3, 6])
 def test_a_run_costs_one_request_a_key_and_few_more(
     opener: Opener, proxy: FaultyProxy, tmp_path: Path, images: int, versions: int, more: int
@@ -271,7 +271,7 @@ def test_a_run_costs_one_request_a_key_and_few_more(
     The lock is taken and given back, the conditions are read, the ledger and its journal are looked for, the bucket is
     listed because there is no ledger, and that is written twice: an entry of the journal, the document and the root
     are put, the entry and an older document deleted. Each delta has an entry of its own, and what lists the deltas is
-    written again, between two more states of the ledger: `_deltaindex`, the referrers of the image, the page. At last
+    written again, between two more states of the ledger: `_deltaindex`, the referrers of the image, both pages. At last
     the root says that nothing is left to do. The manifest of the deltas is copied to be a blob too, after a look at it.
     """
     shop = Shop(path=tmp_path, target=opener(), policy=f"versions = {versions}")
