@@ -112,6 +112,8 @@ def test_a_refused_call_is_named_and_not_guessed(
     finally:
         os.umask(before)
     with monkeypatch.context() as patch:
+        later = (root / TAG).stat().st_mtime + 100
+        os.utime(root / TAG, (later, later))  # only where the old file is not older must the time be set
         patch.setattr(os, "utime", refuse(errno.EPERM))
         with pytest.raises(TargetError, match=r"\(utime: Operation not permitted\)"):
             put(target, TAG, b"new")
