@@ -39,6 +39,7 @@ _CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.
 OCI_DELTA = "application/vnd.io.github.containers.oci-delta.v1"
 DELTA = "io.github.containers.delta"
 _DIGEST = re.compile(r"sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})")
+_TIME = re.compile(rb"\d{4}-\d\d-\d\d([ T][\d:]+(Z| UTC)?)?")
 _RESERVED = re.compile(r"_deltaindex|sha256-[0-9a-f]{64}(\..*)?")
 
 Contents = Mapping[Key, bytes]
@@ -62,6 +63,14 @@ def contents_of(target: Target, *, with_ledger: bool = False) -> dict[Key, bytes
             with target.open(key) as stream:
                 found[key] = stream.read()
     return found
+
+
+def without_times(contents: Contents) -> dict[Key, bytes]:
+    """The same with pages that say of no time: those of two runs of a test may differ by a second."""
+    return {
+        key: _TIME.sub(b"", data) if key == "index.html" or key.startswith("pages/") else data
+        for key, data in contents.items()
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

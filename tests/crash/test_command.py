@@ -15,7 +15,7 @@ from pipeline.keys import Key
 from pipeline.targets.directory import DirectoryTarget
 
 from ..cli.command import environment, run, start
-from ..client import contents_of, problems, unproven
+from ..client import contents_of, problems, unproven, without_times
 from ..conftest import require_tool
 from ..layouts.builder import LayoutBuilder, on, tar_of
 
@@ -66,13 +66,10 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return tmp_path
 
 
-_TIMELY = ("_deltapress/reports/", "pages/", "index.html")
-
-
 def _published(site: Path) -> dict[Key, bytes]:
-    """All but what tells of the time: the reports of runs, and the pages, which say when a tag moved."""
+    """All but the reports of runs, of which a disturbed one may leave another, and the times on the pages."""
     contents = contents_of(DirectoryTarget(site / "public"))
-    return {key: data for key, data in contents.items() if not key.startswith(_TIMELY)}
+    return without_times({key: data for key, data in contents.items() if not key.startswith("_deltapress/reports/")})
 
 
 def _twin(site: Path) -> Path:
