@@ -34,7 +34,6 @@ def add_parser(subparsers: Subparsers) -> None:
         "demand",
         help="count in access logs how often each image was pulled, for `demand` in the configuration",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_config(parser)
     parser.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="access logs, in any order")

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from .. import mirror, report
 from ..config import Config
@@ -14,7 +15,7 @@ from .registries import add_registry_options, http_options
 from .results import show_outcome
 from .settings import settings
 
-_EXAMPLES = """\
+_EXAMPLES: Final = """\
 examples:
   deltapress mirror public copy                                 all of it
   deltapress mirror public copy --repository 'team/*' --tag '1.*'
@@ -32,7 +33,6 @@ def add_parser(subparsers: Subparsers) -> None:
         "mirror",
         help="copy a published tree, or a part of it, and keep the copy up to date",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SOURCE", help="where it is published")
     parser.add_argument("target", metavar="TARGET", help="where it is to be published, too")

@@ -1,6 +1,7 @@
 """`deltapress retract`: take deltas back and leave the images, or list them again."""
 
 import argparse
+from typing import Final
 
 from .. import publish, report
 from ..errors import ExitCode
@@ -10,7 +11,7 @@ from .options import Subparsers, add_config, add_json, add_wait
 from .results import show_outcome
 from .settings import configuration, settings, target_of
 
-_EXAMPLES = """\
+_EXAMPLES: Final = """\
 examples:
   deltapress retract --all                      clients download whole layers, until --undo
   deltapress retract team/app                   the same for one repository, tomorrow's images included
@@ -25,7 +26,6 @@ def add_parser(subparsers: Subparsers) -> None:
         "retract",
         help="un-list deltas in all formats, and make no more of them; the images stay",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_config(parser)
     parser.add_argument(

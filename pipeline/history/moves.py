@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..oci.digest import Digest
-from ..oci.reference import DELTA_INDEX
+from ..oci.reference import DELTA_INDEX, is_reserved_tag
 from .ledger import Ledger
 from .records import RepositoryRecord
 
@@ -43,6 +43,11 @@ def moves_between(before: Ledger, after: Ledger) -> Iterator[TagMove]:
         former = before.repositories.get(repository, RepositoryRecord()).tags
         olds = {tag: former[tag].image if tag in former else None for tag in record.tags}
         yield from _moves(repository, record, {tag: old for tag, old in olds.items() if old != record.tags[tag].image})
+
+
+def last_move(record: RepositoryRecord) -> datetime | None:
+    """When a tag moved last, or was new: one that people use, and not one under which a signature, say, is kept."""
+    return max((known.moves[-1].since for tag, known in record.tags.items() if not is_reserved_tag(tag)), default=None)
 
 
 def _moves(repository: str, record: RepositoryRecord, moved: Mapping[str, Digest | None]) -> Iterator[TagMove]:

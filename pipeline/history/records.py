@@ -138,6 +138,11 @@ class ImageRecord:
         """What the image as a whole is attached to, such as the image that a signature signs."""
         return self.subjects.get(self.digest)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its blobs, each once."""
+        return sum({blob.digest: blob.size for blob in self.blobs}.values())
+
     @classmethod
     def read(cls, fields: Fields) -> Self:
         documents = tuple(Descriptor.read(entry) for entry in fields.objects("documents"))

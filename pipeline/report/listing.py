@@ -69,7 +69,7 @@ def _repository_json(record: RepositoryRecord, savings: Sequence[Saving], pinned
             {
                 "digest": str(image.digest),
                 "created": image.created.isoformat() if image.created else None,
-                "size": _image_size(image),
+                "size": image.size,
                 "pinned": image.digest in pinned,
                 "platforms": [
                     {"platform": str(platform.platform), "manifest": str(platform.manifest), "size": platform.size}
@@ -104,7 +104,7 @@ def _image_rows(
         yield [
             str(image.digest),
             f"{image.created:%Y-%m-%d %H:%M}" if image.created else "",
-            format_size(_image_size(image)),
+            format_size(image.size),
             names,
             f"deltas from {ready} of {count(len(savings), 'image')}" if savings else "",
             "pinned" if image.digest in pinned else "",
@@ -127,10 +127,6 @@ def _newest_first(record: RepositoryRecord) -> list[ImageRecord]:
 
 def _tags(record: RepositoryRecord) -> dict[str, Any]:
     return {tag: known for tag, known in sorted(record.tags.items()) if not is_reserved_tag(tag)}
-
-
-def _image_size(image: ImageRecord) -> int:
-    return sum({blob.digest: blob.size for blob in image.blobs}.values())
 
 
 def _size(record: RepositoryRecord) -> int:

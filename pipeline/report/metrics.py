@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from ..deltas.savings import distinct
 from ..errors import ExitCode
-from ..oci.reference import is_reserved_tag
+from ..history.moves import last_move
 from ..publish import Outcome
 
 MAX_REPOSITORIES: Final = 200
@@ -127,10 +127,8 @@ def _of_repositories(outcome: Outcome) -> Iterator[_Sample]:
     for name in sorted(shown):
         yield "repository_problems", problems[name], {"repository": name}
         record = outcome.ledger.repositories.get(name)
-        tags = record.tags.items() if record is not None else ()
-        moves = [known.moves[-1].since for tag, known in tags if not is_reserved_tag(tag)]
-        if moves:
-            yield "repository_latest_version_timestamp_seconds", max(moves).timestamp(), {"repository": name}
+        if record is not None and (moved := last_move(record)) is not None:
+            yield "repository_latest_version_timestamp_seconds", moved.timestamp(), {"repository": name}
 
 
 def _labels(labels: Mapping[str, str]) -> str:

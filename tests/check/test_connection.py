@@ -114,6 +114,14 @@ def test_a_certificate_for_another_name_fails(tree: Path, tmp_path: Path, monkey
     assert "127.0.0.1" in seen.detail
 
 
+def test_a_certificate_that_has_expired_fails(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, context = self_signed(tmp_path, is_expired=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(tree, tls=context) as url:
+        [seen] = look(url).broken[Rule.CERTIFICATE]
+    assert "expired" in seen.detail
+
+
 def test_an_authority_of_ones_own_is_trusted_where_it_is_named(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,13 @@ def test_a_host_without_defects_passes_every_client(tree: Path) -> None:
     assert not found.left_out
 
 
+def test_a_small_tree_takes_no_more_than_the_readme_says(tree: Path) -> None:
+    found = checked(tree)
+    assert len(found.repositories) == 4
+    assert found.requests < 200
+    assert found.bytes < 2.3 * (1 << 20)
+
+
 @pytest.mark.parametrize("case", [*LISTED, *MORE], ids=str)
 def test_a_defect_is_named_for_the_right_clients(tree: Path, case: Case) -> None:
     found = checked(tree, case.defect, is_applying=case.is_applying)

@@ -16,7 +16,7 @@ from tests.tars import file, tar
 PARSER = cli._parser(cli._commands([]))
 [SUBPARSERS] = [action for action in PARSER._actions if isinstance(action, argparse._SubParsersAction)]
 COMMANDS = dict(SUBPARSERS.choices)
-# Those that need a network, daemons or a server are tried where these are.
+# Those that need a network, daemons, a server, or a tree with deltas are tried where these are.
 TRIED_ELSEWHERE = {"bundle", "check", "mirror", "pull", "retract", "serve"}
 
 

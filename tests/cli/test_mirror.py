@@ -12,6 +12,7 @@ from pipeline.errors import ExitCode
 from pipeline.keys import Key
 
 from ..client import contents_of, deltas_of
+from ..interop import s3_servers
 from ..runs import ClocklessDirectory, Shop, app
 
 Capture = pytest.CaptureFixture[str]
@@ -48,6 +49,26 @@ def test_a_tree_and_its_mirror(site: Path, capsys: Capture) -> None:
     assert deltas(site, "copy") == 0
     tags = contents_of(ClocklessDirectory(site / "copy"))[Key("v2/team/app/tags/list")]
     assert json.loads(tags)["tags"] == ["1.2"]
+
+
+def test_a_bucket_is_filled_verified_and_pulled_from(
+    site: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is reached as the environment says, without a configuration."""
+    for name, value in s3_servers.environment(site).items():
+        monkeypatch.setenv(name, value)
+    with s3_servers.moto() as storage:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{storage.port}")
+        place = f"s3://{storage.bucket}/there"
+        for _ in range(2):
+            assert main(["mirror", "public", place]) == ExitCode.SUCCESS
+        assert "Nothing to write: everything is published already." in capsys.readouterr().out
+        assert main(["verify", place]) == ExitCode.SUCCESS
+        pull = ["pull", "--from", place, "--platform", "amd64", "--into", "oci:device:now", "--json"]
+        for tag, way in (("1.1", "whole"), ("1.2", "delta")):
+            capsys.readouterr()
+            assert main([*pull, f"team/app:{tag}"]) == ExitCode.SUCCESS
+            assert [layer["how"] for layer in json.loads(capsys.readouterr().out)["layers"]] == [way]
 
 
 def test_the_examples_of_mirror_work(site: Path) -> None:

@@ -122,6 +122,28 @@ def test_deltas_of_one_layer_are_taken_where_there_are_no_others(world: World) -
     assert world.device.told.steps == []
 
 
+def test_of_several_deltas_the_smallest_is_taken(world: World) -> None:
+    """In whatever order they are listed; and the layer that it makes is not compressed."""
+    smallest, largest = sorted(world.deltas("single"), key=lambda blob: blob.stat().st_size)
+    assert smallest.stat().st_size < largest.stat().st_size
+    (world.tree / "v2/single/manifests/_deltaindex").unlink()
+    listing = world.tree / "v2/single/referrers" / world.images["single 2.0"]["digest"]
+    listed = json.loads(listing.read_bytes())
+    taken = []
+    for number, versions in enumerate((("0.0",), ("1.0",), ("0.0", "1.0"), ("0.0", "1.0"))):
+        listed["manifests"].reverse()
+        listing.write_text(json.dumps(listed))
+        device = Device(world.device.path / str(number), world.device.target)
+        for old in versions:
+            device.pull(f"single:{old}", tag=old)
+        [layer] = device.pull("single:2.0").layers
+        taken.append(str(layer.delta))
+        manifest = json.loads(device.blob(device.entry("2.0")["digest"]))
+        assert [device.blob(descriptor["digest"]) for descriptor in manifest["layers"]] == [SINGLE[2]]
+    assert set(taken[:2]) == {smallest.name, largest.name}
+    assert taken[2:] == [smallest.name] * 2
+
+
 def test_a_dry_run_downloads_and_writes_nothing(world: World) -> None:
     world.device.pull("app:1.0", tag="latest")
     before = world.device.files()

@@ -55,8 +55,7 @@ def attached_by_subject(record: RepositoryRecord) -> Mapping[Digest, tuple[Attac
 
 
 def _attached(image: ImageRecord, subject: Digest, digest: Digest, called: str, kind: str) -> Attached:
-    size = sum({blob.digest: blob.size for blob in image.blobs}.values())
-    return Attached(subject=subject, digest=digest, called=called, artifact_type=kind, size=size)
+    return Attached(subject=subject, digest=digest, called=called, artifact_type=kind, size=image.size)
 
 
 def _called(kind: str) -> str:

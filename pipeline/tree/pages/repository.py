@@ -7,6 +7,7 @@ from typing import Final
 
 from ...config.values import FlatpakRemote
 from ...deltas.savings import Saving
+from ...history.moves import last_move
 from ...history.order import line_of
 from ...history.records import FLATPAK_LABELS, SHOWN_LABELS, ImageRecord, LayerRecord, PlatformRecord, RepositoryRecord
 from ...history.versions import series_of
@@ -107,7 +108,7 @@ def repository_view(
     return RepositoryView(
         name=name,
         recommended=recommended,
-        updated=updated(record),
+        updated=last_move(record),
         tags=tuple(reader.row(tag, is_detailed=record.tags[tag].image in shown) for tag in tags[:_MOST_LISTED]),
         more_tags=max(len(tags) - _MOST_LISTED, 0),
         versions=tuple(map(reader.version, shown)),
@@ -133,11 +134,6 @@ def latest_images(record: RepositoryRecord) -> set[Digest]:
     """The latest of each series; of a tag that has its place in a line, the line alone says what is newest."""
     scopes = record.rules.scopes if record.rules is not None else ()
     return {series.latest for series in series_of(record, scopes) if not series.is_of_line}
-
-
-def updated(record: RepositoryRecord) -> datetime | None:
-    """When a tag moved last, or was new."""
-    return max((known.moves[-1].since for known in record.tags.values()), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

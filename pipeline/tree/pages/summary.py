@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ...deltas.savings import Saving
+from ...history.moves import last_move
 from ...history.records import RepositoryRecord
-from .repository import platform_names, tags_in_order, updated
+from .repository import platform_names, tags_in_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ def summary_of(name: str, record: RepositoryRecord, savings: Sequence[Saving]) -
         name=name,
         recommended=tag,
         platforms=platform_names(record.images[record.tags[tag].image]) if tag is not None else (),
-        updated=updated(record),
+        updated=last_move(record),
         updates=len(savings),
         pending=sum(saving.pending > 0 and not saving.deltas for saving in savings),
         whole=sum(saving.whole for saving in savings),

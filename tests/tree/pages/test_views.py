@@ -9,6 +9,7 @@ import pytest
 from pipeline.config.values import FlatpakRemote, Site
 from pipeline.deltas.savings import distinct, savings
 from pipeline.errors import ExitCode
+from pipeline.history.moves import last_move
 from pipeline.history.records import Move, RepositoryRecord, TagRecord
 from pipeline.keys import PAGE_KEY, feed_key, page_key
 from pipeline.oci.flatpak import FlatpakRef
@@ -22,6 +23,7 @@ from pipeline.tree.templates import OwnTemplateError
 
 from ...browser.shown import shown_ledger
 from ...layouts.builder import LayoutBuilder
+from ...layouts.signatures import signature, signature_tag
 from ...runs import Shop, app, night, other
 from .reading import page_of
 
@@ -205,6 +207,21 @@ def test_a_feed_has_what_became_of_the_tags(tmp_path: Path) -> None:
     ids = page_of(shop.folder, "app").ids
     assert {link.partition("#")[2] for link in links[2:]} <= set(ids)
     assert f'href="{feed_key("app").rpartition("/")[2]}"' in page_of(shop.folder, "app").raw
+
+
+def test_a_signature_is_no_news_of_a_tag(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, site='[site]\nurl = "https://registry.example.org"')
+    for number in range(2):
+        build = LayoutBuilder()
+        image = build.image(app(0))
+        signed = {signature_tag(image): signature(build, image)} if number else {}
+        shop.layout({"1.0": image, **signed}, build)
+        outcome = shop.run(number)
+        feed = ElementTree.fromstring(shop.folder.contents[feed_key("app")])
+        assert feed.findtext(f"{ATOM}updated") == "2026-01-01T00:00:00Z"
+        assert last_move(outcome.ledger.repositories["app"]) == night(0)
+        assert len(_ids(shop)) == 1
+    assert "signature" in page_of(shop.folder, "app").text
 
 
 def _ids(shop: Shop) -> list[str]:
