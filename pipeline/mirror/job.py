@@ -247,5 +247,5 @@ class _Mirror:
             what()
         except DeltapressError as error:
             self._failed[name] = error
-        except Exception as error:  # noqa: BLE001 - see above; it is reported as what it is
+        except Exception as error:  # noqa: BLE001 - a mistake of ours, which is reported as what it is
             self._failed[name] = InternalError(error)

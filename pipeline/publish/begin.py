@@ -307,7 +307,7 @@ def _within(repository: str) -> Iterator[None]:
         raise
     except DeltapressError as error:
         raise _FaultError(repository, error) from error
-    except Exception as error:
+    except Exception as error:  # a mistake of ours that one layout meets must not stop the others
         raise _FaultError(repository, InternalError(error)) from error
 
 
