@@ -27,14 +27,10 @@ from .lines import line_of
 from .toml import Mistake, Table, UnfitError
 from .values import Config, FlatpakRemote, FormatName, Order, Policy, Reporting, Repository, SeriesRule, Site
 
-_POLICY: Final = (
-    *("versions", "sources_within", "sources_monthly", "max_deltas", "demand", "max_ratio", "grace", "keep"),
-    *("keep_tags", "keep_for", "order", "formats", "delta_url"),
-)
 _ELSEWHERE: Final = {
     "url": "[target]",
     **dict.fromkeys((field.name for field in fields(S3Options)), "[target.s3]"),
-    **dict.fromkeys((*_POLICY, "max_delete", "effort"), "[policy]"),
+    **dict.fromkeys((*(field.name for field in fields(Policy)), "max_delete", "effort"), "[policy]"),
     **dict.fromkeys(("memory", "layer", "ratio"), "[limits]"),
     **dict.fromkeys(("pages", "templates"), "[site]"),
     "metrics": "[report]",
