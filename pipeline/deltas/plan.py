@@ -28,7 +28,9 @@ from datetime import datetime
 
 from ..config.values import FormatName, Policy, SourceRule
 from ..history.ledger import Ledger
-from ..history.records import DeltaKey, DeltaRecord, LayerRecord, PlatformRecord, RepositoryRecord
+from ..history.records.deltas import DeltaKey, DeltaRecord
+from ..history.records.images import LayerRecord, PlatformRecord
+from ..history.records.repositories import RepositoryRecord
 from ..history.retraction import Reach, reaches
 from ..history.sources import timed_sources
 from ..history.versions import Series, series_of

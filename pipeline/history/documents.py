@@ -18,18 +18,11 @@ from ..oci.digest import DiffID, Digest
 from ..oci.fields import Fields, parse_json_object
 from ..tardiff.layer.outline import Outline, OutlineError
 from .ledger import SCHEMA, Ledger
-from .records import (
-    DeltaKey,
-    DeltaRecord,
-    KeyRecord,
-    RemoteRecord,
-    RemovalRecord,
-    RepositoryRecord,
-    RetractionRecord,
-    parse_diff_id,
-    read_time,
-    write_time,
-)
+from .records.deltas import DeltaKey, DeltaRecord, RetractionRecord
+from .records.fields import parse_diff_id, read_time, write_time
+from .records.keys import KeyRecord
+from .records.repositories import RemovalRecord, RepositoryRecord
+from .records.rules import RemoteRecord
 
 MAX_DOCUMENT_SIZE: Final = 1 << 28
 MAX_ROOT_SIZE: Final = 1 << 30  # up to schema 3, it is all of the ledger

@@ -11,7 +11,7 @@ from datetime import datetime
 from ..errors import DeltapressError, ExitCode
 from ..oci.digest import Digest
 from .ledger import Ledger
-from .records import Move, RepositoryRecord
+from .records.repositories import Move, RepositoryRecord
 
 
 class PointingError(DeltapressError):

@@ -22,7 +22,7 @@ from ..config.values import Policy
 from ..oci.digest import Digest
 from ..oci.reference import is_reserved_tag
 from .attached import with_attached
-from .records import RepositoryRecord
+from .records.repositories import RepositoryRecord
 from .sources import month_of, timed_sources
 from .versions import Series, losses, reigns, series_of
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from ..config.values import Policy, SourceRule
 from ..oci.digest import Digest
-from .records import RepositoryRecord
+from .records.repositories import RepositoryRecord
 from .versions import Reign, Series, losses, reigns
 
 

@@ -9,7 +9,8 @@ from typing import Final
 from ..config import Config
 from ..errors import DeltapressError, ExitCode, InternalError
 from ..history.moves import moves_between
-from ..history.records import RepositoryRecord, RulesRecord
+from ..history.records.repositories import RepositoryRecord
+from ..history.records.rules import RulesRecord
 from ..history.removal import is_removed
 from ..history.resolver import ContentResolver, find_stored
 from ..keys import Key, Phase, classify

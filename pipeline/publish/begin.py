@@ -13,7 +13,7 @@ from ..config.values import Site
 from ..demand.known import Demand
 from ..errors import DeltapressError, InternalError
 from ..history.ledger import Ledger, LedgerError
-from ..history.records import RepositoryRecord
+from ..history.records.repositories import RepositoryRecord
 from ..history.removal import admitted, is_removed
 from ..history.renaming import carry_over
 from ..history.resolver import ContentResolver, find_stored

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ...deltas.savings import Saving
-from ...history.records import RepositoryRecord
+from ...history.records.repositories import RepositoryRecord
 from .repository import platform_names, tags_in_order, updated
 
 
