@@ -47,7 +47,7 @@ def open_plain(path: Path) -> io.FileIO:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "is no regular file", str(path))
         return io.FileIO(descriptor)
-    except BaseException:
+    except BaseException:  # whoever gets no file closes none
         os.close(descriptor)
         raise
 

@@ -43,7 +43,7 @@ def scratch_folder(place: Path | None = None) -> Iterator[Path]:
             with suppress(FileNotFoundError):  # a cleaner of temporary files was faster
                 shutil.rmtree(folder)
             os.close(mark)  # only now: a folder that is half removed is still ours
-    except BaseException:
+    except BaseException:  # an interrupt too must leave no folder behind
         shutil.rmtree(folder, ignore_errors=True)  # the failure that is on its way says more
         raise
 

@@ -2,8 +2,10 @@
 
 import ast
 import graphlib
+import io
 import re
 import sys
+import tokenize
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -144,6 +146,7 @@ class Module:
     """One source file. `imports` are dotted names; those of the project begin with `pipeline`."""
 
     name: str
+    file: Path
     tree: ast.Module
     imports: frozenset[str]
 
@@ -176,7 +179,7 @@ def modules() -> tuple[Module, ...]:
     for name, file in files.items():
         tree = ast.parse(file.read_text("utf-8"), str(file))
         package = name if file.stem == "__init__" else name.rpartition(".")[0]
-        found.append(Module(name=name, tree=tree, imports=frozenset(imports_of(tree, package, set(files)))))
+        found.append(Module(name=name, file=file, tree=tree, imports=frozenset(imports_of(tree, package, set(files)))))
     return tuple(found)
 
 
@@ -247,6 +250,26 @@ def test_the_dependencies_are_the_packages_that_are_imported() -> None:
     declared = {re.split("[^a-z0-9-]", dependency.lower())[0] for dependency in project["dependencies"]}
     imported = set().union(*(outside(module) for module in modules())) - sys.stdlib_module_names - TYPES_ONLY
     assert declared == imported
+
+
+@every_module
+def test_whoever_catches_everything_says_why(module: Module) -> None:
+    handlers = [node for node in ast.walk(module.tree) if isinstance(node, ast.ExceptHandler)]
+    everything = {handler.lineno for handler in handlers if is_broad(handler.type)}
+    assert not everything - lines_with_a_reason(module)
+
+
+def is_broad(caught: ast.expr | None) -> bool:
+    """True where it is all exceptions, or all that are errors."""
+    names = {node.id for node in ast.walk(caught) if isinstance(node, ast.Name)} if caught is not None else set()
+    return caught is None or not names.isdisjoint({"Exception", "BaseException"})
+
+
+def lines_with_a_reason(module: Module) -> set[int]:
+    """Those that end with a comment which says more to a reader than to the linter."""
+    tokens = tokenize.generate_tokens(io.StringIO(module.file.read_text("utf-8")).readline)
+    comments = (token for token in tokens if token.type == tokenize.COMMENT)
+    return {token.start[0] for token in comments if re.sub(r"noqa: [A-Z0-9, ]+", "", token.string).strip("# -")}
 
 
 @every_module

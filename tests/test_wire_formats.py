@@ -14,15 +14,9 @@ from pipeline.deltas.formats.delta_index import DeltaIndex
 from pipeline.deltas.formats.oci_delta import OciDelta
 from pipeline.deltas.plan import Wanted
 from pipeline.history.ledger import Ledger
-from pipeline.history.records import (
-    DeltaKey,
-    ImageRecord,
-    LayerRecord,
-    Move,
-    PlatformRecord,
-    RepositoryRecord,
-    TagRecord,
-)
+from pipeline.history.records.deltas import DeltaKey
+from pipeline.history.records.images import ImageRecord, LayerRecord, PlatformRecord
+from pipeline.history.records.repositories import Move, RepositoryRecord, TagRecord
 from pipeline.keys import FLATPAK_INDEX_KEY
 from pipeline.oci.descriptor import Descriptor, Platform
 from pipeline.oci.digest import DiffID, Digest

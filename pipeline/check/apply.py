@@ -16,7 +16,7 @@ from ..content import CHUNK, BytesContent, Content
 from ..deltas.formats import FORMATS, DeltaFormat
 from ..deltas.layers import LayerSource
 from ..history.ledger import Ledger
-from ..history.records import PlatformRecord
+from ..history.records.images import PlatformRecord
 from ..history.resolver import ContentResolver, LayerLocator, Place, Store
 from ..history.scan import record_of
 from ..keys import Key, blob_key

@@ -6,7 +6,7 @@ from typing import Final
 from .. import publish, report
 from ..config import Config
 from ..errors import DeltapressError, ExitCode
-from ..history.records import RepositoryRecord
+from ..history.records.repositories import RepositoryRecord
 from ..history.retention import pinned_images
 from ..oci.digest import Digest
 from .console import Console

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 from ..errors import DeltapressError
-from ..history.records import LayerRecord
+from ..history.records.images import LayerRecord
 from ..layout.writing import WritableLayout, writable_layout
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest

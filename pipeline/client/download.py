@@ -71,7 +71,7 @@ def open_from(target: ReadableTarget, key: Key, start: int) -> BinaryIO:
             left = start
             while left and (data := stream.read(min(CHUNK, left))):
                 left -= len(data)
-    except BaseException:
+    except BaseException:  # whoever gets no stream closes none
         stream.close()
         raise
     return stream

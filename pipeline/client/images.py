@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import DeltapressError
-from ..history.records import FLATPAK_LABELS, LayerRecord, PlatformRecord
+from ..history.records.images import FLATPAK_LABELS, LayerRecord, PlatformRecord
 from ..oci.descriptor import Platform
 from ..oci.digest import Digest
 from ..oci.fields import FieldError

@@ -15,7 +15,7 @@ from ..compression import CompressionError, Writable, decompressed
 from ..content import FileContent, chunks
 from ..deltas.layers import LayerTooLargeError
 from ..errors import DeltapressError
-from ..history.records import LayerRecord
+from ..history.records.images import LayerRecord
 from ..layout.writing import WritableLayout
 from ..limits import Limits
 from ..oci.descriptor import Descriptor

@@ -11,7 +11,7 @@ from typing import Final
 from ..deltas.formats import FORMATS, DeltaFormat
 from ..deltas.formats.contract import ListedDelta, ListedDocument
 from ..errors import DeltapressError
-from ..history.records import LayerRecord, PlatformRecord
+from ..history.records.images import LayerRecord, PlatformRecord
 from ..keys import manifest_key
 from ..oci.descriptor import Descriptor, Platform
 from ..oci.digest import DiffID, Digest

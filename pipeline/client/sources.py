@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from ..compression import decompressed
 from ..errors import DeltapressError
-from ..history.records import PlatformRecord
+from ..history.records.images import PlatformRecord
 from ..layout.storage import BlobSource
 from ..limits import Limits
 from ..oci.descriptor import Descriptor

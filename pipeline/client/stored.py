@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ..history.records import PlatformRecord
+from ..history.records.images import PlatformRecord
 from ..layout.storage import BlobSource, LayoutError, read_small
 from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest, DigestError

@@ -3,6 +3,7 @@
 values   the configuration as values
 read     from the file to the values, with all mistakes at once
 supposed a configuration with another policy, for what would be if
+texts    what the strings of values mean
 toml     typed reading of TOML that goes on after a mistake
 lines    the line in which a key stands
 """

@@ -8,33 +8,50 @@ Rule 3. Only the text is judged here. Whether a layout exists and what is in it 
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Final, cast, get_args
+from typing import Final, get_args
 
 import tomli
 
-from ..efforts import DEFAULT_EFFORT, Effort
+from ..efforts import DEFAULT_EFFORT
 from ..errors import DeltapressError, ExitCode
 from ..limits import Limits
-from ..oci.digest import Digest, DigestError
-from ..oci.flatpak import MAX_NAME, is_branch, is_remote_name
-from ..oci.reference import TAG_RULE, check_repository, is_reserved_tag, is_tag
-from ..quantities import QuantityError, parse_duration, parse_size
-from ..targets.s3.options import ACL, MAX_PART, MIN_PART, Addressing, Encryption, S3Options
+from ..oci.reference import check_repository
+from ..quantities import parse_duration, parse_size
+from ..targets.s3.options import ACL, Addressing, Encryption, S3Options
 from .lines import line_of
-from .toml import Mistake, Table, UnfitError
-from .values import Config, FlatpakRemote, FormatName, Order, Policy, Reporting, Repository, SeriesRule, Site
-
-_POLICY: Final = (
-    *("versions", "sources_within", "sources_monthly", "max_deltas", "demand", "max_ratio", "grace", "keep"),
-    *("keep_tags", "keep_for", "order", "formats", "delta_url"),
+from .texts import (
+    or_empty,
+    parse_address,
+    parse_branch,
+    parse_budget,
+    parse_cache_control,
+    parse_choice,
+    parse_effort,
+    parse_endpoint,
+    parse_format,
+    parse_layout,
+    parse_link,
+    parse_memory,
+    parse_metrics_file,
+    parse_order,
+    parse_part_size,
+    parse_pin,
+    parse_public_url,
+    parse_remote,
+    parse_tag,
+    parse_text,
+    parse_timeout,
 )
+from .toml import Mistake, Table
+from .values import Config, FlatpakRemote, FormatName, Policy, Reporting, Repository, SeriesRule, Site
+
 _ELSEWHERE: Final = {
     "url": "[target]",
     **dict.fromkeys((field.name for field in fields(S3Options)), "[target.s3]"),
-    **dict.fromkeys((*_POLICY, "max_delete", "effort"), "[policy]"),
+    **dict.fromkeys((*(field.name for field in fields(Policy)), "max_delete", "effort"), "[policy]"),
     **dict.fromkeys(("memory", "layer", "ratio"), "[limits]"),
     **dict.fromkeys(("pages", "templates"), "[site]"),
     "metrics": "[report]",
@@ -45,15 +62,7 @@ _ELSEWHERE: Final = {
 # The folders and the file of a repository, and of the tree itself, in which no other repository may live.
 _RESERVED_PARTS: Final = frozenset({"blobs", "manifests", "referrers", "tags"})
 _RESERVED_ROOT: Final = "index.html"
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-# containers-transports(5)
-_TRANSPORT: Final = re.compile(r"(containers-storage|dir|docker(-archive|-daemon)?|oci(-archive)?|ostree|sif):(//)?")
-# no user and no path: a password would end up in messages, and a bucket at the root is what clients need
-_ENDPOINT: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?/?")
-_LINK: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[A-Za-z0-9._~+,=:@%/-]*)?")
-_OUR_CACHING: Final = frozenset({"public", "private", "no-store", "no-cache", "max-age", "immutable", "no-transform"})
-_PERCENT: Final = re.compile(r"(\d{1,3})%", re.ASCII)
 
 
 class ConfigError(DeltapressError):
@@ -108,7 +117,7 @@ def parse_config(text: str, *, path: Path) -> Config:
 
 def _read(root: Table, path: Path) -> Config:
     target = root.table("target")
-    url = target.parsed("url", "", _text, required=True)
+    url = target.parsed("url", "", parse_text, required=True)
     if target.has("s3") and url and not url.startswith("s3://"):
         target.complain("s3", "is for buckets, but `url` does not begin with s3://")
     s3 = _read_s3(target.table("s3"))
@@ -117,7 +126,7 @@ def _read(root: Table, path: Path) -> Config:
     defaults = root.table("policy")
     policy = read_policy(defaults, Policy(), path.parent)
     max_delete = defaults.share("max_delete", 0.5, zero=True)
-    effort = defaults.parsed("effort", DEFAULT_EFFORT, _effort)
+    effort = defaults.parsed("effort", DEFAULT_EFFORT, parse_effort)
     defaults.close(_ELSEWHERE)
 
     limits = _read_limits(root.table("limits"))
@@ -158,19 +167,19 @@ def _read(root: Table, path: Path) -> Config:
 def _read_s3(table: Table) -> S3Options:
     default = S3Options()
     options = S3Options(
-        endpoint=table.parsed("endpoint", default.endpoint, _endpoint),
-        region=table.parsed("region", default.region, _text),
-        profile=table.parsed("profile", default.profile, _text),
-        addressing=table.parsed("addressing", default.addressing, lambda text: _choice(text, Addressing)),
-        storage_class=table.parsed("storage_class", default.storage_class, _text),
-        sse=table.parsed("sse", default.sse, lambda text: _choice(text, Encryption)),
-        sse_kms_key=table.parsed("sse_kms_key", default.sse_kms_key, _text),
-        acl=table.parsed("acl", default.acl, lambda text: _choice(text, ACL)),
-        cache_control=table.parsed("cache_control", default.cache_control, _cache_control),
+        endpoint=table.parsed("endpoint", default.endpoint, parse_endpoint),
+        region=table.parsed("region", default.region, parse_text),
+        profile=table.parsed("profile", default.profile, parse_text),
+        addressing=table.parsed("addressing", default.addressing, lambda text: parse_choice(text, Addressing)),
+        storage_class=table.parsed("storage_class", default.storage_class, parse_text),
+        sse=table.parsed("sse", default.sse, lambda text: parse_choice(text, Encryption)),
+        sse_kms_key=table.parsed("sse_kms_key", default.sse_kms_key, parse_text),
+        acl=table.parsed("acl", default.acl, lambda text: parse_choice(text, ACL)),
+        cache_control=table.parsed("cache_control", default.cache_control, parse_cache_control),
         concurrency=table.integer("concurrency", default.concurrency, minimum=1, maximum=256),
-        multipart_threshold=table.parsed("multipart_threshold", default.multipart_threshold, _part_size),
-        connect_timeout=table.parsed("connect_timeout", default.connect_timeout, _timeout),
-        read_timeout=table.parsed("read_timeout", default.read_timeout, _timeout),
+        multipart_threshold=table.parsed("multipart_threshold", default.multipart_threshold, parse_part_size),
+        connect_timeout=table.parsed("connect_timeout", default.connect_timeout, parse_timeout),
+        read_timeout=table.parsed("read_timeout", default.read_timeout, parse_timeout),
         attempts=table.integer("attempts", default.attempts, minimum=1, maximum=20),
     )
     if options.sse_kms_key is not None and options.sse in {None, "AES256"}:
@@ -186,15 +195,15 @@ def read_policy(table: Table, base: Policy, folder: Path) -> Policy:
         versions=table.integer("versions", base.versions, minimum=0, maximum=1000),
         sources_within=table.parsed("sources_within", base.sources_within, parse_duration),
         sources_monthly=table.integer("sources_monthly", base.sources_monthly, minimum=0, maximum=1200),
-        max_deltas=table.parsed("max_deltas", base.max_deltas, _budget),
-        demand=table.parsed("demand", base.demand, lambda text: folder / _text(text) if text else None),
+        max_deltas=table.parsed("max_deltas", base.max_deltas, parse_budget),
+        demand=table.parsed("demand", base.demand, lambda text: folder / parse_text(text) if text else None),
         max_ratio=table.share("max_ratio", base.max_ratio),
         grace=table.parsed("grace", base.grace, parse_duration),
         keep=table.integer("keep", base.keep, minimum=1, maximum=1_000_000),
-        keep_tags=table.parsed_list("keep_tags", base.keep_tags, _text, empty=True),
+        keep_tags=table.parsed_list("keep_tags", base.keep_tags, parse_text, empty=True),
         keep_for=table.parsed("keep_for", base.keep_for, parse_duration),
-        order=table.parsed("order", base.order, _order),
-        formats=_in_order(table.parsed_list("formats", base.formats, _format)),
+        order=table.parsed("order", base.order, parse_order),
+        formats=_in_order(table.parsed_list("formats", base.formats, parse_format)),
         delta_url=table.boolean("delta_url", base.delta_url),
     )
     if policy.delta_url and "deltaindex" not in policy.formats and (table.has("delta_url") or table.has("formats")):
@@ -210,17 +219,17 @@ def read_policy(table: Table, base: Policy, folder: Path) -> Policy:
 
 
 def _read_report(table: Table, folder: Path) -> Reporting:
-    metrics = table.parsed("metrics", "", _or_empty(_metrics_file))
+    metrics = table.parsed("metrics", "", or_empty(parse_metrics_file))
     keep = table.integer("keep", Reporting().keep, minimum=0, maximum=1000)
     table.close(_ELSEWHERE)
     return Reporting(keep=keep, metrics=folder / metrics if metrics else None)
 
 
 def _read_site(table: Table, folder: Path) -> Site:
-    templates = table.parsed("templates", None, _text)
+    templates = table.parsed("templates", None, parse_text)
     site = Site(
         pages=table.boolean("pages", True),
-        url=table.parsed("url", None, _address),
+        url=table.parsed("url", None, parse_address),
         templates=folder / templates if templates is not None else None,
     )
     table.close(_ELSEWHERE)
@@ -229,11 +238,11 @@ def _read_site(table: Table, folder: Path) -> Site:
 
 def _read_flatpak(table: Table) -> FlatpakRemote:
     remote = FlatpakRemote(
-        name=table.parsed("name", "", _remote, required=True),
-        url=table.parsed("url", "", _public_url, required=True),
-        **{name: table.parsed(name, "", _or_empty(_text)) for name in ("title", "comment", "description")},
-        **{name: table.parsed(name, "", _or_empty(_link)) for name in ("homepage", "icon", "runtime_repo")},
-        branch=table.parsed("branch", "stable", _branch),
+        name=table.parsed("name", "", parse_remote, required=True),
+        url=table.parsed("url", "", parse_public_url, required=True),
+        **{name: table.parsed(name, "", or_empty(parse_text)) for name in ("title", "comment", "description")},
+        **{name: table.parsed(name, "", or_empty(parse_link)) for name in ("homepage", "icon", "runtime_repo")},
+        branch=table.parsed("branch", "stable", parse_branch),
     )
     table.close(_ELSEWHERE)
     return remote
@@ -241,7 +250,7 @@ def _read_flatpak(table: Table) -> FlatpakRemote:
 
 def _read_limits(table: Table) -> Limits:
     default = Limits()
-    memory, share = table.parsed("memory", (default.memory, default.memory_share), _memory)
+    memory, share = table.parsed("memory", (default.memory, default.memory_share), parse_memory)
     layer = table.parsed("layer", default.layer, parse_size)
     ratio = table.integer("ratio", default.ratio, minimum=1, maximum=1_000_000)
     table.close(_ELSEWHERE)
@@ -251,10 +260,10 @@ def _read_limits(table: Table) -> Limits:
 def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
     repository = Repository(
         name=table.parsed("name", "", check_repository, required=True),
-        layout=folder / table.parsed("layout", "", _layout, required=True),
-        tags=table.parsed_list("tags", ("*",), _text),
-        rename=table.parsed_map("rename", _tag),
-        pins=table.parsed_list("pins", (), _pin, empty=True),
+        layout=folder / table.parsed("layout", "", parse_layout, required=True),
+        tags=table.parsed_list("tags", ("*",), parse_text),
+        rename=table.parsed_map("rename", parse_tag),
+        pins=table.parsed_list("pins", (), parse_pin, empty=True),
         policy=read_policy(table, policy, folder),
         series=_read_series(table),
         formerly=table.parsed_list("formerly", (), check_repository, empty=True),
@@ -266,7 +275,7 @@ def _read_repository(table: Table, policy: Policy, folder: Path) -> Repository:
 def _read_series(repository: Table) -> tuple[SeriesRule, ...]:
     first: dict[str, int] = {}
     for index, table in enumerate(repository.tables("series")):
-        match = table.parsed("match", "", _text, required=True)
+        match = table.parsed("match", "", parse_text, required=True)
         if match and first.setdefault(match, index) != index:
             table.complain("match", f"must differ from series[{first[match]}].match, which is {match!r} too")
         table.close(_ELSEWHERE)
@@ -317,149 +326,6 @@ def _check_places(target: Table, url: str, folder: Path, repositories: Sequence[
             return
 
 
-def _layout(text: str) -> str:
-    if match := _TRANSPORT.match(text):
-        raise UnfitError(
-            f"must be the path of a layout, without {match[0]!r} in front, which is skopeo's syntax; choose tags with "
-            "`tags`, and fetch an image with `skopeo copy docker://… oci:DIRECTORY:TAG`"
-        )
-    if text.startswith("~"):
-        raise UnfitError("must be a path; `~` is not expanded here")
-    return _text(text)
-
-
-def _text(text: str) -> str:
-    if not text or _CONTROL.search(text):
-        raise UnfitError(f"must be a text without control characters, not {text[:80]!r}")
-    return text
-
-
-def _tag(text: str) -> str:
-    if not is_tag(text):
-        raise UnfitError(f"must be a valid tag, not {text[:80]!r}: {TAG_RULE}")
-    if is_reserved_tag(text):
-        raise UnfitError(f"must be another tag than {text[:80]!r}, which is reserved for listings")
-    return text
-
-
-def _pin(text: str) -> str:
-    if is_tag(text) and not is_reserved_tag(text):
-        return text
-    try:
-        return str(Digest.parse(text))
-    except DigestError as error:
-        raise UnfitError(f"must be a tag, or a digest such as sha256:… with 64 digits, not {text[:80]!r}") from error
-
-
-def _order(text: str) -> Order:
-    return cast(Order, _choice(text, Order))
-
-
-def _format(text: str) -> FormatName:
-    return cast(FormatName, _choice(text, FormatName))
-
-
 def _in_order(formats: Sequence[FormatName]) -> tuple[FormatName, ...]:
     """Each once, in the one order: it decides nothing, and the same formats are the same rules."""
     return tuple(known for known in get_args(FormatName) if known in formats)
-
-
-def _choice(text: str, literal: Any) -> Any:
-    """`text`, if it is one of those of a Literal type."""
-    choices = get_args(literal)
-    if text not in choices:
-        *others, last = map(repr, choices)
-        raise UnfitError(f"must be {', '.join(others)} or {last}, not {text[:40]!r}")
-    return text
-
-
-def _endpoint(text: str) -> str:
-    if not _ENDPOINT.fullmatch(text):  # not repeated: it may hold a password
-        raise UnfitError("must be a URL of scheme, host and port alone, such as http://127.0.0.1:9000")
-    return text
-
-
-def _cache_control(text: str) -> str:
-    for directive in text.split(","):
-        name = directive.partition("=")[0].strip().lower()
-        if name in _OUR_CACHING or not name.isascii() or not name.replace("-", "").isalnum():
-            raise UnfitError(
-                f"must hold only directives that deltapress does not set, such as s-maxage=60, not {name[:40]!r}"
-            )
-    return _text(text)
-
-
-def _part_size(text: str) -> int:
-    size = parse_size(text)
-    if not MIN_PART <= size <= MAX_PART:
-        raise UnfitError(f"must be from 5MiB to 5GiB, not {text!r}")
-    return size
-
-
-def _timeout(text: str) -> int:
-    seconds = int(parse_duration(text).total_seconds())
-    if not 1 <= seconds <= 3600:
-        raise UnfitError(f"must be from 1s to 1h, not {text!r}")
-    return seconds
-
-
-def _metrics_file(text: str) -> str:
-    """The collector of Prometheus passes over any other name, and says nothing."""
-    if not text.endswith(".prom"):
-        raise UnfitError(f"must be the path of a file whose name ends with .prom, not {text[:80]!r}")
-    return _text(text)
-
-
-def _or_empty(parse: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda text: text and parse(text)
-
-
-def _remote(text: str) -> str:
-    if not is_remote_name(text):
-        raise UnfitError(f"must be letters, digits, '.', '_' and '-', at most {MAX_NAME}, not {text[:80]!r}")
-    return text
-
-
-def _branch(text: str) -> str:
-    if not is_branch(text):
-        raise UnfitError(f"must be the name of a branch, such as stable, not {text[:80]!r}")
-    return text
-
-
-def _public_url(text: str) -> str:
-    """Without the `oci+` that flatpak wants in front."""
-    return _address(text.removeprefix("oci+"))
-
-
-def _address(text: str) -> str:
-    """Without the slash at its end."""
-    return _link(text).rstrip("/")
-
-
-def _link(text: str) -> str:
-    if not _LINK.fullmatch(text):  # not repeated: it may hold a password
-        raise UnfitError("must be an address such as https://flatpak.example.org/some/path, without user, ? and #")
-    return text
-
-
-def _budget(text: str) -> int | None:
-    try:
-        return None if text == "unlimited" else parse_size(text)
-    except QuantityError as error:
-        raise QuantityError(text, 'a size such as "500MiB", or "unlimited"') from error
-
-
-def _effort(text: str) -> Effort:
-    return cast(Effort, _choice(text, Effort))
-
-
-def _memory(text: str) -> tuple[int | None, float]:
-    """Bytes, or a share of the machine's: the two forms of `Limits`."""
-    if match := _PERCENT.fullmatch(text):
-        if 1 <= int(match[1]) <= 100:
-            return None, int(match[1]) / 100
-        raise UnfitError(f"must be from 1% to 100%, not {text!r}")
-    try:
-        return parse_size(text), Limits().memory_share
-    except QuantityError as error:
-        raise QuantityError(text, 'a size such as "8GiB", or a share of the machine\'s such as "50%"') from error

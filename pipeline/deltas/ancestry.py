@@ -10,7 +10,7 @@ Rule 3. Each version is read once, whatever the number of platforms.
 
 from collections.abc import Iterator, Sequence
 
-from ..history.records import FLATPAK_LABELS, ImageRecord, PlatformRecord
+from ..history.records.images import FLATPAK_LABELS, ImageRecord, PlatformRecord
 from ..oci.descriptor import Platform
 from ..oci.digest import Digest
 

@@ -14,7 +14,7 @@ Rule 4. A delta that several updates share counts once.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..history.records import DeltaKey, DeltaRecord
+from ..history.records.deltas import DeltaKey, DeltaRecord
 from ..oci.digest import Digest
 from .plan import DeltaPlan, Rules, Wanted
 

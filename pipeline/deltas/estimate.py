@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from ..history.records import DeltaKey, DeltaRecord
+from ..history.records.deltas import DeltaKey, DeltaRecord
 from .plan import Wanted
 
 

@@ -102,6 +102,6 @@ def make_deltas(jobs: Sequence[DeltaJob], executor: Executor, *, progress: Progr
             for result in executor.results():
                 task.advance(result.job.layer.layer.size)
                 yield result
-        except BaseException:
+        except BaseException:  # an interrupt, or a caller that wants no more, ends what runs
             executor.stop()
             raise

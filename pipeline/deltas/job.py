@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..content import Content
-from ..history.records import DeltaKey, DeltaRecord, LayerRecord
+from ..history.records.deltas import DeltaKey, DeltaRecord
+from ..history.records.images import LayerRecord
 from ..history.resolver import LayerLocator
 from ..limits import Limits
 from ..oci.digest import Digest

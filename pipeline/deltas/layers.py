@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, TypeVar, cast
 from ..compression import CompressionError, OutputTooLargeError, decoder_memory, decompressed
 from ..content import CHUNK, chunks, hashed
 from ..errors import DeltapressError
-from ..history.records import LayerRecord
+from ..history.records.images import LayerRecord
 from ..history.resolver import ContentResolver, LayerLocator, Place
 from ..limits import Limits
 from ..oci.digest import DiffID, Digest, Hasher

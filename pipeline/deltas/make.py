@@ -87,7 +87,7 @@ class Workshop:
         path = self.directory / uuid4().hex
         try:
             yield path
-        except BaseException:
+        except BaseException:  # an interrupt too must leave no half of it on the disk
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -124,7 +124,7 @@ def make(job: DeltaJob, workshop: Workshop) -> Result:
         return Failed(job=job, problem="memory ran out; lower `memory` in [limits], so that less is done at once")
     except OSError as error:
         return Failed(job=job, problem=f"temporary files in {workshop.directory}: {error.strerror or error}")
-    except Exception as error:  # noqa: BLE001  # a bug that one delta meets must not keep the others from being made
+    except Exception as error:  # noqa: BLE001 - a bug that one delta meets must not keep the others from being made
         return Failed(job=job, problem=f"internal error ({type(error).__name__}: {error}); please report it")
 
 

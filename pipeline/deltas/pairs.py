@@ -6,7 +6,9 @@ Everything that is looked up is counted once, so that the work grows as the numb
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
-from ..history.records import DeltaKey, LayerRecord, PlatformRecord, RepositoryRecord
+from ..history.records.deltas import DeltaKey
+from ..history.records.images import LayerRecord, PlatformRecord
+from ..history.records.repositories import RepositoryRecord
 from ..oci.digest import DiffID
 from ..tardiff.layer.outline import Outline
 

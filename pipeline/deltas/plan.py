@@ -28,7 +28,9 @@ from datetime import datetime
 
 from ..config.values import FormatName, Policy, SourceRule
 from ..history.ledger import Ledger
-from ..history.records import DeltaKey, DeltaRecord, LayerRecord, PlatformRecord, RepositoryRecord
+from ..history.records.deltas import DeltaKey, DeltaRecord
+from ..history.records.images import LayerRecord, PlatformRecord
+from ..history.records.repositories import RepositoryRecord
 from ..history.retraction import Reach, reaches
 from ..history.sources import timed_sources
 from ..history.versions import Series, series_of
@@ -288,7 +290,7 @@ def _hopeless(
         if want.format == "oci-delta" and record and (record.generator, record.options) == (generator, options):
             pair = want.repository, want.source, want.target, want.format
             costs = least.setdefault(pair, {})
-            if 0 < record.size <= want.max_size:
+            if want.is_worth_listing(record):
                 costs[want.key.to_diff_id] = record.size
             else:
                 costs[want.key.to_diff_id] = want.layer.size if want.layer.is_one_member else want.most + 1
@@ -301,7 +303,7 @@ def _must_make(want: Wanted, record: DeltaRecord | None, *, generator: str, opti
     if record is None or (record.generator, record.options) != (generator, options):
         return True
     # made once, found too large, and not stored; by today's policy it would be listed
-    return record.digest is None and 0 < record.size <= want.max_size
+    return record.digest is None and want.is_worth_listing(record)
 
 
 def _retracted_by(want: Wanted, covers: Sequence[Reach]) -> str | None:

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final
 
 from ..history.ledger import Ledger
-from ..history.records import RepositoryRecord
+from ..history.records.repositories import RepositoryRecord
 from ..oci.descriptor import Platform
 from ..oci.digest import Digest
 from .plan import Wanted

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..config.values import SourceRule
-from ..history.records import PlatformRecord
+from ..history.records.images import PlatformRecord
 from ..oci.digest import Digest
 
 

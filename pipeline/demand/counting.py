@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from ..history.ledger import Ledger
-from ..history.records import RepositoryRecord, TagRecord
+from ..history.records.repositories import RepositoryRecord, TagRecord
 from ..history.versions import losses, reigns, series_of
 from ..oci.digest import Digest, DigestError
 from .access_log import ManifestRequest

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import DeltapressError, ExitCode
-from ..history.records import read_pulls
+from ..history.records.fields import read_pulls
 from ..oci.digest import Digest
 from ..oci.fields import FieldError, Fields, parse_json_object
 

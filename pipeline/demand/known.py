@@ -6,7 +6,7 @@ A file that is missing or bad keeps no image from being published: what is remem
 from pathlib import Path
 
 from ..config.values import Repository
-from ..history.records import RepositoryRecord
+from ..history.records.repositories import RepositoryRecord
 from ..oci.digest import Digest
 from .counting import steadied
 from .document import DemandError, read_demand

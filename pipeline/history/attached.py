@@ -4,7 +4,7 @@ from collections.abc import Set
 
 from ..oci.digest import Digest
 from ..oci.reference import attached_to
-from .records import RepositoryRecord
+from .records.repositories import RepositoryRecord
 
 
 def with_attached(record: RepositoryRecord, images: Set[Digest]) -> set[Digest]:

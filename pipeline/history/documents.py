@@ -8,31 +8,26 @@ Rule 3. The same ledger gives the same bytes; one record a line, in a stable ord
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
 from ..keys import Key, repository_of
 from ..oci.digest import DiffID, Digest
 from ..oci.fields import Fields, parse_json_object
 from ..tardiff.layer.outline import Outline, OutlineError
 from .ledger import SCHEMA, Ledger
-from .records import (
-    DeltaKey,
-    DeltaRecord,
-    KeyRecord,
-    RemoteRecord,
-    RemovalRecord,
-    RepositoryRecord,
-    RetractionRecord,
-    parse_diff_id,
-    read_time,
-    write_time,
-)
+from .records.deltas import DeltaKey, DeltaRecord, RetractionRecord
+from .records.fields import parse_diff_id, read_time, write_time
+from .records.keys import KeyRecord
+from .records.repositories import RemovalRecord, RepositoryRecord
+from .records.rules import RemoteRecord
 
 MAX_DOCUMENT_SIZE: Final = 1 << 28
 MAX_ROOT_SIZE: Final = 1 << 30  # up to schema 3, it is all of the ledger
+
+T = TypeVar("T")
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -117,7 +112,7 @@ class Root:
             rests={name: Rest.read(entry) for name, entry in found.items() if entry.has("seen")},
             keys=read_keys(fields.object("keys")),
             retractions=read_retractions(fields),
-            remotes=_read_remotes(fields),
+            remotes=_read_named(fields, "remotes", RemoteRecord.read),
             renewed=read_time(fields, "renewed") if fields.has("renewed") else None,
         )
 
@@ -226,18 +221,19 @@ def read_deltas(fields: Fields) -> dict[DeltaKey, DeltaRecord]:
 
 
 def read_removals(fields: Fields) -> dict[str, RemovalRecord]:
-    removals = fields.object("removals") if fields.has("removals") else Fields({})
-    return {name: RemovalRecord.read(removals.object(name)) for name in removals.names()}
+    return _read_named(fields, "removals", RemovalRecord.read)
 
 
 def read_retractions(fields: Fields) -> dict[str, RetractionRecord]:
-    retractions = fields.object("retractions") if fields.has("retractions") else Fields({})
-    return {name: RetractionRecord.read(retractions.object(name)) for name in retractions.names()}
+    return _read_named(fields, "retractions", RetractionRecord.read)
 
 
-def _read_remotes(fields: Fields) -> dict[str, RemoteRecord]:
-    remotes = fields.object("remotes") if fields.has("remotes") else Fields({})
-    return {name: RemoteRecord.read(remotes.object(name)) for name in remotes.names()}
+def _read_named(fields: Fields, section: str, read: Callable[[Fields], T]) -> dict[str, T]:
+    """The records of a section that is left out where it is empty."""
+    if not fields.has(section):
+        return {}
+    records = fields.object(section)
+    return {name: read(records.object(name)) for name in records.names()}
 
 
 def read_keys(fields: Fields) -> dict[Key, KeyRecord]:

@@ -17,7 +17,8 @@ from ..oci.digest import Digest
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..targets.base import KeyMissingError, ReadableTarget, TooLargeError, read_bytes
 from .ledger import Ledger
-from .records import DeltaRecord, KeyRecord
+from .records.deltas import DeltaRecord
+from .records.keys import KeyRecord
 
 MAX_ENTRY_SIZE: Final = 1 << 28
 _MARK: Final = 16  # hex digits of a root's digest: they tell roots apart, and prove nothing

@@ -9,15 +9,10 @@ from ..errors import DeltapressError, ExitCode
 from ..keys import LEDGER_KEY, Key
 from ..oci.digest import DiffID
 from ..tardiff.layer.outline import Outline
-from .records import (
-    DeltaKey,
-    DeltaRecord,
-    KeyRecord,
-    RemoteRecord,
-    RemovalRecord,
-    RepositoryRecord,
-    RetractionRecord,
-)
+from .records.deltas import DeltaKey, DeltaRecord, RetractionRecord
+from .records.keys import KeyRecord
+from .records.repositories import RemovalRecord, RepositoryRecord
+from .records.rules import RemoteRecord
 
 # 4: one document for each repository, below a root. Each schema demands that readers of earlier ones refuse: they would
 # drop without a word what they do not know, such as the rules of other configurations and what was removed (2), or what

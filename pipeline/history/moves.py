@@ -7,7 +7,7 @@ from datetime import datetime
 from ..oci.digest import Digest
 from ..oci.reference import DELTA_INDEX, is_reserved_tag
 from .ledger import Ledger
-from .records import RepositoryRecord
+from .records.repositories import RepositoryRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

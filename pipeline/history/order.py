@@ -24,7 +24,7 @@ from typing import Final
 import semver
 
 from ..oci.digest import Digest
-from .records import RepositoryRecord
+from .records.repositories import RepositoryRecord
 
 _NUMBER: Final = re.compile(r"[0-9]+")
 # Container images are younger: what says that it is older was given a fixed time (SOURCE_DATE_EPOCH, often 0 or 1).

@@ -2,7 +2,8 @@
 
 Rule 1. It points only to an image that its repository has published, and only a tag that is there is moved.
 Rule 2. It stays there as long as the layout has under that tag what it pointed to before: the bad image does not come
-        back with the next run. When the layout has another one, the tag follows it again.
+        back with the next run, however often the tag is pointed elsewhere. When the layout has another one, the tag
+        follows it again.
 """
 
 from dataclasses import replace
@@ -11,7 +12,7 @@ from datetime import datetime
 from ..errors import DeltapressError, ExitCode
 from ..oci.digest import Digest
 from .ledger import Ledger
-from .records import Move, RepositoryRecord
+from .records.repositories import Move, RepositoryRecord
 
 
 class PointingError(DeltapressError):
@@ -34,7 +35,11 @@ def point(ledger: Ledger, repository: str, tag: str, image: Digest | str, *, now
     digest = _image(record, repository, image)
     if known.image == digest:
         return ledger
-    moved = replace(known, moves=(*known.moves, Move(image=digest, since=now)), instead_of=known.image)
+    # pointed a second time, it still stands in the place of the same one
+    theirs = known.image if known.instead_of is None else known.instead_of
+    moved = replace(
+        known, moves=(*known.moves, Move(image=digest, since=now)), instead_of=theirs if theirs != digest else None
+    )
     changed = replace(record, tags={**record.tags, tag: moved})
     return replace(ledger, repositories={**ledger.repositories, repository: changed})
 

@@ -20,7 +20,7 @@ from ..oci.digest import Digest, DigestError
 from ..oci.reference import NameGrammarError, attached_to, check_repository, is_tag
 from .attached import with_attached
 from .ledger import Ledger
-from .records import RemovalRecord, RepositoryRecord, TagRecord
+from .records.repositories import RemovalRecord, RepositoryRecord, TagRecord
 from .versions import Observation, forget
 
 

@@ -9,7 +9,7 @@ Rule 3. The old name stays published as it was, for the clients that have not ch
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .records import RepositoryRecord, TagRecord
+from .records.repositories import RepositoryRecord, TagRecord
 
 
 def carry_over(

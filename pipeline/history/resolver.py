@@ -24,7 +24,7 @@ from ..tardiff.layer.outline import Outline
 from ..targets.base import ReadableTarget
 from ..targets.stored import StoredContent
 from .ledger import Ledger
-from .records import LayerRecord
+from .records.images import LayerRecord
 
 _UNCHANGING: Final = (Phase.BLOBS, Phase.MANIFESTS)
 _NONE_SEEN: Final[Mapping[str, "Contents"]] = MappingProxyType({})

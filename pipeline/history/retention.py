@@ -22,8 +22,8 @@ from ..config.values import Policy
 from ..oci.digest import Digest
 from ..oci.reference import is_reserved_tag
 from .attached import with_attached
-from .records import RepositoryRecord
-from .sources import timed_sources
+from .records.repositories import RepositoryRecord
+from .sources import month_of, timed_sources
 from .versions import Series, losses, reigns, series_of
 
 
@@ -48,8 +48,7 @@ def next_release(
     replaced = {since for _, since in _replaced(record, series_of(record, scopes))}
     ends = [end_of(since, period) for since in replaced for period in (policy.keep_for, policy.sources_within)]
     if policy.sources_monthly and replaced:
-        month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        ends.append(end_of(month, timedelta(days=32)).replace(day=1))
+        ends.append(end_of(month_of(now), timedelta(days=32)).replace(day=1))
     return min((end for end in ends if end > now), default=None)
 
 

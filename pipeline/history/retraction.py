@@ -19,7 +19,8 @@ from ..errors import DeltapressError, ExitCode
 from ..oci.digest import Digest, DigestError
 from ..oci.reference import is_tag
 from .ledger import Ledger
-from .records import DeltaKey, RepositoryRecord, RetractionRecord
+from .records.deltas import DeltaKey, RetractionRecord
+from .records.repositories import RepositoryRecord
 from .removal import Removable
 
 _ALL: Final = "--all"

@@ -21,7 +21,7 @@ from ..oci.descriptor import Descriptor
 from ..oci.digest import DiffID, Digest
 from ..oci.manifest import Document, Manifest
 from ..tardiff.layer.outline import Outline
-from .records import FLATPAK_LABELS, SHOWN_LABELS, ImageRecord, LayerRecord, PlatformRecord
+from .records.images import FLATPAK_LABELS, SHOWN_LABELS, ImageRecord, LayerRecord, PlatformRecord
 from .versions import Observation
 
 _MAX_SHOWN: Final = 500  # characters of a label that a page shows

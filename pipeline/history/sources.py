@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from ..config.values import Policy, SourceRule
 from ..oci.digest import Digest
-from .records import RepositoryRecord
+from .records.repositories import RepositoryRecord
 from .versions import Reign, Series, losses, reigns
 
 
@@ -33,6 +33,11 @@ def timed_sources(
     return found
 
 
+def month_of(now: datetime) -> datetime:
+    """When the calendar month began in which `now` lies, a time in UTC."""
+    return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
 def _latest_at(past: list[Reign], moment: datetime) -> Digest | None:
     """The newest of those that were the latest then: several may be where an old release was built again."""
     return next((reign.image for reign in reversed(past) if reign.since < moment <= reign.until), None)
@@ -40,7 +45,7 @@ def _latest_at(past: list[Reign], moment: datetime) -> Digest | None:
 
 def _month_ends(now: datetime, months: int) -> Iterator[datetime]:
     """The moments at which the last `months` months ended, the latest first."""
-    end = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = month_of(now)
     for _ in range(months):
         yield end
         if (end.year, end.month) == (1, 1):

@@ -20,7 +20,7 @@ from ..targets.base import KeyMissingError, ReadableTarget, Target, TooLargeErro
 from .documents import MAX_DOCUMENT_SIZE, MAX_ROOT_SIZE, Part, Rest, Root, divide, join
 from .journal import Entry, Journal, mark_of, read_journal
 from .ledger import SCHEMA, Ledger, LedgerError
-from .records import DeltaRecord
+from .records.deltas import DeltaRecord
 from .whole import read_whole
 
 _CHANGING: Final = Headers(content_type=JSON, cache_control=MUTABLE)

@@ -25,7 +25,8 @@ from ..oci.digest import Digest
 from ..oci.media_types import INDEXES
 from ..oci.reference import is_reserved_tag
 from .order import line_of
-from .records import ImageRecord, LayerRecord, Move, PlatformRecord, RepositoryRecord, TagRecord
+from .records.images import ImageRecord, LayerRecord, PlatformRecord
+from .records.repositories import Move, RepositoryRecord, TagRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

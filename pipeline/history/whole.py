@@ -3,7 +3,8 @@
 from ..oci.fields import Fields
 from .documents import read_deltas, read_keys, read_outlines, read_removals, read_retractions
 from .ledger import Ledger
-from .records import RepositoryRecord, read_time
+from .records.fields import read_time
+from .records.repositories import RepositoryRecord
 
 
 def read_whole(fields: Fields) -> Ledger:

@@ -9,7 +9,8 @@ from typing import Final
 from ..config import Config
 from ..errors import DeltapressError, ExitCode, InternalError
 from ..history.moves import moves_between
-from ..history.records import RepositoryRecord, RulesRecord
+from ..history.records.repositories import RepositoryRecord
+from ..history.records.rules import RulesRecord
 from ..history.removal import is_removed
 from ..history.resolver import ContentResolver, find_stored
 from ..keys import Key, Phase, classify
@@ -247,5 +248,5 @@ class _Mirror:
             what()
         except DeltapressError as error:
             self._failed[name] = error
-        except Exception as error:  # noqa: BLE001 - see above; it is reported as what it is
+        except Exception as error:  # noqa: BLE001 - a mistake of ours, which is reported as what it is
             self._failed[name] = InternalError(error)

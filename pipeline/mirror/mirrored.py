@@ -13,7 +13,9 @@ from typing import Final
 
 from ..deltas.formats import FORMATS
 from ..history.attached import with_attached
-from ..history.records import ImageRecord, Move, RepositoryRecord, RulesRecord, TagRecord
+from ..history.records.images import ImageRecord
+from ..history.records.repositories import Move, RepositoryRecord, TagRecord
+from ..history.records.rules import RulesRecord
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.manifest import Index

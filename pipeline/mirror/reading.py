@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from ..content import BytesContent, Content
 from ..deltas.formats import FORMATS
 from ..history.ledger import Ledger
-from ..history.records import ImageRecord, RepositoryRecord
+from ..history.records.images import ImageRecord
+from ..history.records.repositories import RepositoryRecord
 from ..history.removal import admitted
 from ..history.scan import record_of
 from ..history.versions import Observation

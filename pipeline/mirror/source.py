@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from ..history.ledger import Ledger, LedgerError
-from ..history.records import Move
+from ..history.records.repositories import Move
 from ..history.store import load_ledger
 from ..keys import CATALOG_KEY, Key, Kind, kind_of, manifest_key, referrers_key, tags_key
 from ..oci.digest import Digest

@@ -5,7 +5,8 @@
     steps       what each step does to a run, whose state is in run
     begin       the ledger, after every layout that can be read was seen; each repository is tried alone (trial)
     removal     the ledger, after something was removed, retracted, put back or pointed
-    rest        repositories of which a run has nothing to do or to say, and what wakes them
+    rest        repositories of which a run has nothing to do or to say, and what wakes them;
+                of what each comes, as a mark, is in origins
     rules       pure: by which rules each repository is published
     write       write a Tree to a Target, phase by phase
     prune       mark -> PrunePlan -> execute; whether the clock can be trusted with that is in clocks (pure)

@@ -13,7 +13,7 @@ from ..config.values import Site
 from ..demand.known import Demand
 from ..errors import DeltapressError, InternalError
 from ..history.ledger import Ledger, LedgerError
-from ..history.records import RepositoryRecord
+from ..history.records.repositories import RepositoryRecord
 from ..history.removal import admitted, is_removed
 from ..history.renaming import carry_over
 from ..history.resolver import ContentResolver, find_stored
@@ -24,13 +24,13 @@ from ..history.versions import advance
 from ..keys import LEDGER_KEY, Key
 from ..layout import BrokenTag
 from ..layout.check import Known
-from ..layout.identity import identity_of
 from ..oci.digest import Digest
 from ..progress import Progress
 from ..targets.base import Properties, ReadableTarget
 from ..tree.published import PublishedRepository, by_repository
 from ..tree.templates import OwnTemplateError
 from .adopt import without_foreign_page
+from .origins import Origins
 from .outcome import Settings
 from .prune import without_lost
 from .rebuild import rebuild
@@ -84,7 +84,7 @@ class History:
     no ledger; `failed` says what is wrong with the other layouts, `damage` what a repair found wrong, `misserved` whole
     bytes that the storage would not serve as they were written; `notes` are lines for the user, `lost` those about
     images that were published and are whole nowhere. `bad` are the repositories that are as good as rebuilt, and why;
-    `identities` are those of the layouts before they were looked at.
+    `origins` are the marks of what those of the configuration come of, before anything of that was read.
     """
 
     ledger: Ledger
@@ -97,7 +97,7 @@ class History:
     misserved: Mapping[Key, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     bad: Mapping[str, str] = field(default_factory=dict)
-    identities: Mapping[str, str | None] = field(default_factory=dict)
+    origins: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def broken(self) -> dict[str, tuple[BrokenTag, ...]]:
@@ -178,8 +178,8 @@ def read_history(
         ledger = ledger.with_pending(damage)
     again = "; repair once more to remove what is broken" if settings.repair else ""
     notes = [f"{line}{again}" for line in loaded.notes]
-    # before anything is read: what changes while it is read is another layout
-    identities = {repository.name: identity_of(repository.layout) for repository in config.repositories}
+    origins = Origins(config)
+    marks = {repository.name: origins.mark_of(repository) for repository in config.repositories}
     seen, failed = _scan(config, ledger, settings, given_up, progress=progress)
     found = find_stored(ledger, store.target, damaged=damage)
     if settings.repair:
@@ -196,7 +196,7 @@ def read_history(
             history,
             is_rebuilt=loaded.rebuilt is not None,
             bad=loaded.bad,
-            identities=identities,
+            origins=marks,
             failed=failed,
             present=loaded.present,
             notes=(*notes, *history.notes),
@@ -307,7 +307,7 @@ def _within(repository: str) -> Iterator[None]:
         raise
     except DeltapressError as error:
         raise _FaultError(repository, error) from error
-    except Exception as error:
+    except Exception as error:  # a mistake of ours that one layout meets must not stop the others
         raise _FaultError(repository, InternalError(error)) from error
 
 

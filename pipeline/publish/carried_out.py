@@ -36,7 +36,7 @@ def carried_out(
             outcome = work(order)
         except TargetError:
             raise
-        except Exception as error:
+        except Exception as error:  # of a mistake of ours, too, the report must tell; it goes on its way
             if order.store.has_ledger:
                 try:
                     _keep(order, error)

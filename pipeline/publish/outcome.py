@@ -12,7 +12,7 @@ from ..deltas.savings import Saving
 from ..errors import DeltapressError, ExitCode, InternalError
 from ..history.ledger import Ledger
 from ..history.moves import TagMove
-from ..history.records import DeltaRecord
+from ..history.records.deltas import DeltaRecord
 from ..layout import BrokenTag
 from ..tree.static import Entry
 from .prune import PrunePlan

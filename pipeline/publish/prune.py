@@ -15,7 +15,7 @@ from itertools import groupby
 
 from ..errors import DeltapressError, ExitCode
 from ..history.ledger import Ledger
-from ..history.records import DeltaKey, DeltaRecord
+from ..history.records.deltas import DeltaKey, DeltaRecord
 from ..history.store import LedgerStore
 from ..keys import Key
 from ..oci.digest import Digest

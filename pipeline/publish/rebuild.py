@@ -14,7 +14,9 @@ from typing import Final
 
 from ..deltas.formats import is_delta_document
 from ..history.ledger import Ledger
-from ..history.records import ImageRecord, KeyRecord, Move, RepositoryRecord, TagRecord
+from ..history.records.images import ImageRecord
+from ..history.records.keys import KeyRecord
+from ..history.records.repositories import Move, RepositoryRecord, TagRecord
 from ..history.scan import record_of
 from ..keys import Key, Kind, classify, repository_of
 from ..layout.documents import Origin

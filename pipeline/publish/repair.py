@@ -18,7 +18,8 @@ from typing import Final
 from ..content import chunks
 from ..errors import DeltapressError, ExitCode
 from ..history.ledger import Ledger
-from ..history.records import KeyRecord, RepositoryRecord
+from ..history.records.keys import KeyRecord
+from ..history.records.repositories import RepositoryRecord
 from ..history.resolver import ContentResolver
 from ..history.versions import forget
 from ..keys import (

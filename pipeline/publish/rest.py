@@ -2,32 +2,24 @@
 
 Rule 1. A repository is at rest after a publish that had nothing to say about it and left nothing to do: all of its
         layout was read, its deltas are made or refused for good, no key of it is pending.
-Rule 2. The root of the ledger remembers of what that came: the layout, the configuration, the pulls that were counted,
-        this program. When one of them differs, or time has brought something to do (a grace period, `keep_for` or
-        `sources_within` ends, or a month of `sources_monthly`), it is looked at again.
+Rule 2. The root of the ledger remembers of what that came (`origins`). When that is another, or time has brought
+        something to do (a grace period, `keep_for` or `sources_within` ends, or a month of `sources_monthly`), it is
+        looked at again.
 Rule 3. While all repositories of a target are at rest, a publish reads the root and what names the layouts' contents,
         and ends. When in doubt, it looks at everything.
 """
 
-import hashlib
-from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
-from .. import __version__
-from ..config import Config, Reporting, Repository
+from ..config import Config, Repository
 from ..deltas.plan import DeltaPlan
-from ..demand.document import DemandError, read_demand
 from ..history.documents import Rest, Root
 from ..history.ledger import Ledger
 from ..history.retention import end_of, next_release
 from ..keys import PAGE_KEY, repository_of
-from ..layout.identity import identity_of
-from ..tardiff.encoder import GENERATOR
-from ..targets.s3.options import S3Options
-from ..tree.templates import templates_digest
 from .begin import unconfigured_notes
+from .origins import Origins
 from .outcome import Outcome
 from .rules import rules_of
 from .run import Order, Run
@@ -64,10 +56,8 @@ def rests_after(run: Run) -> dict[str, Rest | None]:
 
     A repository of another configuration goes on as its publisher has left it, if its document is what it was.
     """
-    if not run.history.identities:
+    if not run.history.origins:
         return {}  # no publish: nobody has looked at the layouts
-    ours = {repository.name: repository for repository in run.order.config.repositories}
-    common = _common(run.order.config)
     restless = _restless(run)
     marks = _marks(run)
     rules = rules_of(run.order.config, run.ledger)
@@ -81,13 +71,13 @@ def rests_after(run: Run) -> dict[str, Rest | None]:
             until = min((time for time in (until, release) if time is not None), default=None)
         if name in restless:
             found[name] = None
-        elif (repository := ours.get(name)) is None:
+        elif name not in run.history.origins:
             if name not in run.order.store.at_rest:
                 found[name] = Rest(seen=_GONE if record is None else _NOT_OURS, since=since, until=until)
-        elif record is None or (identity := run.history.identities.get(name)) is None:
+        elif record is None or (origin := run.history.origins[name]) is None:
             found[name] = None
         else:
-            found[name] = Rest(seen=_seen(common, repository, identity), since=since, until=until)
+            found[name] = Rest(seen=origin, since=since, until=until)
     return found
 
 
@@ -99,45 +89,15 @@ def _is_at_rest(root: Root, config: Config, *, now: datetime) -> bool:
         and (PAGE_KEY in root.keys) == config.site.pages
         and all(rest.holds(now) for rest in root.rests.values())
     )
-    common = _common(config)
-    return is_settled and all(_is_as_seen(root, common, repository) for repository in config.repositories)
-
-
-def _is_as_seen(root: Root, common: str, repository: Repository) -> bool:
-    rest = root.rests.get(repository.name)
-    if rest is None or (identity := identity_of(repository.layout)) is None:
+    if not is_settled:
         return False
-    return rest.seen == _seen(common, repository, identity)
+    origins = Origins(config)
+    return all(_is_as_seen(root, origins, repository) for repository in config.repositories)
 
 
-def _common(config: Config) -> str:
-    """Of what a publish of any repository comes: this program, and what is configured for all.
-
-    Where things lie, how they are reached, what may be deleted at once and who is told of it changes nothing of what is
-    published.
-    """
-    rest = replace(
-        config, path=Path(), target_url="", s3=S3Options(), max_delete=0.0, report=Reporting(), repositories=()
-    )
-    own = config.site.templates
-    templates = templates_digest(own) if own is not None else None
-    return f"{__version__}\n{GENERATOR}\n{rest}\n{templates}"
-
-
-def _seen(common: str, repository: Repository, identity: str) -> str:
-    parts = common, repr(replace(repository, layout=Path())), identity, _demand_of(repository)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-
-def _demand_of(repository: Repository) -> str:
-    """The pulls that were counted for it; or what is wrong with their file, in which case it is not at rest."""
-    path = repository.policy.demand
-    if path is None:
-        return ""
-    try:
-        return repr(sorted(read_demand(path).get(repository.name, {}).items()))
-    except DemandError as error:
-        return str(error)
+def _is_as_seen(root: Root, origins: Origins, repository: Repository) -> bool:
+    rest = root.rests.get(repository.name)
+    return rest is not None and rest.seen == origins.mark_of(repository)
 
 
 def _restless(run: Run) -> set[str]:

@@ -12,7 +12,8 @@ from typing import get_args
 from ..config.values import Config, FormatName, Policy, Repository
 from ..deltas.plan import Rules
 from ..history.ledger import Ledger
-from ..history.records import RemoteRecord, RepositoryRecord, RulesRecord
+from ..history.records.repositories import RepositoryRecord
+from ..history.records.rules import RemoteRecord, RulesRecord
 from ..keys import Key, repository_of
 from ..oci.digest import Digest
 

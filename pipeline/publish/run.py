@@ -11,7 +11,7 @@ from ..deltas.plan import DeltaPlan
 from ..deltas.savings import savings
 from ..history.ledger import Ledger
 from ..history.moves import moves_at
-from ..history.records import DeltaRecord
+from ..history.records.deltas import DeltaRecord
 from ..history.removal import Removable
 from ..history.store import LedgerStore
 from ..keys import Key

@@ -13,7 +13,8 @@ from ..deltas.make import Workshop
 from ..deltas.plan import DeltaPlan, Wanted, plan_deltas
 from ..deltas.savings import savings
 from ..history.ledger import Ledger
-from ..history.records import DeltaKey, KeyRecord
+from ..history.records.deltas import DeltaKey
+from ..history.records.keys import KeyRecord
 from ..keys import Key, Phase, blob_key, repository_of, tags_key
 from ..progress import Silent
 from ..scratch import remove_dead, scratch_folder

@@ -11,7 +11,7 @@ from ..config import Config
 from ..deltas.estimate import Estimates
 from ..deltas.plan import Wanted
 from ..history.ledger import Ledger
-from ..history.records import DeltaKey
+from ..history.records.deltas import DeltaKey
 from .steps import planned
 
 

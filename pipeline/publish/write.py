@@ -17,7 +17,7 @@ from typing import Final
 from ..content import BytesContent, Content
 from ..errors import DeltapressError
 from ..history.ledger import Ledger
-from ..history.records import KeyRecord
+from ..history.records.keys import KeyRecord
 from ..history.resolver import ContentResolver
 from ..history.store import LedgerStore
 from ..keys import Headers, Key, Phase

@@ -5,7 +5,8 @@ from typing import Any
 
 from ..deltas.savings import Saving, distinct
 from ..history.ledger import Ledger
-from ..history.records import ImageRecord, RepositoryRecord
+from ..history.records.images import ImageRecord
+from ..history.records.repositories import RepositoryRecord
 from ..oci.digest import Digest
 from ..oci.reference import is_reserved_tag
 from ..quantities import format_size

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ..deltas.plan import Wanted
 from ..deltas.savings import distinct
-from ..history.records import DeltaKey
+from ..history.records.deltas import DeltaKey
 from ..keys import PRIVATE, Key, Kind, classify, repository_of
 from ..layout import BrokenTag
 from ..publish import Outcome

@@ -7,7 +7,7 @@ from typing import Any, Final
 from ..deltas.plan import Wanted
 from ..deltas.savings import Saving, distinct
 from ..history.moves import TagMove
-from ..history.records import DeltaKey
+from ..history.records.deltas import DeltaKey
 from ..oci.digest import Digest
 from ..quantities import format_share, format_size
 from .lines import table

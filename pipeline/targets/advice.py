@@ -12,8 +12,9 @@ from typing import Final
 from .base import TargetError
 
 _COLLISION: Final = (
-    "a file stands where this key needs a folder, or a folder where it needs a file; two names of the tree collide "
-    "(a repository a/manifests and a tag of the repository a do): rename one of them"
+    "a file stands where this key needs a folder, or a folder where it needs a file; remove what somebody has put "
+    "there, or, where two names of the tree collide (a repository a/manifests and a tag of the repository a do), "
+    "rename one"
 )
 _ANY: Final = {
     errno.ENOSPC: "the disk is full; make room and run again, what is complete was kept",

@@ -242,6 +242,8 @@ class DirectoryTarget:
         if key not in self._seen:
             return False
         seen = self._seen[key]
+        if present is not None and stat.S_ISDIR(present.st_mode):
+            present = None  # as `open` takes it; the write says that a folder is in its way
         if seen is None or present is None:
             return (seen is None) != (present is None)
         if seen.is_of(present):

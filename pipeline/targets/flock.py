@@ -101,7 +101,7 @@ def _acquire(folder: int, name: str, *, deadline: float) -> int:
                 holder = _read(lock).holder
                 os.close(lock)
                 raise LockHeldError(holder) from error
-        except BaseException:
+        except BaseException:  # what stays open may hold the lock
             os.close(lock)
             raise
         os.close(lock)

@@ -116,7 +116,7 @@ def _enter(above: int, name: str, *, create: bool, open_up: bool) -> int:
     try:
         _let_in(folder)
         flush_folder(above)
-    except BaseException:
+    except BaseException:  # whoever gets no folder closes none
         os.close(folder)
         raise
     return folder

@@ -73,7 +73,7 @@ def put_link(
                 if not _removed_copy(folder, name):
                     raise
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
+        except BaseException:  # an interrupt too must leave no temporary link in the tree
             os.unlink(temporary, dir_fd=folder)
             raise
         flush_folder(folder)

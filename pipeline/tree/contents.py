@@ -20,7 +20,8 @@ from ..deltas.formats import FORMATS, DeltaDocument, DeltaFormat, Offer
 from ..deltas.plan import Wanted
 from ..errors import DeltapressError
 from ..history.ledger import Ledger
-from ..history.records import ImageRecord, RepositoryRecord
+from ..history.records.images import ImageRecord
+from ..history.records.repositories import RepositoryRecord
 from ..keys import Key, manifest_key, referrers_tag
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest

@@ -17,7 +17,8 @@ from typing import Final
 
 from ..deltas.formats.delta_index import DeltaIndex
 from ..history.ledger import Ledger
-from ..history.records import PlatformRecord, RepositoryRecord
+from ..history.records.images import PlatformRecord
+from ..history.records.repositories import RepositoryRecord
 from ..history.versions import series_of
 from ..keys import FLATPAK_INDEX_KEY, Key, classify, flatpak_icon_key, manifest_key
 from ..oci.descriptor import Descriptor

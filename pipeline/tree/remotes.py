@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..config.values import FlatpakRemote
 from ..history.ledger import Ledger
-from ..history.records import RepositoryRecord
+from ..history.records.repositories import RepositoryRecord
 from ..keys import Key, flatpak_ref_key, flatpak_repo_key
 from ..oci.flatpak import FlatpakRef
 from .flatpak import newest_flatpaks

@@ -85,12 +85,11 @@ class Templates:
         """The text that `name` makes of `variables`. Raises TemplateError."""
         try:
             return self.environment.get_template(name).render(variables)
-        except Exception as error:
+        except Exception as error:  # a template can do anything that an expression can, and so meet any exception
             if self.own is None:
                 if isinstance(error, jinja2.TemplateError):
                     raise TemplateError(name, str(error)) from error
                 raise
-            # a template can do anything that an expression can, and so meet any exception
             problem = " ".join(str(error).split()) or type(error).__name__
             raise OwnTemplateError(_place(error, self.own / name), problem) from error
 

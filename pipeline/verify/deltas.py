@@ -13,7 +13,7 @@ from ..deltas.layers import LayerSource
 from ..deltas.prove import prove
 from ..errors import DeltapressError
 from ..history.ledger import Ledger
-from ..history.records import LayerRecord
+from ..history.records.images import LayerRecord
 from ..history.resolver import LayerLocator
 from ..keys import Key, blob_key
 from ..limits import Limits

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..history.records import DeltaKey, LayerRecord
+from ..history.records.deltas import DeltaKey
+from ..history.records.images import LayerRecord
 from ..history.resolver import LayerLocator
 from ..keys import Key
 from ..oci.digest import DiffID, Digest

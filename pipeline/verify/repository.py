@@ -5,7 +5,8 @@ from typing import Final
 from ..content import chunks
 from ..deltas.formats import FORMATS, DeltaFormat, DeltaListing
 from ..history.ledger import Ledger
-from ..history.records import PlatformRecord, RepositoryRecord
+from ..history.records.images import PlatformRecord
+from ..history.records.repositories import RepositoryRecord
 from ..history.resolver import LayerLocator, Place, Store
 from ..history.scan import record_of
 from ..keys import (

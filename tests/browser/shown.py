@@ -11,17 +11,10 @@ from pipeline.config.values import FlatpakRemote, Policy, Site
 from pipeline.deltas.plan import Rules, Wanted, plan_deltas
 from pipeline.deltas.savings import savings
 from pipeline.history.ledger import Ledger
-from pipeline.history.records import (
-    DeltaRecord,
-    ImageRecord,
-    LayerRecord,
-    Move,
-    PlatformRecord,
-    RemoteRecord,
-    RepositoryRecord,
-    RulesRecord,
-    TagRecord,
-)
+from pipeline.history.records.deltas import DeltaRecord
+from pipeline.history.records.images import ImageRecord, LayerRecord, PlatformRecord
+from pipeline.history.records.repositories import Move, RepositoryRecord, TagRecord
+from pipeline.history.records.rules import RemoteRecord, RulesRecord
 from pipeline.keys import PING_KEY
 from pipeline.oci.descriptor import Descriptor, Platform
 from pipeline.oci.digest import DiffID, Digest

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from pipeline.history.records import FLATPAK_LABELS
+from pipeline.history.records.images import FLATPAK_LABELS
 from pipeline.targets.base import Target
 
 from ..layouts.builder import LayoutBuilder, json_bytes, on, tar_of

@@ -9,7 +9,8 @@ from pipeline.config import Policy
 from pipeline.deltas.budget import within_budget
 from pipeline.deltas.plan import DeltaPlan, Rules, plan_deltas
 from pipeline.history.ledger import Ledger
-from pipeline.history.records import DeltaRecord, RepositoryRecord
+from pipeline.history.records.deltas import DeltaRecord
+from pipeline.history.records.repositories import RepositoryRecord
 from pipeline.oci.digest import Digest
 
 from .test_plan import NOW, made, moved, platform_image, simple

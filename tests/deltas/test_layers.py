@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.compression import CompressionError
 from pipeline.deltas.layers import LayerChangedError, LayerLostError, LayerSource, LayerTooLargeError
-from pipeline.history.records import LayerRecord
+from pipeline.history.records.images import LayerRecord
 from pipeline.history.resolver import ContentResolver, LayerLocator, Place, Store
 from pipeline.keys import blob_key
 from pipeline.limits import Limits

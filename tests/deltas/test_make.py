@@ -23,7 +23,8 @@ from pipeline.deltas.layers import reading_memory
 from pipeline.deltas.make import Workshop, make
 from pipeline.deltas.plan import PlannedDelta
 from pipeline.deltas.prove import WrongLayerError, prove
-from pipeline.history.records import DeltaKey, DeltaRecord, LayerRecord
+from pipeline.history.records.deltas import DeltaKey, DeltaRecord
+from pipeline.history.records.images import LayerRecord
 from pipeline.history.resolver import ContentResolver, LayerLocator, Place, Store
 from pipeline.keys import blob_key
 from pipeline.limits import Limits

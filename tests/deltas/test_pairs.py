@@ -5,7 +5,7 @@ import io
 import pytest
 
 from pipeline.deltas.pairs import Pairs
-from pipeline.history.records import RepositoryRecord
+from pipeline.history.records.repositories import RepositoryRecord
 from pipeline.oci.digest import DiffID
 from pipeline.tardiff.layer.outline import Outline, outline
 

@@ -13,7 +13,9 @@ from pipeline.config import Policy
 from pipeline.config.values import FormatName
 from pipeline.deltas.plan import DeltaPlan, Rules, Wanted, plan_deltas
 from pipeline.history.ledger import Ledger
-from pipeline.history.records import DeltaKey, DeltaRecord, ImageRecord, LayerRecord, PlatformRecord, RepositoryRecord
+from pipeline.history.records.deltas import DeltaKey, DeltaRecord
+from pipeline.history.records.images import ImageRecord, LayerRecord, PlatformRecord
+from pipeline.history.records.repositories import RepositoryRecord
 from pipeline.history.versions import Observation, advance
 from pipeline.oci.descriptor import Descriptor, Platform
 from pipeline.oci.digest import DiffID, Digest

@@ -13,7 +13,8 @@ from pipeline.demand.counting import Count, steadied
 from pipeline.demand.document import DemandError, demand_document, read_demand
 from pipeline.demand.known import Demand
 from pipeline.history.ledger import Ledger
-from pipeline.history.records import RepositoryRecord, RulesRecord
+from pipeline.history.records.repositories import RepositoryRecord
+from pipeline.history.records.rules import RulesRecord
 from pipeline.history.versions import Observation, advance
 from pipeline.oci.digest import Digest
 

@@ -3,7 +3,7 @@
 import json
 
 from pipeline.history.ledger import Ledger
-from pipeline.history.records import write_time
+from pipeline.history.records.fields import write_time
 
 
 def whole(ledger: Ledger, schema: int) -> bytes:

@@ -11,7 +11,9 @@ import pytest
 
 from pipeline.errors import ExitCode
 from pipeline.history.ledger import Ledger, LedgerError
-from pipeline.history.records import DeltaKey, DeltaRecord, KeyRecord, RepositoryRecord, RetractionRecord
+from pipeline.history.records.deltas import DeltaKey, DeltaRecord, RetractionRecord
+from pipeline.history.records.keys import KeyRecord
+from pipeline.history.records.repositories import RepositoryRecord
 from pipeline.history.store import LedgerStore, load_ledger
 from pipeline.keys import LEDGER_KEY, Key, blob_key, repository_of
 from pipeline.oci.digest import DiffID, Digest

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.history.ledger import Ledger
-from pipeline.history.records import ImageRecord, RepositoryRecord
+from pipeline.history.records.images import ImageRecord
+from pipeline.history.records.repositories import RepositoryRecord
 from pipeline.history.removal import Removable, RemovalError, admitted, changes, is_removed, put_back, remove
 from pipeline.history.versions import advance
 from pipeline.oci.digest import Digest

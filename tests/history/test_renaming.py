@@ -1,6 +1,6 @@
 """A repository that goes on under another name, from values alone."""
 
-from pipeline.history.records import RepositoryRecord
+from pipeline.history.records.repositories import RepositoryRecord
 from pipeline.history.renaming import carry_over
 from pipeline.history.versions import advance
 

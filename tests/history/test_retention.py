@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.config import Policy
-from pipeline.history.records import ImageRecord, RepositoryRecord
+from pipeline.history.records.images import ImageRecord
+from pipeline.history.records.repositories import RepositoryRecord
 from pipeline.history.retention import end_of, pinned_images, retain
 from pipeline.history.versions import advance
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Policy
-from pipeline.history.records import RepositoryRecord
+from pipeline.history.records.repositories import RepositoryRecord
 from pipeline.history.retention import retain
 from pipeline.history.sources import timed_sources
 from pipeline.history.versions import series_of

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.history.records import ImageRecord, Move, RepositoryRecord, TagRecord
+from pipeline.history.records.images import ImageRecord
+from pipeline.history.records.repositories import Move, RepositoryRecord, TagRecord
 from pipeline.history.versions import Observation, advance, forget, series_of
 from pipeline.oci.descriptor import Descriptor
 from pipeline.oci.digest import Digest

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.history.records import ImageRecord
+from pipeline.history.records.images import ImageRecord
 from pipeline.mirror.mirrored import Found, whole_of
 from pipeline.mirror.selection import Selection, parse_platform
 from pipeline.oci.manifest import Index, parse_document

@@ -13,7 +13,7 @@ from pipeline.errors import ExitCode, InternalError
 from pipeline.history import store
 from pipeline.history.documents import Part
 from pipeline.history.ledger import Ledger, LedgerError
-from pipeline.history.records import RepositoryRecord
+from pipeline.history.records.repositories import RepositoryRecord
 from pipeline.history.scan import Seen, scan_repository
 from pipeline.history.store import LedgerStore
 from pipeline.keys import Key, blob_key

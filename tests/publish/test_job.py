@@ -121,7 +121,7 @@ def test_another_generator_makes_every_delta_again(tmp_path: Path, monkeypatch: 
     shop = Shop(tmp_path)
     shop.images({"1.0": app(1), "2.0": app(2)})
     shop.run()
-    monkeypatch.setattr("pipeline.publish.rest.GENERATOR", "tardiff-next")
+    monkeypatch.setattr("pipeline.publish.origins.GENERATOR", "tardiff-next")
     monkeypatch.setattr("pipeline.publish.steps.GENERATOR", "tardiff-next")
     monkeypatch.setattr("pipeline.deltas.job.GENERATOR", "tardiff-next")
     outcome, _ = shop.watched_run(1)

@@ -50,6 +50,26 @@ def test_a_tag_that_was_pointed_back_stays_until_its_layout_has_something_new(sh
     assert points_to(shop, "1.3")
 
 
+def test_a_tag_that_was_pointed_back_twice_stays_where_it_was_pointed_last(shop: Shop) -> None:
+    shop.tag("app:latest", "1.1", 3)
+    shop.run(4)
+    shop.tag("app:latest", "1.0", 5)
+    for number in (6, 7):
+        assert shop.run(number).moves == ()
+        assert points_to(shop, "1.0")
+    shop.check()
+
+
+def test_a_tag_that_was_pointed_to_what_its_layout_has_is_an_ordinary_one(shop: Shop) -> None:
+    shop.tag("app:latest", "1.1", 3)
+    shop.tag("app:latest", "1.2", 4)
+    assert shop.run(5).ledger.repositories["app"].tags["latest"].instead_of is None
+    assert points_to(shop, "1.2")
+    shop.images(_releases(3, latest=1))
+    shop.run(6)
+    assert points_to(shop, "1.1")
+
+
 def test_a_layout_that_went_back_too_makes_it_an_ordinary_tag(shop: Shop) -> None:
     shop.tag("app:latest", "1.1", 3)
     shop.images(_releases(3, latest=1))

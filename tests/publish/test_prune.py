@@ -9,7 +9,8 @@ import pytest
 from pipeline import publish
 from pipeline.errors import ExitCode
 from pipeline.history.ledger import Ledger
-from pipeline.history.records import DeltaKey, DeltaRecord, KeyRecord
+from pipeline.history.records.deltas import DeltaKey, DeltaRecord
+from pipeline.history.records.keys import KeyRecord
 from pipeline.keys import LEDGER_KEY, Key, Phase
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.progress import Silent

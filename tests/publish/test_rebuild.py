@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import ExitCode
 from pipeline.history.ledger import Ledger, LedgerError
-from pipeline.history.records import ImageRecord
+from pipeline.history.records.images import ImageRecord
 from pipeline.keys import LEDGER_KEY, Key, repository_of
 from pipeline.oci.digest import Digest
 from pipeline.publish.rebuild import rebuild

@@ -14,7 +14,7 @@ from pipeline.oci.digest import Digest
 from pipeline.publish import Outcome
 
 from ..layouts.builder import LayoutBuilder, blob_path, compressed, sha256
-from ..runs import MemoryFolder, Shop, app, other, stored_ledger
+from ..runs import MemoryFolder, Shop, WatchedTarget, app, other, stored_ledger
 from ..targets.wrappers import RecordingTarget
 
 _POLICY = 'versions = 1\nkeep = 2\ngrace = "3d"\nmax_delete = 1.0'
@@ -147,10 +147,44 @@ def test_who_asks_for_more_gets_it(shop: Shop, settings: dict[str, Any]) -> None
     assert shop.run(3).is_at_rest
 
 
-@pytest.mark.parametrize("name", ["pipeline.publish.rest.GENERATOR", "pipeline.publish.rest.__version__"])
+@pytest.mark.parametrize("name", ["pipeline.publish.origins.GENERATOR", "pipeline.publish.origins.__version__"])
 def test_another_program_looks_at_everything(shop: Shop, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(name, "another")
     assert not shop.run(3).is_at_rest
+
+
+def test_pulls_that_are_counted_while_a_run_is_under_way_wake_the_next(shop: Shop) -> None:
+    file = shop.path / "demand.json"
+    newest = shop.dry_run(2).ledger.repositories["app"].tags["latest"].image
+
+    def count(pulls: int) -> None:
+        file.write_text(json.dumps({"pulls": {"app": {str(newest): pulls}}}))
+
+    count(1)
+    shop.policy += '\ndemand = "demand.json"'
+    shop.images({"latest": app(3)})
+    assert not shop.run(3, target=WatchedTarget(shop.target, lambda: count(9))).is_at_rest
+    outcome = shop.run(4)
+    assert not outcome.is_at_rest
+    rules = outcome.ledger.repositories["app"].rules
+    assert rules is not None
+    assert rules.pulls == {newest: 9}
+    assert shop.run(4).is_at_rest
+
+
+def test_templates_that_change_while_a_run_is_under_way_wake_the_next(shop: Shop) -> None:
+    (shop.path / "own").mkdir()
+    note = shop.path / "own" / "note.txt"
+    note.write_text("before")
+
+    def change() -> None:
+        note.write_text("after")
+
+    shop.policy += '\n[site]\ntemplates = "own"'
+    shop.images({"latest": app(3)})
+    assert not shop.run(3, target=WatchedTarget(shop.target, change)).is_at_rest
+    assert not shop.run(3.5).is_at_rest
+    assert shop.run(3.5).is_at_rest
 
 
 def test_the_end_of_a_grace_period_wakes_it(shop: Shop) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import ExitCode
 from pipeline.history.ledger import Ledger, LedgerError
-from pipeline.history.records import PlatformRecord
+from pipeline.history.records.images import PlatformRecord
 from pipeline.history.removal import RemovalError
 from pipeline.history.retraction import RetractionError
 from pipeline.keys import LEDGER_KEY, Key

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.history.records import RulesRecord
+from pipeline.history.records.rules import RulesRecord
 from pipeline.keys import LEDGER_KEY, Key
 
 from ..client import deltas_of

@@ -16,7 +16,10 @@ from pipeline.deltas.formats import FORMATS, DeltaDocument, DeltaListing, Offer
 from pipeline.deltas.formats.contract import ParsedDeltas
 from pipeline.deltas.plan import Rules, Wanted, plan_deltas
 from pipeline.history.ledger import Ledger
-from pipeline.history.records import DeltaKey, DeltaRecord, PlatformRecord, RemoteRecord, RepositoryRecord, RulesRecord
+from pipeline.history.records.deltas import DeltaKey, DeltaRecord
+from pipeline.history.records.images import PlatformRecord
+from pipeline.history.records.repositories import RepositoryRecord
+from pipeline.history.records.rules import RemoteRecord, RulesRecord
 from pipeline.history.scan import scan_repository
 from pipeline.history.versions import advance
 from pipeline.keys import IMMUTABLE, MUTABLE, Key, Kind, Phase, classify, referrers_tag

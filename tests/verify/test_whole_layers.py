@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.history.records import LayerRecord
+from pipeline.history.records.images import LayerRecord
 from pipeline.keys import Key, blob_key
 from pipeline.limits import Limits
 from pipeline.oci.digest import DiffID, Digest

@@ -59,8 +59,8 @@ def unpack_image(layers: Sequence[Path], config: Digest, folder: Path, *, limits
     new.mkdir(mode=0o700)
     try:
         _write(new, layers, limits, progress)
-    except BaseException:
-        _remove(new)  # a disk that it has filled is needed
+    except BaseException:  # a disk that it has filled is needed, after an interrupt too
+        _remove(new)
         raise
     note.write_text("", "utf-8")  # in between, the folder holds what nobody has noted
     if folder.exists():

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...config.values import FormatName
-from ...history.records import DeltaKey, LayerRecord, PlatformRecord, RepositoryRecord
+from ...history.records.deltas import DeltaKey
+from ...history.records.images import LayerRecord, PlatformRecord
+from ...history.records.repositories import RepositoryRecord
 from ...oci.descriptor import Descriptor
 from ...oci.digest import Digest
 from ...oci.manifest import Document, Index, Manifest

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from ...config.values import FormatName
-from ...history.records import DeltaKey, PlatformRecord, RepositoryRecord
+from ...history.records.deltas import DeltaKey
+from ...history.records.images import PlatformRecord
+from ...history.records.repositories import RepositoryRecord
 from ...oci.descriptor import Descriptor
 from ...oci.digest import DiffID, Digest, DigestError
 from ...oci.manifest import Index, Manifest, parse_document

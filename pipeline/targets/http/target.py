@@ -200,7 +200,7 @@ class HTTPTarget:
             while start and (data := answer.read(min(CHUNK, start))):  # it knows no ranges
                 start -= len(data)
             return answer
-        except BaseException:
+        except BaseException:  # whoever gets no answer closes none
             answer.close()
             raise
 

@@ -359,7 +359,7 @@ def _parts(chunks: Iterator[bytes], size: int) -> Iterator[bytearray]:
 def _given_up_on_failure(upload: Upload) -> Iterator[None]:
     try:
         yield
-    except BaseException:
+    except BaseException:  # parts cost money until they are given up, after an interrupt too
         with suppress(TargetError):  # what cannot be given up now is by whoever takes an expired lock
             upload.abort()
         raise

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ...history.records import ImageRecord, RepositoryRecord
+from ...history.records.images import ImageRecord
+from ...history.records.repositories import RepositoryRecord
 from ...oci.digest import Digest
 from ...oci.reference import attached_to
 

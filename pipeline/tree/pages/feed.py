@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ...history.records import RepositoryRecord
+from ...history.records.repositories import RepositoryRecord
 from ...oci.digest import Digest
 from ...oci.reference import is_reserved_tag
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from ...config.values import FlatpakRemote, Site
 from ...deltas.savings import Saving
-from ...history.records import RepositoryRecord
+from ...history.records.repositories import RepositoryRecord
 from ...keys import PAGE_KEY, Key, feed_key, page_key, referrers_key, remote_page_key
 from ...quantities import format_share, format_size
 from ..remotes import OfferedRemote

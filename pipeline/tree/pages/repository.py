@@ -9,7 +9,8 @@ from ...config.values import FlatpakRemote
 from ...deltas.savings import Saving
 from ...history.moves import last_move
 from ...history.order import line_of
-from ...history.records import FLATPAK_LABELS, SHOWN_LABELS, ImageRecord, LayerRecord, PlatformRecord, RepositoryRecord
+from ...history.records.images import FLATPAK_LABELS, SHOWN_LABELS, ImageRecord, LayerRecord, PlatformRecord
+from ...history.records.repositories import RepositoryRecord
 from ...history.versions import series_of
 from ...oci.digest import Digest
 from ...oci.flatpak import FlatpakRef

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ...deltas.savings import Saving
 from ...history.moves import last_move
-from ...history.records import RepositoryRecord
+from ...history.records.repositories import RepositoryRecord
 from .repository import platform_names, tags_in_order
 
 

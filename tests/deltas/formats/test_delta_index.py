@@ -11,7 +11,9 @@ from pipeline.deltas.formats import Offer, is_delta_document
 from pipeline.deltas.formats.contract import ListedDelta
 from pipeline.deltas.formats.delta_index import DeltaIndex
 from pipeline.deltas.plan import Wanted
-from pipeline.history.records import DeltaKey, LayerRecord, RepositoryRecord
+from pipeline.history.records.deltas import DeltaKey
+from pipeline.history.records.images import LayerRecord
+from pipeline.history.records.repositories import RepositoryRecord
 from pipeline.oci.descriptor import Platform
 from pipeline.oci.digest import DiffID, Digest
 from pipeline.oci.manifest import Index, Manifest, parse_document, successors

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.keys import Key
-from pipeline.targets.base import LOCK_KEY, TargetError
+from pipeline.keys import LEDGER_KEY, MUTABLE, Key
+from pipeline.targets.base import LOCK_KEY, KeyMissingError, LostUpdateError, TargetError
 from pipeline.targets.directory import DirectoryTarget
 
 from ...conftest import require_tool
@@ -23,6 +23,15 @@ def test_names_that_collide_are_refused_by_name(target: DirectoryTarget, root: P
         with pytest.raises(TargetError, match=rf"^{key}: a file stands where this key needs a folder.*rename one"):
             put(target, key, b"data")
     assert files(root) == ["v2/a/manifests/latest", "v2/a/tags/list"]
+
+
+def test_a_folder_in_the_place_of_a_file_is_no_work_of_a_rival(target: DirectoryTarget, root: Path) -> None:
+    (root / LEDGER_KEY).mkdir(parents=True)
+    with pytest.raises(KeyMissingError):
+        target.open(LEDGER_KEY)
+    with pytest.raises(TargetError, match="or a folder where it needs a file; remove what somebody has put") as caught:
+        put(target, LEDGER_KEY, b"{}", cache=MUTABLE)
+    assert not isinstance(caught.value, LostUpdateError)
 
 
 def test_a_name_that_is_too_long_is_refused_by_name(target: DirectoryTarget, root: Path) -> None:

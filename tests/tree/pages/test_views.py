@@ -10,7 +10,7 @@ from pipeline.config.values import FlatpakRemote, Site
 from pipeline.deltas.savings import distinct, savings
 from pipeline.errors import ExitCode
 from pipeline.history.moves import last_move
-from pipeline.history.records import Move, RepositoryRecord, TagRecord
+from pipeline.history.records.repositories import Move, RepositoryRecord, TagRecord
 from pipeline.keys import PAGE_KEY, feed_key, page_key
 from pipeline.oci.flatpak import FlatpakRef
 from pipeline.quantities import format_share, format_size

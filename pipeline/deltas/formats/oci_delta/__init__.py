@@ -24,7 +24,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 
 from ....config.values import FormatName
-from ....history.records import PlatformRecord, RepositoryRecord
+from ....history.records.images import PlatformRecord
+from ....history.records.repositories import RepositoryRecord
 from ....oci.digest import DiffID, Digest, DigestError
 from ....oci.manifest import Index, Manifest
 from ..contract import DeltaDocument, DeltaListing, ListedDocument, Offer, ParsedDeltas

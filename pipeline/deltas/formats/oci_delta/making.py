@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
-from ....history.records import ImageRecord, PlatformRecord, RepositoryRecord
+from ....history.records.images import ImageRecord, PlatformRecord
+from ....history.records.repositories import RepositoryRecord
 from ....oci.descriptor import Descriptor
 from ....oci.digest import DiffID, Digest
 from ....oci.manifest import parse_document

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ....history.records import DeltaKey, LayerRecord, PlatformRecord
+from ....history.records.deltas import DeltaKey
+from ....history.records.images import LayerRecord, PlatformRecord
 from ....oci.descriptor import Descriptor
 from ....oci.digest import Digest, DigestError
 from ....oci.manifest import Manifest

@@ -12,7 +12,8 @@ Rule 3. Every device loads them with each update: what has no room in 1 MiB, by 
 from collections.abc import Iterator
 from typing import Final
 
-from ....history.records import ImageRecord, RepositoryRecord
+from ....history.records.images import ImageRecord
+from ....history.records.repositories import RepositoryRecord
 from ....oci.digest import Digest
 from ....oci.media_types import MANIFESTS
 from ....oci.reference import attached_to
