@@ -4,6 +4,7 @@ Rule 1. It points only to an image that its repository has published, and only a
 Rule 2. It stays there as long as the layout has under that tag what it pointed to before: the bad image does not come
         back with the next run, however often the tag is pointed elsewhere. When the layout has another one, the tag
         follows it again.
+Rule 3. The tags of a mirror are its source's: the next run would take them back there without a word.
 """
 
 from dataclasses import replace
@@ -24,11 +25,15 @@ class PointingError(DeltapressError):
 def point(ledger: Ledger, repository: str, tag: str, image: Digest | str, *, now: datetime) -> Ledger:
     """The ledger in which `tag` points to `image`, a digest or another tag; the same value where it did before.
 
-    Raises PointingError when one of them is not published.
+    Raises PointingError when one of them is not published, or is mirrored.
     """
     record = ledger.repositories.get(repository)
     if record is None:
         raise PointingError(f"{repository} is not published")
+    if record.mirrored_from is not None:
+        raise PointingError(
+            f"{repository} is mirrored from {record.mirrored_from}, whose tags it has; point {tag} there, and mirror it"
+        )
     known = record.tags.get(tag)
     if known is None:
         raise PointingError(f"{repository} has no tag {tag}; it has {_some(record)}")

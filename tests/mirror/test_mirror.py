@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import serve
 from pipeline.errors import ExitCode
+from pipeline.history.pointing import PointingError
 from pipeline.history.retraction import RetractionError
 from pipeline.keys import LEDGER_KEY, Key
 from pipeline.mirror import MirrorError, Selection
@@ -521,6 +522,17 @@ def test_what_is_published_from_layouts_is_not_overwritten(source: MemoryFolder,
     outcome = shop.run(12)
     assert "is mirrored here from memory:source; publish it to another target" in str(outcome.failed["team/tool"])
     assert outcome.written.keys == 0
+
+
+def test_tags_are_pointed_where_they_are_published(source: MemoryFolder, tmp_path: Path) -> None:
+    target = MemoryFolder()
+    mirrored(source, target)
+    before = dict(target.contents)
+    mirror = Shop(tmp_path, target, policy=POLICY, repositories={"unused": ""})
+    [tag, *_] = json.loads(target.contents[Key("v2/team/tool/tags/list")])["tags"]
+    with pytest.raises(PointingError, match=f"is mirrored from memory:source, whose tags it has; point {tag} there"):
+        mirror.tag(f"team/tool:{tag}", tag, 11)
+    assert target.contents == before
 
 
 def test_deltas_are_retracted_where_they_are_published(source: MemoryFolder, tmp_path: Path) -> None:
