@@ -12,11 +12,11 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError
+from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ProxyError
 from urllib3.util import Retry, Timeout
 
 from ... import __version__
-from ...text import one_line
+from ...text import innermost_reason, one_line
 from ..base import TargetError
 from .certificates import tls_context
 from .options import HTTPOptions
@@ -65,7 +65,7 @@ class Answer:
             # not `read`, which goes on until there are `size` bytes, however slowly they drip
             data = self._response.read1(size, decode_content=False)
         except (HTTPError, OSError) as error:
-            raise BrokenBodyError(f"{host_of(self._url)}: the connection broke ({type(error).__name__})") from error
+            raise BrokenBodyError(f"{host_of(self._url)}: the connection broke ({innermost_reason(error)})") from error
         self._received += len(data)
         seconds = time.monotonic() - self._began
         if data and seconds > self._options.read_timeout and self._received < seconds * self._options.slowest:
@@ -212,14 +212,12 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 def _reason_of(error: Exception) -> str:
     """What went wrong with a connection, and what to do."""
-    cause: BaseException = error
-    while isinstance(cause, MaxRetryError) and cause.reason is not None:
-        cause = cause.reason
-    said = one_line(str(cause), most=_MAX_SHOWN)
-    if "CERTIFICATE_VERIFY_FAILED" in str(cause):
+    said = innermost_reason(error, most=_MAX_SHOWN)
+    if "CERTIFICATE_VERIFY_FAILED" in said:
         return f"its certificate is not trusted ({said}); give the authority's certificate"
-    if "CERTIFICATE_REQUIRED" in str(cause):
+    if "CERTIFICATE_REQUIRED" in said:
         return "wants a client's certificate; give one"
-    if "WRONG_VERSION_NUMBER" in str(cause) or "record layer failure" in str(cause):
+    if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
         return "does not speak https; without TLS, name it http://… (`pull` and `bundle`: --from http://…)"
-    return f"cannot be reached ({type(cause).__name__}: {said})"
+    through = ", through the proxy" if isinstance(error, MaxRetryError) and isinstance(error.reason, ProxyError) else ""
+    return f"cannot be reached{through} ({said})"

@@ -355,7 +355,7 @@ def test_a_registry_without_a_catalog_says_so(tree: Path, tmp_path: Path) -> Non
 def test_nobody_listens_there() -> None:
     with running(Registry(root=Path())) as registry:
         pass
-    with pytest.raises(TargetError, match=f"127.0.0.1:{registry.port}: cannot be reached"):
+    with pytest.raises(TargetError, match=rf"127.0.0.1:{registry.port}: cannot be reached \(Connection refused\)$"):
         reader(registry).open(tags_key(NAME))
 
 
@@ -421,6 +421,8 @@ def test_a_proxy_is_used_where_there_is_one(tree: Path) -> None:
         assert registry.asked == []
         assert read(reader(registry, proxies=proxies | {"no": "127.0.0.1"}), tags_key(NAME))
         assert len(registry.asked) == 1
+    with pytest.raises(TargetError, match=r"cannot be reached, through the proxy \(Connection refused\)$"):
+        reader(registry, proxies=proxies).open(tags_key(NAME))
 
 
 def test_urls_open_readers(tree: Path) -> None:
