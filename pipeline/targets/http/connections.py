@@ -164,7 +164,14 @@ class Connections:
         if proxy and not proxy_bypass(host, dict(self._options.proxies)):
             login = urlsplit(proxy).netloc.rpartition("@")[0]
             headers = urllib3.make_headers(proxy_basic_auth=login) if login else None
-            return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=context, maxsize=8)
+            try:
+                return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=context, maxsize=8)
+            except (HTTPError, ValueError):
+                # not quoted, not even by a cause: it may hold a password
+                raise TargetError(
+                    f"the proxy for {scheme} has no address that can be read; correct {scheme}_proxy in the "
+                    "environment to http://HOST:PORT"
+                ) from None
         return urllib3.PoolManager(ssl_context=context, maxsize=8)
 
 

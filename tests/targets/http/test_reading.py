@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import pytest
@@ -423,6 +424,13 @@ def test_a_proxy_is_used_where_there_is_one(tree: Path) -> None:
         assert len(registry.asked) == 1
     with pytest.raises(TargetError, match=r"cannot be reached, through the proxy \(Connection refused\)$"):
         reader(registry, proxies=proxies).open(tags_key(NAME))
+
+
+@pytest.mark.parametrize("proxy", [f"http://{USER}:{PASSWORD}@proxy.test:99999", f"{USER}:{PASSWORD}@proxy.test:3128"])
+def test_a_proxy_without_an_address_is_not_quoted(proxy: str) -> None:
+    with pytest.raises(TargetError, match=r"the proxy for http has no address.*correct http_proxy") as caught:
+        HTTPTarget("http://registry.test", options(proxies={"http": proxy})).open(tags_key(NAME))
+    assert PASSWORD not in "".join(format_exception(caught.value))
 
 
 def test_urls_open_readers(tree: Path) -> None:
