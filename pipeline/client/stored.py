@@ -57,6 +57,12 @@ class StoredImage:
         """What a registry may call it."""
         return tuple(dict.fromkeys(found for found in (self.original, self.root, self.manifest.digest) if found))
 
+    @property
+    def blobs(self) -> tuple[Digest, ...]:
+        """All that it is stored as."""
+        manifest = self.manifest
+        return (manifest.digest, manifest.config.digest, *(layer.digest for layer in manifest.layers))
+
     def layers(self) -> dict[DiffID, Descriptor]:
         """Its layers, as they are stored."""
         return {layer.diff_id: stored for layer, stored in zip(self.record.layers, self.manifest.layers, strict=True)}

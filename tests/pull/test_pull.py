@@ -14,7 +14,7 @@ from pipeline.client.repository import UnknownImageError, WrongContentError
 from pipeline.client.request import NoSourceError
 from pipeline.client.stored import MANIFEST, ROOT
 from pipeline.layout.storage import LayoutError
-from pipeline.layout.writing import LayoutHeldError, writable_layout
+from pipeline.layout.writing import LayoutHeldError, WritableLayout, writable_layout
 from pipeline.limits import Limits
 from pipeline.oci.descriptor import Platform
 from pipeline.oci.digest import Digest
@@ -92,13 +92,7 @@ def test_what_nothing_leads_to_any_more_is_removed_and_the_rest_stays(world: Wor
     assert foreign in json.loads((world.device.layout / "index.json").read_bytes())["manifests"]
 
     world.device.pull("app:1.1", tag="kept")
-    used = {"index.json", "oci-layout"}
-    for tag in ("latest", "kept"):
-        entry = world.device.entry(tag)
-        manifest = json.loads(world.device.blob(entry["digest"]))
-        for descriptor in (entry, manifest["config"], *manifest["layers"]):
-            used.add("blobs/" + descriptor["digest"].replace(":", "/"))
-    assert world.device.files() == used
+    assert world.device.files() == used(world, "latest", "kept")
 
 
 @pytest.mark.parametrize("source", ["index old", "index old amd64"])
@@ -446,6 +440,51 @@ def test_what_is_left_of_another_image_makes_room(world: World) -> None:
     with pytest.raises(KeyboardInterrupt):
         world.device.pull("app:1.0", tag="t")
     assert sum(left.stat().st_size for left in unfinished.iterdir()) < 1_000_000
+
+
+def used(world: World, *tags: str) -> set[str]:
+    """The files of a layout that has these images and nothing else."""
+    found = {"index.json", "oci-layout"}
+    for tag in tags:
+        entry = world.device.entry(tag)
+        manifest = json.loads(world.device.blob(entry["digest"]))
+        for descriptor in (entry, manifest["config"], *manifest["layers"]):
+            found.add("blobs/" + descriptor["digest"].replace(":", "/"))
+    return found
+
+
+def test_what_a_killed_pull_has_finished_goes_with_the_next_image(world: World) -> None:
+    world.device.pull("app:1.0", tag="t")
+    add_image(world, "big", *(tar(file("big", noise(number, 2_000_000))) for number in range(2)))
+    world.device.told.dies_after = 3_000_000
+    with pytest.raises(KeyboardInterrupt):
+        world.device.pull("app:big", tag="t")
+    [finished] = [name for name in world.device.files() - used(world, "t") if name.startswith("blobs/")]
+    world.device.told.dies_after, world.device.told.advanced = 10, 0
+    with pytest.raises(KeyboardInterrupt):
+        world.device.pull("app:1.1", tag="t")
+    assert finished in world.device.files()
+    world.device.told.dies_after = None
+    world.device.pull("app:1.1", tag="t")
+    assert world.device.files() == used(world, "t")
+
+
+def test_a_kill_before_the_old_image_is_removed_leaves_it_to_the_next_pull(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.device.pull("app:1.0", tag="t")
+    with monkeypatch.context() as patch:
+        patch.setattr(WritableLayout, "remove_loose", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            world.device.pull("app:1.1", tag="t")
+    assert world.device.tars("t") == list(NEW)
+    assert world.device.files() > used(world, "t")
+    world.device.pull("single:1.0", tag="t")
+    assert world.device.files() == used(world, "t")
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_an_image_of_docker_s_types_becomes_one_that_others_find_in_a_layout(world: World) -> None:
