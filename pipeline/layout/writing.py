@@ -98,7 +98,9 @@ class WritableLayout:
         return tuple(document.get("manifests") or ())
 
     def commit(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Make `entries` those of `index.json`, at once."""
+        """Make `entries` those of `index.json`, at once; with the first, it is a layout."""
+        if not (self.path / MARKER).exists():
+            (self.path / MARKER).write_bytes(_VERSION)
         new = self.unfinished(INDEX)
         with new.open("wb") as file:
             file.write(write_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(entries)}))
@@ -133,13 +135,15 @@ class WritableLayout:
 
 @contextmanager
 def writable_layout(path: Path) -> Iterator[WritableLayout]:
-    """The layout at `path`, which is made where nothing is yet, for as long as the context.
+    """The layout at `path`, which is made where nothing is yet, for as long as the context. Where nothing came of it,
+    the folder goes again.
 
     Raises:
         LayoutError: something else is there.
         LayoutHeldError: another process writes it.
         OSError: it cannot be made.
     """
+    is_new = not path.exists()
     path.mkdir(parents=True, exist_ok=True)
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -153,9 +157,12 @@ def writable_layout(path: Path) -> Iterator[WritableLayout]:
             raise LayoutError(
                 path, "is neither empty nor an OCI image layout.", advice="Name a folder of its own for the layout."
             )
-        if not (path / MARKER).exists():
-            (path / MARKER).write_bytes(_VERSION)
-        yield WritableLayout(path=path)
+        try:
+            yield WritableLayout(path=path)
+        finally:
+            if is_new:
+                with suppress(OSError):  # it is not empty, as a rule
+                    path.rmdir()
     finally:
         os.close(folder)
 

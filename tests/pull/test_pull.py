@@ -359,6 +359,17 @@ def test_what_is_no_image_is_told(world: World, tmp_path: Path) -> None:
     assert [step for step in world.device.told.steps if "no delta from" in step]
 
 
+def test_a_pull_that_finds_nothing_leaves_nothing(world: World) -> None:
+    with pytest.raises(UnknownImageError):
+        world.device.pull("app:9")
+    assert not world.device.layout.exists()
+    world.device.layout.mkdir()
+    with pytest.raises(UnknownImageError):
+        world.device.pull("app:9")
+    assert world.device.files() == set()
+    assert world.device.layout.exists()
+
+
 def artifact(world: World) -> str:
     """A tag for an artifact."""
     folder = world.tree / "v2/app/manifests"
