@@ -359,6 +359,12 @@ def test_what_is_no_image_is_told(world: World, tmp_path: Path) -> None:
     assert [step for step in world.device.told.steps if "no delta from" in step]
 
 
+def test_an_image_without_layers_is_told(world: World) -> None:
+    add_image(world, "empty")
+    with pytest.raises(NoContainerImageError, match=r"^app:empty: has no layers, so there is nothing to pull$"):
+        world.device.pull("app:empty")
+
+
 def test_a_pull_that_finds_nothing_leaves_nothing(world: World) -> None:
     with pytest.raises(UnknownImageError):
         world.device.pull("app:9")
