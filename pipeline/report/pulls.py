@@ -72,11 +72,12 @@ def _rows(outcome: PullOutcome) -> Iterator[list[str]]:
 
 def _sum(outcome: PullOutcome) -> str:
     would = "would download" if outcome.is_dry else "downloaded"
-    saved = format_share(max(outcome.whole - outcome.downloaded, 0), outcome.whole)
-    return (
-        f"{outcome.into}: {outcome.name} ({outcome.manifest.short}): {would} {format_size(outcome.downloaded)} "
-        f"instead of {format_size(outcome.whole)}, {saved} less"
-    )
+    line = f"{outcome.into}: {outcome.name} ({outcome.manifest.short}): {would} {format_size(outcome.downloaded)}"
+    saved = outcome.whole - outcome.downloaded
+    if not saved:
+        return line
+    less = f", {format_share(saved, outcome.whole)} less" if saved > 0 else ""
+    return f"{line} instead of {format_size(outcome.whole)}{less}"
 
 
 def _layer_json(layer: LayerOutcome) -> dict[str, Any]:

@@ -9,11 +9,17 @@ import pytest
 
 from pipeline.cli import bundle, main
 from pipeline.cli import pull as command
+from pipeline.client.outcome import LayerOutcome, PullOutcome
+from pipeline.oci.descriptor import Platform
+from pipeline.oci.digest import DiffID, Digest
+from pipeline.report import pull_text
 from pipeline.targets.directory import DirectoryTarget
 
 from ..conftest import require_tool
 from ..runs import Shop, app
 from ..targets.http.registry import Registry, make_certificates, running
+
+DIGEST = Digest.of(b"")
 
 
 @pytest.fixture
@@ -31,15 +37,34 @@ def pull(image: str, *more: str) -> int:
 
 def test_what_is_new_is_said(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pull("app:0.0", "--into", "oci:device:now") == 0
-    assert "whole" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "whole" in told
+    assert re.search(r"\): downloaded [0-9.]+ K?i?B\n$", told)
     assert pull("app:1.0", "--into", "oci:device:now", "--dry-run") == 0
-    assert "would download" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert re.search(r"\): would download [0-9.]+ K?i?B instead of [0-9.]+ K?i?B, [0-9.]+ % less\n$", told)
     assert pull("app:1.0", "--into", "oci:device:now", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["changed"], [layer["how"] for layer in found["layers"]]) == (True, ["delta"])
     assert found["downloaded"] < found["whole"]
     assert pull("app:1.0", "--into", "oci:device:now") == 0
     assert "app:1.0 is up to date" in capsys.readouterr().out
+
+
+def test_more_than_the_whole_is_not_called_less() -> None:
+    """A delta came in vain, and then the whole layer."""
+    layer = LayerOutcome(digest=DIGEST, diff_id=DiffID.of(b""), size=1000, way="whole", bytes=1300)
+    outcome = PullOutcome(
+        name="app:1",
+        into="oci:x",
+        platform=Platform(os="linux", architecture="amd64"),
+        root=DIGEST,
+        manifest=DIGEST,
+        config=DIGEST,
+        is_changed=True,
+        layers=(layer,),
+    )
+    assert pull_text(outcome).endswith("): downloaded 1.27 KiB instead of 0.98 KiB")
 
 
 @pytest.mark.parametrize(
@@ -82,8 +107,9 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], s
 def test_a_bundle_is_written_and_pulled(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = ["bundle", "app:1.0", "--platform", "amd64", "--from", "public"]
     assert pull("app:0.0", "--into", "oci:device:now") == 0
+    capsys.readouterr()
     assert main([*bundle, "--source", "0.0", "update.tar", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out.partition("less\n")[2])
+    found = json.loads(capsys.readouterr().out)
     assert [artifact["source"] for artifact in found["artifacts"]] == ["0.0"]
     assert main(["pull", "app:1.0", "--platform", "amd64", "--from", "update.tar", "--into", "oci:device:now"]) == 0
     assert "delta from app:0.0" in capsys.readouterr().out
