@@ -12,7 +12,7 @@ from pipeline.cli import pull as command
 from pipeline.client.outcome import LayerOutcome, PullOutcome
 from pipeline.oci.descriptor import Platform
 from pipeline.oci.digest import DiffID, Digest
-from pipeline.report import pull_text
+from pipeline.report import pull_json, pull_text
 from pipeline.targets.directory import DirectoryTarget
 
 from ..conftest import require_tool
@@ -51,10 +51,8 @@ def test_what_is_new_is_said(tree: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "app:1.0 is up to date" in capsys.readouterr().out
 
 
-def test_more_than_the_whole_is_not_called_less() -> None:
-    """A delta came in vain, and then the whole layer."""
-    layer = LayerOutcome(digest=DIGEST, diff_id=DiffID.of(b""), size=1000, way="whole", bytes=1300)
-    outcome = PullOutcome(
+def outcome_with(layer: LayerOutcome) -> PullOutcome:
+    return PullOutcome(
         name="app:1",
         into="oci:x",
         platform=Platform(os="linux", architecture="amd64"),
@@ -64,7 +62,28 @@ def test_more_than_the_whole_is_not_called_less() -> None:
         is_changed=True,
         layers=(layer,),
     )
-    assert pull_text(outcome).endswith("): downloaded 1.27 KiB instead of 0.98 KiB")
+
+
+def test_more_than_the_whole_is_not_called_less() -> None:
+    """A delta came in vain, and then the whole layer."""
+    layer = LayerOutcome(digest=DIGEST, diff_id=DiffID.of(b""), size=1000, way="whole", bytes=1300)
+    assert pull_text(outcome_with(layer)).endswith("): downloaded 1.27 KiB instead of 0.98 KiB")
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        (f"docker {DIGEST}", f"docker {DIGEST.short}"),
+        (f"podman {DIGEST.hex}", f"podman {DIGEST.hex[:12]}…"),
+        (f"containerd host/app@{DIGEST}", f"containerd host/app@{DIGEST.short}"),
+        ("app:deadbeefdeadbeefdeadbeef", "app:deadbeefdeadbeefdeadbeef"),
+    ],
+)
+def test_the_digest_of_a_source_is_short_for_people_and_whole_for_programs(source: str, shown: str) -> None:
+    layer = LayerOutcome(digest=DIGEST, diff_id=DiffID.of(b""), size=9, way="delta", bytes=1, source=source)
+    outcome = outcome_with(layer)
+    assert f"  delta from {shown}  " in pull_text(outcome)
+    assert pull_json(outcome)["layers"][0]["source"] == source
 
 
 @pytest.mark.parametrize(
