@@ -22,13 +22,12 @@ from ..oci.digest import Digest
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.media_types import OCI_INDEX
 from ..oci.writing import write_json
-from .refs import INDEX, MARKER, MAX_INDEX_SIZE
+from .refs import INDEX, MARKER, MARKER_CONTENT, MAX_INDEX_SIZE
 from .storage import DirectoryStorage, LayoutError, blob_name, read_small
 
 _UNFINISHED: Final = ".deltapress-unfinished"
 _SCRATCH: Final = "scratch"
 _LOOSE: Final = "loose-"  # the beginning of a note's name; the digest of the blob follows
-_VERSION: Final = write_json({"imageLayoutVersion": "1.0.0"})
 
 
 class LayoutHeldError(LayoutError):
@@ -100,7 +99,7 @@ class WritableLayout:
     def commit(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Make `entries` those of `index.json`, at once; with the first, it is a layout."""
         if not (self.path / MARKER).exists():
-            (self.path / MARKER).write_bytes(_VERSION)
+            (self.path / MARKER).write_bytes(MARKER_CONTENT)
         new = self.unfinished(INDEX)
         with new.open("wb") as file:
             file.write(write_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(entries)}))
