@@ -4,7 +4,7 @@ from typing import Final
 
 from ...oci.digest import Digest, DigestError
 from ...oci.fields import Fields
-from .commands import LONG, Program
+from .commands import LONG, CommandFailedError, Program
 from .contract import InstalledImage
 
 _AT_ONCE: Final = 100  # images that one command is asked for
@@ -23,8 +23,11 @@ def all_images(program: Program) -> tuple[InstalledImage, ...]:
 def pull(program: Program, reference: str) -> tuple[Digest, ...]:
     """Pull `reference`; the digests by which the runtime knows it then. Raises ContainerRuntimeError."""
     program.ask("pull", "--quiet", reference, seconds=LONG)
-    [pulled] = _inspect(program, reference)
-    return pulled.digests
+    found = _inspect(program, reference)
+    if len(found) != 1:
+        command = program.shown(("image", "inspect", reference))
+        raise CommandFailedError(command, f"answers with {len(found)} images instead of one")
+    return found[0].digests
 
 
 def _inspect(program: Program, *images: str) -> tuple[InstalledImage, ...]:
