@@ -1,5 +1,6 @@
 """Pulls into a layout, over HTTP from a published tree: what is fetched, what is there then, and what goes wrong."""
 
+import gzip
 import json
 import os
 import shutil
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.client.images import NoContainerImageError, NoSuchPlatformError
-from pipeline.client.layers import WrongLayerError
+from pipeline.client.layers import LayerOverLimitError, WrongLayerError
 from pipeline.client.repository import UnknownImageError, WrongContentError
 from pipeline.client.request import NoSourceError
 from pipeline.client.stored import MANIFEST, ROOT
@@ -152,10 +153,12 @@ def test_a_dry_run_downloads_and_writes_nothing(world: World) -> None:
     assert not other.path.exists()
 
 
-def add_image(world: World, tag: str, *tars: bytes, diff_ids: list[str] | None = None) -> None:
+def add_image(
+    world: World, tag: str, *tars: bytes, diff_ids: list[str] | None = None, compression: str = "gzip"
+) -> None:
     """Put an image into the tree by hand, without deltas."""
     build = LayoutBuilder()
-    image = build.image(*tars, diff_ids=diff_ids)
+    image = build.image(*tars, diff_ids=diff_ids, compression=compression)
     folder = world.tree / "v2/app"
     for name, blob in build.blobs.items():
         (folder / "blobs" / name.removeprefix("blobs/").replace("/", ":")).write_bytes(blob)
@@ -338,6 +341,29 @@ def test_a_config_that_lies_of_its_layers_is_refused(world: World) -> None:
     add_image(world, "lie", BASE, diff_ids=["sha256:" + "0" * 64])
     with pytest.raises(WrongLayerError, match="but the image's config says sha256:000"):
         world.device.pull("app:lie")
+
+
+def test_a_layer_that_cannot_be_decompressed_is_named(world: World) -> None:
+    add_image(world, "cut", gzip.compress(BASE)[:-9], diff_ids=[sha256(BASE)], compression="")
+    with pytest.raises(WrongLayerError, match=r"^layer sha256:[0-9a-f]{64}: gzip stream: is truncated; the image was"):
+        world.device.pull("app:cut")
+
+
+def test_a_layer_over_the_limit_is_named_and_what_to_do() -> None:
+    digest = Digest.of(b"")
+    raised = str(LayerOverLimitError(digest, Limits(layer=2000), 1000))
+    assert raised.endswith("more than the allowed 2,000 bytes; if that is right, allow more with --max-size")
+    assert "that is 1,000 times what is stored" in str(LayerOverLimitError(digest, Limits(), 1 << 20))
+
+
+@pytest.mark.parametrize("is_old_here", [False, True])
+def test_a_layer_over_the_limit_is_refused(world: World, is_old_here: bool) -> None:
+    if is_old_here:
+        world.device.pull("app:1.0", tag="t")
+    with pytest.raises(
+        LayerOverLimitError, match=r"^layer sha256:[0-9a-f]{64} decompresses .* 1,000 bytes; .*max-size"
+    ):
+        world.device.pull("app:1.1", tag="t", limits=Limits(layer=1000))
 
 
 def test_the_platform_is_chosen(world: World) -> None:
