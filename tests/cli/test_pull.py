@@ -92,10 +92,12 @@ def test_the_digest_of_a_source_is_short_for_people_and_whole_for_programs(sourc
         (["app:9", "--into", "oci:device"], 4, "public has no image app:9"),
         (["app:1.0", "--into", "oci:device", "--root", "."], 2, "--root and --source belong together"),
         (["app:1.0", "--into", "docker", "--unpack", "x"], 2, "--unpack needs a layout"),
+        (["app:1.0", "--into", "oci:device", "--unpack", "/"], 2, "--unpack /: another folder cannot take its place"),
+        (["app:1.0", "--into", "oci:device", "--unpack", "x/.."], 2, "another folder cannot take its place"),
         (["app:1.0", "--into", "docker"], 2, "docker pulls by the whole name in the end"),
         (["app:1.0", "--into", "oci:device", "--platform", "s390x"], 4, "cannot"),
     ],
-    ids=["unknown", "root", "unpack", "host", "read-only"],
+    ids=["unknown", "root", "unpack", "unpack /", "unpack ..", "host", "read-only"],
 )
 def test_what_is_wrong_is_said(
     tree: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
