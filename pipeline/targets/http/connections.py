@@ -29,6 +29,10 @@ _MAX_SHOWN: Final = 200  # characters of what another machine says
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
+class UnreachableError(TargetError):
+    """No answer came at all."""
+
+
 class BrokenBodyError(TargetError):
     """The connection broke in the middle of a body."""
 
@@ -99,7 +103,8 @@ class Connections:
         """The first answer that is no redirect. `authorization` goes no further than to the host of `url`.
 
         Raises:
-            TargetError: the host cannot be reached, is busy again and again, or leads round in circles.
+            UnreachableError: the host cannot be reached.
+            TargetError: it leads round in circles, or to what is no address.
         """
         origin = _origin(url)
         for _ in range(_MAX_REDIRECTS + 1):
@@ -145,7 +150,7 @@ class Connections:
                 timeout=Timeout(connect=self._options.connect_timeout, read=self._options.read_timeout),
             )
         except (HTTPError, OSError, ValueError) as error:
-            raise TargetError(f"{host_of(url)}: {_reason_of(error)}") from error
+            raise UnreachableError(f"{host_of(url)}: {_reason_of(error)}") from error
         return Answer(response, url, self._options)
 
     def _pool(self, url: str) -> urllib3.PoolManager:

@@ -3,10 +3,12 @@
 import base64
 import json
 import os
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from traceback import format_exception
 from typing import Any
@@ -358,6 +360,28 @@ def test_nobody_listens_there() -> None:
         pass
     with pytest.raises(TargetError, match=rf"127.0.0.1:{registry.port}: cannot be reached \(Connection refused\)$"):
         reader(registry).open(tags_key(NAME))
+
+
+def test_who_does_not_answer_is_not_asked_in_another_way() -> None:
+    """Each attempt may take as long as the time limits allow."""
+    asked = []
+
+    def hang_up(server: socket.socket) -> None:
+        with suppress(OSError):  # until it is closed
+            while True:
+                connection, _ = server.accept()
+                asked.append(connection.recv(4096).partition(b" ")[0])
+                connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=hang_up, args=(server,))
+        thread.start()
+        target = HTTPTarget(f"http://127.0.0.1:{server.getsockname()[1]}", options(attempts=1))
+        with pytest.raises(TargetError, match=r"cannot be reached \(Remote end closed connection without response\)$"):
+            target.stat(manifest_key(NAME, "v1"))
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert asked == [b"HEAD"]
 
 
 @pytest.fixture(scope="module")
