@@ -21,7 +21,7 @@ from ..content import CHUNK
 from ..errors import DeltapressError, ExitCode
 from ..oci.manifest import MAX_MANIFEST_SIZE
 from ..oci.media_types import INDEXES, MANIFESTS
-from ..text import one_line
+from ..text import innermost_reason, one_line
 from .address import Address
 from .answers import Answer
 
@@ -137,7 +137,7 @@ class Host:
                     problem = f"takes more than {_DEADLINE:.0f} s"
                     break
         except (HTTPError, OSError) as error:
-            problem = f"its body breaks off ({_reason(error)})"
+            problem = f"its body breaks off ({innermost_reason(error)})"
         finally:
             # a body that was read to its end leaves the connection to the next request
             if problem is None and len(body) <= limit:
@@ -185,12 +185,12 @@ class Host:
             )
         except SSLError as error:
             if self.certificate_problem is None and "CERTIFICATE_VERIFY_FAILED" in str(error):
-                self.certificate_problem = _reason(error)
+                self.certificate_problem = innermost_reason(error)
                 self._pool = _pool(_without_verification())
                 return self._request(method, path, url, headers)
-            raise _NoAnswerError(f"TLS fails ({_reason(error)}); does it speak plain http there?") from error
+            raise _NoAnswerError(f"TLS fails ({innermost_reason(error)}); does it speak plain http there?") from error
         except (HTTPError, OSError, UnicodeError) as error:
-            raise _NoAnswerError(f"cannot be reached ({_reason(error)})") from error
+            raise _NoAnswerError(f"cannot be reached ({innermost_reason(error)})") from error
 
 
 def _joined(url: str, location: str) -> str:
@@ -211,11 +211,3 @@ def _without_verification() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _reason(error: BaseException) -> str:
-    """What the innermost error says, without urllib3's objects in it."""
-    while error.__cause__ is not None or (error.args and isinstance(error.args[0], BaseException)):
-        error = error.__cause__ or error.args[0]
-    text = str(error).rpartition(">: ")[2].rpartition("): ")[2]
-    return one_line(text or type(error).__name__, most=200)

@@ -111,6 +111,8 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
         raise PlaceError(f"{arguments.image} is a bundle; --from needs the name of an image beside it")
     if place.layout is None and arguments.unpack is not None:
         raise PlaceError("--unpack needs a layout, --into oci:DIRECTORY: a runtime has its own way to show files")
+    if arguments.unpack is not None and arguments.unpack.absolute().name in {"", ".."}:
+        raise PlaceError(f"--unpack {arguments.unpack}: another folder cannot take its place; name one that can go")
     request = request_of(arguments, arguments.image)
     if place.layout is None and not request.name.host and (arguments.origin or isinstance(arguments.image, Path)):
         raise PlaceError(

@@ -19,7 +19,10 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
     """`--authfile`, `--ca`, `--cert` and `--key`, for `http_options`."""
     group = parser.add_argument_group("registries over https")
     group.add_argument(
-        "--authfile", type=Path, metavar="FILE", help="the credentials (default: those of podman, skopeo and docker)"
+        "--authfile",
+        type=_credentials,
+        metavar="FILE",
+        help="the credentials (default: those of podman, skopeo and docker)",
     )
     group.add_argument("--ca", type=Path, metavar="FILE", help="a certificate authority to trust besides the system's")
     group.add_argument("--cert", type=Path, metavar="FILE", help="the certificate that a registry wants to see")
@@ -44,6 +47,14 @@ def http_options(arguments: argparse.Namespace, environment: Mapping[str, str] =
             if (found := environment.get(name) or environment.get(name.upper()))
         },
     )
+
+
+def _credentials(text: str) -> Path:
+    """A file that is named must be there, unlike those that are looked for: otherwise we would be nobody unawares."""
+    path = Path(text)
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"{text!r} does not exist; it holds the credentials")
+    return path
 
 
 def _home(environment: Mapping[str, str]) -> Path | None:

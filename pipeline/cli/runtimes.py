@@ -23,14 +23,6 @@ def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Where what a killed run has fetched stays for the next one; a unit of systemd may say (`CacheDirectory=`)."""
     if named_by_systemd := environment.get("CACHE_DIRECTORY"):
         return Path(named_by_systemd.partition(":")[0])
-    return _STATE if _is_root(environment) else _home(environment, "XDG_CACHE_HOME", ".cache", "deltapress")
-
-
-def _is_root(environment: Mapping[str, str]) -> bool:
-    # in `podman unshare` everybody is root, and may not write where root does; this is who called it
-    return os.geteuid() == 0 and environment.get("_CONTAINERS_ROOTLESS_UID", "0") == "0"
-
-
-def _home(environment: Mapping[str, str], variable: str, usual: str, below: str) -> Path:
-    base = environment.get(variable) or str(Path(environment.get("HOME") or "/", usual))
-    return Path(base, below)
+    if named.is_really_root(environment, os.geteuid()):
+        return _STATE
+    return Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or "/", ".cache"), "deltapress")

@@ -27,7 +27,8 @@ class NoContainerImageError(DeltapressError):
 
     def __init__(self, name: str, manifest: Manifest) -> None:
         types = sorted({manifest.config.media_type, *(layer.media_type for layer in manifest.layers)})
-        super().__init__(f"{name}: is no container image of readable layers; it has {', '.join(types)[:300]}")
+        problem = f"is no container image of readable layers; it has {', '.join(types)[:300]}"
+        super().__init__(f"{name}: {problem if manifest.layers else 'has no layers, so there is nothing to pull'}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, cast
 
-from ..compression import CompressionError, Writable, decompressed
+from ..compression import CompressionError, OutputTooLargeError, Writable, decompressed
 from ..content import FileContent, chunks
-from ..deltas.layers import LayerTooLargeError
 from ..errors import DeltapressError
 from ..history.records.images import LayerRecord
 from ..layout.writing import WritableLayout
@@ -39,6 +38,18 @@ class WrongDeltaError(DeltapressError):
 
 class WrongLayerError(DeltapressError):
     """A layer whose stored bytes are right, and whose uncompressed ones are not what the image's config says."""
+
+
+class LayerOverLimitError(DeltapressError):
+    """A layer with more bytes, uncompressed, than `limits` allow one that has `stored` bytes."""
+
+    def __init__(self, digest: Digest, limits: Limits, stored: int) -> None:
+        advice = "if that is right, allow more with --max-size"
+        if limits.key_for(stored) == "ratio":
+            advice = f"that is {limits.ratio:,} times what is stored, as in layers that shall fill disks"
+        super().__init__(
+            f"layer {digest} decompresses to more than the allowed {limits.layer_of(stored):,} bytes; {advice}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +115,7 @@ class LayerMaker:
 
         Raises:
             TargetError, WrongContentError: it cannot be fetched.
-            WrongLayerError, CompressionError, LayerTooLargeError: it is not what the image says.
+            WrongLayerError, LayerOverLimitError: it is not what the image says.
             OSError: the layout cannot be written.
         """
         if plan.here is not None:
@@ -175,15 +186,15 @@ def check_layer(file: Path, layer: LayerRecord, limits: Limits, out: Path | None
     """Compare the stored layer in `file` with its DiffID, and write its uncompressed bytes to `out`.
 
     Raises:
-        WrongLayerError, CompressionError, LayerTooLargeError: it is not what the image says; `out` is removed.
+        WrongLayerError, LayerOverLimitError: it is not what the image says; `out` is removed.
     """
     hasher = layer.diff_id.new_hasher()
     size = file.stat().st_size
-    limit = limits.layer_of(max(size, layer.size))
+    stored_size = max(size, layer.size)
     try:
         with HashingThread(hasher) as hashing, ExitStack() as opened:
             stored = opened.enter_context(FileContent(path=file, size=size).open())
-            tar = opened.enter_context(decompressed(stored, max_bytes=limit))
+            tar = opened.enter_context(decompressed(stored, max_bytes=limits.layer_of(stored_size)))
             sinks: list[Writable] = [hashing] if out is None else [hashing, opened.enter_context(out.open("wb"))]
             for data in chunks(cast(BinaryIO, tar)):
                 for sink in sinks:
@@ -194,9 +205,13 @@ def check_layer(file: Path, layer: LayerRecord, limits: Limits, out: Path | None
                 f"layer {layer.digest} decompresses to {made}, but the image's config says {layer.diff_id}; the image "
                 "was built wrong, or is not what it was"
             )
-    except (CompressionError, WrongLayerError):
+    except (CompressionError, WrongLayerError) as error:
         if out is not None:
             out.unlink(missing_ok=True)
+        if isinstance(error, OutputTooLargeError):
+            raise LayerOverLimitError(layer.digest, limits, stored_size) from error
+        if isinstance(error, CompressionError):
+            raise WrongLayerError(f"layer {layer.digest}: {error}; the image was built wrong") from error
         raise
 
 
@@ -210,7 +225,6 @@ class _Bounded:
     def write(self, data: bytes, /) -> None:
         self._left -= len(data)
         if self._left < 0:
-            size = self._layer.size
-            raise LayerTooLargeError(self._layer.digest, self._limits.layer_of(size), self._limits.key_for(size))
+            raise LayerOverLimitError(self._layer.digest, self._limits, self._layer.size)
         for sink in self._sinks:
             sink.write(data)

@@ -65,9 +65,10 @@ def pull_into_layout(
         manifest = manifest_of(image, layers)
         layout.write(image.config, config)
         layout.write(manifest.raw, manifest.digest)
+        layout.note_loose(digest for old in former for digest in old.blobs)
         kept = [entry for entry in entries if not _is_replaced(entry, tag, former)]
         layout.commit([*kept, entry_of(image, manifest, request.name, tag)])
-        _remove_replaced(layout, former)
+        _remove_loose(layout)
         layout.forget_unfinished()
         return outcome_of(
             image, str(request.name), str(path), is_changed=is_changed, is_dry=False, layers=done(plans, made)
@@ -116,20 +117,12 @@ def _is_replaced(entry: Mapping[str, Any], tag: str | None, former: Sequence[Sto
     return isinstance(notes, dict) and REF_NAME not in notes and notes.get(NAME) in names
 
 
-def _remove_replaced(layout: WritableLayout, former: Sequence[StoredImage]) -> None:
-    """Remove the blobs that nothing but the replaced entries led to. Where something cannot be read, nothing is
-    removed: it might lead to any of them."""
+def _remove_loose(layout: WritableLayout) -> None:
+    """Remove the blobs that only replaced entries led to, or none since a run was killed. Where something cannot be
+    read, nothing is removed: it might lead to any of them."""
     kept = _reachable(layout)
-    if kept is None:
-        return
-    for old in former:
-        for digest in (
-            old.manifest.digest,
-            old.manifest.config.digest,
-            *(layer.digest for layer in old.manifest.layers),
-        ):
-            if digest not in kept:
-                layout.remove(digest)
+    if kept is not None:
+        layout.remove_loose(kept)
 
 
 def _reachable(layout: WritableLayout) -> set[Digest] | None:

@@ -42,11 +42,6 @@ class Repository:
     target: ReadableTarget
     name: str
 
-    def digest_of(self, tag: str) -> Digest | None:
-        """Where a tag points to, as far as that is told without the document. Raises TargetError."""
-        stored = self.target.stat(manifest_key(self.name, tag))
-        return None if stored is None or stored.headers is None else stored.headers.digest
-
     def document(self, reference: str | Digest) -> Document:
         """The manifest or index under a tag or a digest.
 

@@ -57,6 +57,12 @@ class StoredImage:
         """What a registry may call it."""
         return tuple(dict.fromkeys(found for found in (self.original, self.root, self.manifest.digest) if found))
 
+    @property
+    def blobs(self) -> tuple[Digest, ...]:
+        """All that it is stored as."""
+        manifest = self.manifest
+        return (manifest.digest, manifest.config.digest, *(layer.digest for layer in manifest.layers))
+
     def layers(self) -> dict[DiffID, Descriptor]:
         """Its layers, as they are stored."""
         return {layer.diff_id: stored for layer, stored in zip(self.record.layers, self.manifest.layers, strict=True)}
@@ -98,11 +104,11 @@ def _images(storage: BlobSource, entry: Mapping[str, Any], *, depth: int) -> Ite
         return  # it may be half of something, and nobody asked for it
     # what stands in an index came from a registry, and is no note of ours
     notes = descriptor.annotations if depth == 0 else {}
-    original = _digest(notes.get(MANIFEST))
+    original = noted_digest(notes, MANIFEST)
     yield StoredImage(
         tag=notes.get(REF_NAME),
         name=notes.get(NAME),
-        root=_digest(notes.get(ROOT)),
+        root=noted_digest(notes, ROOT),
         original=original,
         manifest=document,
         record=record,
@@ -121,9 +127,10 @@ def _read(storage: BlobSource, descriptor: Descriptor, limit: int) -> bytes:
     return raw
 
 
-def _digest(text: str | None) -> Digest | None:
+def noted_digest(notes: Mapping[str, str], name: str) -> Digest | None:
+    """The digest in an annotation; None where there is none that can be read."""
     try:
-        return Digest.parse(text or "")
+        return Digest.parse(notes.get(name, ""))
     except DigestError:
         return None
 

@@ -28,6 +28,7 @@ MAX_MARKER_SIZE: Final = 4096
 _NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 INDEX: Final = "index.json"
 MARKER: Final = "oci-layout"
+MARKER_CONTENT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 _SAVED: Final = "manifest.json"  # of `docker save`, before it wrote a layout beside it
 
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from ..content import Content, FileContent
 from ..errors import DeltapressError
-from ..oci.digest import Digest
+from ..oci.digest import DiffID, Digest
 from ..text import one_line
 
 REBUILD: Final = "The tool that made it wrote something wrong; build the image again."
@@ -37,7 +37,7 @@ class LayoutError(DeltapressError):
         super().__init__(f"{path}: {self.problem}" + (f"\n  {self.advice}" if advice else ""))
 
 
-def blob_name(digest: Digest) -> str:
+def blob_name(digest: Digest | DiffID) -> str:
     """image-layout.md, "Blobs"."""
     return f"blobs/{digest.algorithm}/{digest.hex}"
 

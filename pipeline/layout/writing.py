@@ -5,13 +5,13 @@ Rule 2. A blob gets its name when it is whole, verified by the caller, and flush
         a reader, and whoever goes on after a kill or a power cut, sees the old state or the new one.
 Rule 3. Entries of `index.json` that are not ours stay as they are, whatever stands in them.
 Rule 4. What is unfinished lies in one folder of its own, under names that the caller chooses, and stays for the next
-        run to go on with.
+        run to go on with; so do the notes of blobs that no entry may lead to, of a killed run or of an old image.
 """
 
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,12 @@ from ..oci.digest import Digest
 from ..oci.fields import FieldError, Fields, parse_json_object
 from ..oci.media_types import OCI_INDEX
 from ..oci.writing import write_json
-from .refs import INDEX, MARKER, MAX_INDEX_SIZE
+from .refs import INDEX, MARKER, MARKER_CONTENT, MAX_INDEX_SIZE
 from .storage import DirectoryStorage, LayoutError, blob_name, read_small
 
 _UNFINISHED: Final = ".deltapress-unfinished"
 _SCRATCH: Final = "scratch"
-_VERSION: Final = write_json({"imageLayoutVersion": "1.0.0"})
+_LOOSE: Final = "loose-"  # the beginning of a note's name; the digest of the blob follows
 
 
 class LayoutHeldError(LayoutError):
@@ -67,7 +67,8 @@ class WritableLayout:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def keep(self, file: Path, digest: Digest) -> None:
-        """Make `file`, which holds the verified bytes of `digest`, a blob."""
+        """Make `file`, which holds the verified bytes of `digest`, a blob, and note that it may be loose."""
+        self.note_loose([digest])
         place = self.blob_path(digest)
         place.parent.mkdir(parents=True, exist_ok=True)
         with file.open("rb") as stream:
@@ -96,7 +97,9 @@ class WritableLayout:
         return tuple(document.get("manifests") or ())
 
     def commit(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Make `entries` those of `index.json`, at once."""
+        """Make `entries` those of `index.json`, at once; with the first, it is a layout."""
+        if not (self.path / MARKER).exists():
+            (self.path / MARKER).write_bytes(MARKER_CONTENT)
         new = self.unfinished(INDEX)
         with new.open("wb") as file:
             file.write(write_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(entries)}))
@@ -106,30 +109,40 @@ class WritableLayout:
         _flush(self.path)
 
     def forget_unfinished(self, *, but: Set[str] = frozenset()) -> None:
-        """Remove what was not finished, with which nothing will go on; all of it, `but` for files of these names."""
+        """Remove what was not finished, with which nothing will go on; all of it, `but` for files of these names, and
+        then for notes."""
         folder = self.path / _UNFINISHED
         if not but:
             shutil.rmtree(folder, ignore_errors=True)
         elif folder.is_dir():
             for file in folder.iterdir():
-                if file.name not in but and not file.is_dir():
+                if file.name not in but and not file.name.startswith(_LOOSE) and not file.is_dir():
                     file.unlink()
 
-    def remove(self, digest: Digest) -> None:
-        """Remove a blob that no entry leads to."""
-        with suppress(FileNotFoundError):
-            self.blob_path(digest).unlink()
+    def note_loose(self, digests: Iterable[Digest]) -> None:
+        """Note blobs that no entry may lead to after this run, or if it is killed."""
+        for digest in digests:
+            self.unfinished(f"{_LOOSE}{digest}").touch()
+
+    def remove_loose(self, kept: Set[Digest]) -> None:
+        """Remove the blobs of which that was noted, now or by a run that was killed, but for those in `kept`."""
+        folder = self.path / _UNFINISHED
+        for note in folder.iterdir() if folder.is_dir() else ():
+            if note.name.startswith(_LOOSE) and (digest := Digest.parse(note.name.removeprefix(_LOOSE))) not in kept:
+                self.blob_path(digest).unlink(missing_ok=True)
 
 
 @contextmanager
 def writable_layout(path: Path) -> Iterator[WritableLayout]:
-    """The layout at `path`, which is made where nothing is yet, for as long as the context.
+    """The layout at `path`, which is made where nothing is yet, for as long as the context. Where nothing came of it,
+    the folder goes again.
 
     Raises:
         LayoutError: something else is there.
         LayoutHeldError: another process writes it.
         OSError: it cannot be made.
     """
+    is_new = not path.exists()
     path.mkdir(parents=True, exist_ok=True)
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -143,9 +156,12 @@ def writable_layout(path: Path) -> Iterator[WritableLayout]:
             raise LayoutError(
                 path, "is neither empty nor an OCI image layout.", advice="Name a folder of its own for the layout."
             )
-        if not (path / MARKER).exists():
-            (path / MARKER).write_bytes(_VERSION)
-        yield WritableLayout(path=path)
+        try:
+            yield WritableLayout(path=path)
+        finally:
+            if is_new:
+                with suppress(OSError):  # it is not empty, as a rule
+                    path.rmdir()
     finally:
         os.close(folder)
 

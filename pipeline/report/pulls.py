@@ -1,12 +1,15 @@
 """What a pull did, or would do, and what is in a bundle."""
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from ..client.bundle.writing import BundleOutcome
 from ..client.outcome import LayerOutcome, PullOutcome
 from ..quantities import format_share, format_size
 from .lines import table, text_of
+
+_DIGITS: Final = re.compile(r"(?<=\b[0-9a-f]{12})(?:[0-9a-f]{52}|[0-9a-f]{116})\b")  # those that `short` leaves out
 
 
 def pull_text(outcome: PullOutcome) -> str:
@@ -66,17 +69,19 @@ def bundle_json(outcome: BundleOutcome) -> dict[str, Any]:
 def _rows(outcome: PullOutcome) -> Iterator[list[str]]:
     yield ["layer", "how", "whole", "download"]
     for layer in outcome.layers:
-        how = f"delta from {layer.source}" if layer.way == "delta" else layer.way
+        # runtimes call images by whole digests, with or without the algorithm
+        how = f"delta from {_DIGITS.sub('…', layer.source or '')}" if layer.way == "delta" else layer.way
         yield [layer.digest.short, how, format_size(layer.size), format_size(layer.bytes)]
 
 
 def _sum(outcome: PullOutcome) -> str:
     would = "would download" if outcome.is_dry else "downloaded"
-    saved = format_share(max(outcome.whole - outcome.downloaded, 0), outcome.whole)
-    return (
-        f"{outcome.into}: {outcome.name} ({outcome.manifest.short}): {would} {format_size(outcome.downloaded)} "
-        f"instead of {format_size(outcome.whole)}, {saved} less"
-    )
+    line = f"{outcome.into}: {outcome.name} ({outcome.manifest.short}): {would} {format_size(outcome.downloaded)}"
+    saved = outcome.whole - outcome.downloaded
+    if not saved:
+        return line
+    less = f", {format_share(saved, outcome.whole)} less" if saved > 0 else ""
+    return f"{line} instead of {format_size(outcome.whole)}{less}"
 
 
 def _layer_json(layer: LayerOutcome) -> dict[str, Any]:

@@ -9,11 +9,17 @@ import pytest
 
 from pipeline.cli import bundle, main
 from pipeline.cli import pull as command
+from pipeline.client.outcome import LayerOutcome, PullOutcome
+from pipeline.oci.descriptor import Platform
+from pipeline.oci.digest import DiffID, Digest
+from pipeline.report import pull_json, pull_text
 from pipeline.targets.directory import DirectoryTarget
 
 from ..conftest import require_tool
 from ..runs import Shop, app
 from ..targets.http.registry import Registry, make_certificates, running
+
+DIGEST = Digest.of(b"")
 
 
 @pytest.fixture
@@ -31,9 +37,12 @@ def pull(image: str, *more: str) -> int:
 
 def test_what_is_new_is_said(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pull("app:0.0", "--into", "oci:device:now") == 0
-    assert "whole" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "whole" in told
+    assert re.search(r"\): downloaded [0-9.]+ K?i?B\n$", told)
     assert pull("app:1.0", "--into", "oci:device:now", "--dry-run") == 0
-    assert "would download" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert re.search(r"\): would download [0-9.]+ K?i?B instead of [0-9.]+ K?i?B, [0-9.]+ % less\n$", told)
     assert pull("app:1.0", "--into", "oci:device:now", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["changed"], [layer["how"] for layer in found["layers"]]) == (True, ["delta"])
@@ -42,16 +51,53 @@ def test_what_is_new_is_said(tree: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "app:1.0 is up to date" in capsys.readouterr().out
 
 
+def outcome_with(layer: LayerOutcome) -> PullOutcome:
+    return PullOutcome(
+        name="app:1",
+        into="oci:x",
+        platform=Platform(os="linux", architecture="amd64"),
+        root=DIGEST,
+        manifest=DIGEST,
+        config=DIGEST,
+        is_changed=True,
+        layers=(layer,),
+    )
+
+
+def test_more_than_the_whole_is_not_called_less() -> None:
+    """A delta came in vain, and then the whole layer."""
+    layer = LayerOutcome(digest=DIGEST, diff_id=DiffID.of(b""), size=1000, way="whole", bytes=1300)
+    assert pull_text(outcome_with(layer)).endswith("): downloaded 1.27 KiB instead of 0.98 KiB")
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        (f"docker {DIGEST}", f"docker {DIGEST.short}"),
+        (f"podman {DIGEST.hex}", f"podman {DIGEST.hex[:12]}…"),
+        (f"containerd host/app@{DIGEST}", f"containerd host/app@{DIGEST.short}"),
+        ("app:deadbeefdeadbeefdeadbeef", "app:deadbeefdeadbeefdeadbeef"),
+    ],
+)
+def test_the_digest_of_a_source_is_short_for_people_and_whole_for_programs(source: str, shown: str) -> None:
+    layer = LayerOutcome(digest=DIGEST, diff_id=DiffID.of(b""), size=9, way="delta", bytes=1, source=source)
+    outcome = outcome_with(layer)
+    assert f"  delta from {shown}  " in pull_text(outcome)
+    assert pull_json(outcome)["layers"][0]["source"] == source
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (["app:9", "--into", "oci:device"], 4, "public has no image app:9"),
         (["app:1.0", "--into", "oci:device", "--root", "."], 2, "--root and --source belong together"),
         (["app:1.0", "--into", "docker", "--unpack", "x"], 2, "--unpack needs a layout"),
+        (["app:1.0", "--into", "oci:device", "--unpack", "/"], 2, "--unpack /: another folder cannot take its place"),
+        (["app:1.0", "--into", "oci:device", "--unpack", "x/.."], 2, "another folder cannot take its place"),
         (["app:1.0", "--into", "docker"], 2, "docker pulls by the whole name in the end"),
         (["app:1.0", "--into", "oci:device", "--platform", "s390x"], 4, "cannot"),
     ],
-    ids=["unknown", "root", "unpack", "host", "read-only"],
+    ids=["unknown", "root", "unpack", "unpack /", "unpack ..", "host", "read-only"],
 )
 def test_what_is_wrong_is_said(
     tree: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
@@ -82,8 +128,9 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], s
 def test_a_bundle_is_written_and_pulled(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = ["bundle", "app:1.0", "--platform", "amd64", "--from", "public"]
     assert pull("app:0.0", "--into", "oci:device:now") == 0
+    capsys.readouterr()
     assert main([*bundle, "--source", "0.0", "update.tar", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out.partition("less\n")[2])
+    found = json.loads(capsys.readouterr().out)
     assert [artifact["source"] for artifact in found["artifacts"]] == ["0.0"]
     assert main(["pull", "app:1.0", "--platform", "amd64", "--from", "update.tar", "--into", "oci:device:now"]) == 0
     assert "delta from app:0.0" in capsys.readouterr().out

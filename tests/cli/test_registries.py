@@ -33,7 +33,14 @@ def found(environment: dict[str, str], *arguments: str) -> HTTPOptions:
 )
 def test_credentials_are_where_podman_and_docker_keep_them(environment: dict[str, str], files: list[str]) -> None:
     assert list(map(str, found(environment).credential_files)) == files
-    assert found(environment, "--authfile", "mine").credential_files == (Path("mine"),)
+    assert found(environment, "--authfile", __file__).credential_files == (Path(__file__),)
+
+
+def test_credentials_that_are_named_must_be_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        found({}, "--authfile", "/none/auth.json")
+    assert ended.value.code == 2
+    assert "--authfile: '/none/auth.json' does not exist; it holds the credentials" in capsys.readouterr().err
 
 
 def test_certificates_and_proxies() -> None:

@@ -1,5 +1,6 @@
 """Pulls into a layout, over HTTP from a published tree: what is fetched, what is there then, and what goes wrong."""
 
+import gzip
 import json
 import os
 import shutil
@@ -9,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.client.images import NoContainerImageError, NoSuchPlatformError
-from pipeline.client.layers import WrongLayerError
+from pipeline.client.layers import LayerOverLimitError, WrongLayerError
 from pipeline.client.repository import UnknownImageError, WrongContentError
 from pipeline.client.request import NoSourceError
 from pipeline.client.stored import MANIFEST, ROOT
 from pipeline.layout.storage import LayoutError
-from pipeline.layout.writing import LayoutHeldError, writable_layout
+from pipeline.layout.writing import LayoutHeldError, WritableLayout, writable_layout
 from pipeline.limits import Limits
 from pipeline.oci.descriptor import Platform
 from pipeline.oci.digest import Digest
@@ -92,13 +93,7 @@ def test_what_nothing_leads_to_any_more_is_removed_and_the_rest_stays(world: Wor
     assert foreign in json.loads((world.device.layout / "index.json").read_bytes())["manifests"]
 
     world.device.pull("app:1.1", tag="kept")
-    used = {"index.json", "oci-layout"}
-    for tag in ("latest", "kept"):
-        entry = world.device.entry(tag)
-        manifest = json.loads(world.device.blob(entry["digest"]))
-        for descriptor in (entry, manifest["config"], *manifest["layers"]):
-            used.add("blobs/" + descriptor["digest"].replace(":", "/"))
-    assert world.device.files() == used
+    assert world.device.files() == used(world, "latest", "kept")
 
 
 @pytest.mark.parametrize("source", ["index old", "index old amd64"])
@@ -158,10 +153,12 @@ def test_a_dry_run_downloads_and_writes_nothing(world: World) -> None:
     assert not other.path.exists()
 
 
-def add_image(world: World, tag: str, *tars: bytes, diff_ids: list[str] | None = None) -> None:
+def add_image(
+    world: World, tag: str, *tars: bytes, diff_ids: list[str] | None = None, compression: str = "gzip"
+) -> None:
     """Put an image into the tree by hand, without deltas."""
     build = LayoutBuilder()
-    image = build.image(*tars, diff_ids=diff_ids)
+    image = build.image(*tars, diff_ids=diff_ids, compression=compression)
     folder = world.tree / "v2/app"
     for name, blob in build.blobs.items():
         (folder / "blobs" / name.removeprefix("blobs/").replace("/", ":")).write_bytes(blob)
@@ -346,6 +343,29 @@ def test_a_config_that_lies_of_its_layers_is_refused(world: World) -> None:
         world.device.pull("app:lie")
 
 
+def test_a_layer_that_cannot_be_decompressed_is_named(world: World) -> None:
+    add_image(world, "cut", gzip.compress(BASE)[:-9], diff_ids=[sha256(BASE)], compression="")
+    with pytest.raises(WrongLayerError, match=r"^layer sha256:[0-9a-f]{64}: gzip stream: is truncated; the image was"):
+        world.device.pull("app:cut")
+
+
+def test_a_layer_over_the_limit_is_named_and_what_to_do() -> None:
+    digest = Digest.of(b"")
+    raised = str(LayerOverLimitError(digest, Limits(layer=2000), 1000))
+    assert raised.endswith("more than the allowed 2,000 bytes; if that is right, allow more with --max-size")
+    assert "that is 1,000 times what is stored" in str(LayerOverLimitError(digest, Limits(), 1 << 20))
+
+
+@pytest.mark.parametrize("is_old_here", [False, True])
+def test_a_layer_over_the_limit_is_refused(world: World, is_old_here: bool) -> None:
+    if is_old_here:
+        world.device.pull("app:1.0", tag="t")
+    with pytest.raises(
+        LayerOverLimitError, match=r"^layer sha256:[0-9a-f]{64} decompresses .* 1,000 bytes; .*max-size"
+    ):
+        world.device.pull("app:1.1", tag="t", limits=Limits(layer=1000))
+
+
 def test_the_platform_is_chosen(world: World) -> None:
     world.device.pull("index:1.1", tag="a")
     world.device.pull("index:1.1", tag="a", platform=Platform(os="linux", architecture="aarch64"))
@@ -363,6 +383,23 @@ def test_what_is_no_image_is_told(world: World, tmp_path: Path) -> None:
         world.device.pull("app:1.1", root=tmp_path / "none", source=digest(world.images["old"]))
     world.device.pull("app:1.1", root=tmp_path, source=Digest.of(b"unknown"))
     assert [step for step in world.device.told.steps if "no delta from" in step]
+
+
+def test_an_image_without_layers_is_told(world: World) -> None:
+    add_image(world, "empty")
+    with pytest.raises(NoContainerImageError, match=r"^app:empty: has no layers, so there is nothing to pull$"):
+        world.device.pull("app:empty")
+
+
+def test_a_pull_that_finds_nothing_leaves_nothing(world: World) -> None:
+    with pytest.raises(UnknownImageError):
+        world.device.pull("app:9")
+    assert not world.device.layout.exists()
+    world.device.layout.mkdir()
+    with pytest.raises(UnknownImageError):
+        world.device.pull("app:9")
+    assert world.device.files() == set()
+    assert world.device.layout.exists()
 
 
 def artifact(world: World) -> str:
@@ -446,6 +483,51 @@ def test_what_is_left_of_another_image_makes_room(world: World) -> None:
     with pytest.raises(KeyboardInterrupt):
         world.device.pull("app:1.0", tag="t")
     assert sum(left.stat().st_size for left in unfinished.iterdir()) < 1_000_000
+
+
+def used(world: World, *tags: str) -> set[str]:
+    """The files of a layout that has these images and nothing else."""
+    found = {"index.json", "oci-layout"}
+    for tag in tags:
+        entry = world.device.entry(tag)
+        manifest = json.loads(world.device.blob(entry["digest"]))
+        for descriptor in (entry, manifest["config"], *manifest["layers"]):
+            found.add("blobs/" + descriptor["digest"].replace(":", "/"))
+    return found
+
+
+def test_what_a_killed_pull_has_finished_goes_with_the_next_image(world: World) -> None:
+    world.device.pull("app:1.0", tag="t")
+    add_image(world, "big", *(tar(file("big", noise(number, 2_000_000))) for number in range(2)))
+    world.device.told.dies_after = 3_000_000
+    with pytest.raises(KeyboardInterrupt):
+        world.device.pull("app:big", tag="t")
+    [finished] = [name for name in world.device.files() - used(world, "t") if name.startswith("blobs/")]
+    world.device.told.dies_after, world.device.told.advanced = 10, 0
+    with pytest.raises(KeyboardInterrupt):
+        world.device.pull("app:1.1", tag="t")
+    assert finished in world.device.files()
+    world.device.told.dies_after = None
+    world.device.pull("app:1.1", tag="t")
+    assert world.device.files() == used(world, "t")
+
+
+def test_a_kill_before_the_old_image_is_removed_leaves_it_to_the_next_pull(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.device.pull("app:1.0", tag="t")
+    with monkeypatch.context() as patch:
+        patch.setattr(WritableLayout, "remove_loose", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            world.device.pull("app:1.1", tag="t")
+    assert world.device.tars("t") == list(NEW)
+    assert world.device.files() > used(world, "t")
+    world.device.pull("single:1.0", tag="t")
+    assert world.device.files() == used(world, "t")
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_an_image_of_docker_s_types_becomes_one_that_others_find_in_a_layout(world: World) -> None:

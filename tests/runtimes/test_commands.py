@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.client.runtimes.commands import MAX_ANSWER, CommandFailedError, CommandMissingError, Program
 from pipeline.client.runtimes.contract import ContainerRuntimeError
+from pipeline.client.runtimes.inspected import pull
 from pipeline.oci.fields import Fields
 
 SH = Program(command=("sh", "-c"), environment={"PATH": os.environ["PATH"], "SEEN": "yes"})
@@ -108,3 +109,9 @@ def test_a_list_of_json_objects_is_read() -> None:
 
 def _write(stream: BinaryIO, data: bytes) -> None:
     stream.write(data)
+
+
+def test_a_runtime_that_has_nothing_of_what_it_pulled_is_told() -> None:
+    nothing = Program(command=("sh", "-c", "echo '[]'", "sh"), environment={"PATH": os.environ["PATH"]})
+    with pytest.raises(CommandFailedError, match=r"image inspect host/app:1: answers with 0 images instead of one$"):
+        pull(nothing, "host/app:1")

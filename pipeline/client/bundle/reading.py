@@ -16,13 +16,13 @@ from ...keys import IMMUTABLE, OCTET_STREAM, Headers, Key, Kind, ParsedKey, clas
 from ...layout.refs import index_entries, open_storage
 from ...layout.storage import Storage, read_small
 from ...oci.descriptor import Descriptor
-from ...oci.digest import Digest, DigestError
+from ...oci.digest import Digest
 from ...oci.fields import FieldError, Fields
 from ...oci.manifest import MAX_MANIFEST_SIZE, Index, Manifest, parse_document
 from ...oci.writing import write_index
 from ...targets.base import KeyMissingError, Properties, Stored, TargetError
 from ..reference import BadReferenceError, ImageName
-from ..stored import NAME, REF_NAME, ROOT
+from ..stored import NAME, REF_NAME, ROOT, noted_digest
 
 _MAX_ARTIFACTS = 1000
 
@@ -182,7 +182,7 @@ def _artifact(storage: Storage, manifest: Manifest, descriptor: Descriptor) -> I
             for found in delta_format.parse_listing(listing).documents:
                 notes = descriptor.annotations
                 is_ours = ROOT in notes
-                root = _digest(notes.get(ROOT))
+                root = noted_digest(notes, ROOT)
                 yield Artifact(
                     listed=listed,
                     target=found.target,
@@ -190,10 +190,3 @@ def _artifact(storage: Storage, manifest: Manifest, descriptor: Descriptor) -> I
                     tag=notes.get(REF_NAME) if is_ours else None,
                     repository=notes.get(NAME) if is_ours else None,
                 )
-
-
-def _digest(text: str | None) -> Digest | None:
-    try:
-        return Digest.parse(text or "")
-    except DigestError:
-        return None

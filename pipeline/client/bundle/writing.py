@@ -10,18 +10,18 @@ from ...compression import Writable
 from ...content import CHUNK
 from ...deltas.formats.oci_delta import OciDelta
 from ...errors import DeltapressError
+from ...layout.refs import INDEX, MARKER, MARKER_CONTENT
 from ...layout.storage import blob_name
 from ...oci.descriptor import Descriptor
 from ...oci.digest import Digest, Hasher
 from ...oci.manifest import Manifest
-from ...oci.writing import write_index, write_json
+from ...oci.writing import write_index
 from ...progress import Progress, Task
 from ..images import RemoteImage, resolve
 from ..repository import Repository, WrongContentError
 from ..request import Request, locate, read_root, wanted_image
 from ..stored import NAME, REF_NAME, ROOT
 
-_VERSION: Final = write_json({"imageLayoutVersion": "1.0.0"})
 _MODE: Final = 0o644
 
 
@@ -91,7 +91,7 @@ def write_bundle(request: Request, sources: Sequence[str | Digest], out: Writabl
     index = write_index(sorted(entries, key=lambda entry: str(entry.digest)))
     total = sum(map(len, documents.values())) + sum(blob.size for blob in blobs.values())
     with progress.task("bundle", total, "bytes") as task:
-        _write(repository, {"oci-layout": _VERSION, "index.json": index}, documents, blobs, out, task)
+        _write(repository, {MARKER: MARKER_CONTENT, INDEX: index}, documents, blobs, out, task)
     return BundleOutcome(
         name=name,
         root=image.root,

@@ -15,7 +15,7 @@ from ...oci.digest import Digest
 from .commands import LONG, Program
 from .contract import InstalledImage, LayerPair
 from .exports import exported
-from .inspected import all_images, inspect
+from .inspected import all_images, pull
 from .rebuilt import RebuiltImage
 
 _CONTAINERD_STORE: Final = b"io.containerd.snapshotter.v1"
@@ -48,9 +48,7 @@ class Docker:
         return exported(self.program, image.identity, max_bytes=self.max_bytes, place=self.place)
 
     def pull(self, reference: str) -> tuple[Digest, ...]:
-        self.program.ask("pull", "--quiet", reference, seconds=LONG)
-        [pulled] = inspect(self.program, reference)
-        return pulled.digests
+        return pull(self.program, reference)
 
     def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
         image = RebuiltImage.read(layout)

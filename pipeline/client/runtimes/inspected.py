@@ -1,10 +1,10 @@
-"""What `image inspect` says, which docker and podman answer alike."""
+"""Images by the commands to which docker and podman answer alike: `image ls`, `image inspect` and `pull`."""
 
 from typing import Final
 
 from ...oci.digest import Digest, DigestError
 from ...oci.fields import Fields
-from .commands import Program
+from .commands import LONG, CommandFailedError, Program
 from .contract import InstalledImage
 
 _AT_ONCE: Final = 100  # images that one command is asked for
@@ -16,11 +16,21 @@ def all_images(program: Program) -> tuple[InstalledImage, ...]:
     identities = tuple(dict.fromkeys(answer.split()))
     found: list[InstalledImage] = []
     for start in range(0, len(identities), _AT_ONCE):
-        found += inspect(program, *identities[start : start + _AT_ONCE])
+        found += _inspect(program, *identities[start : start + _AT_ONCE])
     return tuple(found)
 
 
-def inspect(program: Program, *images: str) -> tuple[InstalledImage, ...]:
+def pull(program: Program, reference: str) -> tuple[Digest, ...]:
+    """Pull `reference`; the digests by which the runtime knows it then. Raises ContainerRuntimeError."""
+    program.ask("pull", "--quiet", reference, seconds=LONG)
+    found = _inspect(program, reference)
+    if len(found) != 1:
+        command = program.shown(("image", "inspect", reference))
+        raise CommandFailedError(command, f"answers with {len(found)} images instead of one")
+    return found[0].digests
+
+
+def _inspect(program: Program, *images: str) -> tuple[InstalledImage, ...]:
     """These images, by identity or name. Raises ContainerRuntimeError."""
     return program.ask_json("image", "inspect", *images, read=_installed)
 

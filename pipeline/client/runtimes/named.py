@@ -38,12 +38,15 @@ def runtime_named(
     )
 
 
-def _blob_info_cache(environment: Mapping[str, str], user: int) -> Path:
-    """Where podman keeps it (containers/image, pkg/blobinfocache/default.go).
+def is_really_root(environment: Mapping[str, str], user: int) -> bool:
+    """False in `podman unshare` too, where everybody is root and may not write where root does; podman's variable says
+    who called it."""
+    return user == 0 and environment.get("_CONTAINERS_ROOTLESS_UID", "0") == "0"
 
-    In `podman unshare`, root is the user who called it, as this variable says.
-    """
-    if user == 0 and environment.get("_CONTAINERS_ROOTLESS_UID", "0") == "0":
+
+def _blob_info_cache(environment: Mapping[str, str], user: int) -> Path:
+    """Where podman keeps it (containers/image, pkg/blobinfocache/default.go)."""
+    if is_really_root(environment, user):
         return _CACHE_OF_ROOT
     data = environment.get("XDG_DATA_HOME") or f"{environment.get('HOME', '')}/.local/share"
     return Path(data) / "containers" / "cache"

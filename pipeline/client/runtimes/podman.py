@@ -21,7 +21,7 @@ from ...scratch import scratch_folder
 from .commands import LONG, Program
 from .contract import ContainerRuntimeError, InstalledImage, LayerPair
 from .exports import exported
-from .inspected import all_images, inspect
+from .inspected import all_images, pull
 from .rebuilt import RebuiltImage
 
 _FIRST_WITH_SQLITE: Final = (4, 7)  # containers/image 5.28
@@ -89,9 +89,7 @@ class Podman:
             self.program.ask("image", "unmount", image.identity)
 
     def pull(self, reference: str) -> tuple[Digest, ...]:
-        self.program.ask("pull", "--quiet", reference, seconds=LONG)
-        [pulled] = inspect(self.program, reference)
-        return pulled.digests
+        return pull(self.program, reference)
 
     def accept(self, layout: Path, reference: str, pairs: Sequence[LayerPair]) -> tuple[Digest, ...]:
         with self._layers_of(RebuiltImage.read(layout)), self._recorded(pairs):

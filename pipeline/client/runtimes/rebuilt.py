@@ -8,11 +8,14 @@ Rule 3. The same layout gives the same bytes.
 import errno
 import io
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, Self, cast
 
 from ...content import open_plain
+from ...layout.refs import INDEX, MARKER, MARKER_CONTENT
+from ...layout.storage import blob_name
 from ...oci.descriptor import Descriptor
 from ...oci.digest import DiffID, Digest
 from ...oci.fields import FieldError
@@ -29,10 +32,9 @@ from ...oci.writing import write_index, write_json, write_manifest
 from .contract import ContainerRuntimeError
 
 _IMAGE_NAME: Final = "io.containerd.image.name"
-_VERSION_FILE: Final = ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
 
 
-class LayoutError(ContainerRuntimeError):
+class NotRebuiltError(ContainerRuntimeError):
     """The layout is not one of a rebuilt image."""
 
     def __init__(self, layout: Path, problem: str) -> None:
@@ -50,26 +52,26 @@ class RebuiltImage:
 
     @classmethod
     def read(cls, layout: Path) -> Self:
-        """Raises LayoutError."""
+        """Raises NotRebuiltError."""
         try:
-            index = parse_document(_bytes_of(layout / "index.json", MAX_MANIFEST_SIZE))
+            index = parse_document(_bytes_of(layout / INDEX, MAX_MANIFEST_SIZE))
             if not isinstance(index, Index) or len(index.manifests) != 1:
-                raise LayoutError(layout, "index.json does not name one manifest")
+                raise NotRebuiltError(layout, "index.json does not name one manifest")
             digest = index.manifests[0].digest
-            manifest = parse_document(_bytes_of(_blob(layout, digest), MAX_MANIFEST_SIZE), digest=digest)
+            manifest = parse_document(_bytes_of(layout / blob_name(digest), MAX_MANIFEST_SIZE), digest=digest)
             if not isinstance(manifest, Manifest):
-                raise LayoutError(layout, f"{digest} is no manifest of an image")
-            config = _bytes_of(_blob(layout, manifest.config.digest), MAX_CONFIG_SIZE)
+                raise NotRebuiltError(layout, f"{digest} is no manifest of an image")
+            config = _bytes_of(layout / blob_name(manifest.config.digest), MAX_CONFIG_SIZE)
             layers = parse_image_config(config).diff_ids
         except (FieldError, OSError) as error:
-            raise LayoutError(layout, str(error)) from error
+            raise NotRebuiltError(layout, str(error)) from error
         if [str(layer.digest) for layer in manifest.layers] != [str(diff_id) for diff_id in layers]:
-            raise LayoutError(layout, "the layers are not those of the configuration, uncompressed")
+            raise NotRebuiltError(layout, "the layers are not those of the configuration, uncompressed")
         return cls(layout=layout, manifest=manifest, config=config, layers=layers)
 
     def blob(self, digest: Digest | DiffID) -> Path | None:
         """Where the blob lies; None where it is not in the layout."""
-        path = _blob(self.layout, digest)
+        path = self.layout / blob_name(digest)
         return path if path.is_file() else None
 
     @property
@@ -83,22 +85,22 @@ class RebuiltImage:
         Raises OSError: the layout could not be read, or the stream not written.
         """
         config = f"{self.manifest.config.digest.hex}.json"
-        names = [f"{diff_id.hex}.tar" for diff_id in self.layers]
+        names = [_tar_name(diff_id) for diff_id in self.layers]
         with _archive(stream) as archive:
             _add_bytes(archive, "manifest.json", write_json([{"Config": config, "RepoTags": None, "Layers": names}]))
             _add_bytes(archive, config, self.config)
-            self._add_layers(archive, "{}.tar")
+            self._add_layers(archive, _tar_name)
 
     def write_oci_archive(self, stream: BinaryIO) -> None:
         """The layout as one tar, which containerd imports as `private_name`. Raises OSError."""
         manifest = self.manifest
         entry = replace(manifest.descriptor(), annotations={_IMAGE_NAME: self.private_name})
         with _archive(stream) as archive:
-            _add_bytes(archive, *_VERSION_FILE)
-            _add_bytes(archive, "index.json", write_index([entry]))
-            _add_bytes(archive, f"blobs/sha256/{manifest.digest.hex}", manifest.raw)
-            _add_bytes(archive, f"blobs/sha256/{manifest.config.digest.hex}", self.config)
-            self._add_layers(archive, "blobs/sha256/{}")
+            _add_bytes(archive, MARKER, MARKER_CONTENT)
+            _add_bytes(archive, INDEX, write_index([entry]))
+            _add_bytes(archive, blob_name(manifest.digest), manifest.raw)
+            _add_bytes(archive, blob_name(manifest.config.digest), self.config)
+            self._add_layers(archive, blob_name)
 
     def write_scaffold(self, folder: Path) -> Digest:
         """A layout in `folder` of another image with the same layers. Returns the digest of its configuration.
@@ -106,28 +108,29 @@ class RebuiltImage:
         For a store that takes an image which it has by its configuration for unchanged, whatever manifest comes later.
         Raises OSError.
         """
-        blobs = folder / "blobs" / "sha256"
-        blobs.mkdir(parents=True)
         platform = parse_image_config(self.config).platform
         rootfs = {"type": "layers", "diff_ids": [str(diff_id) for diff_id in self.layers]}
         config = write_json({**platform.to_json(), "config": {}, "rootfs": rootfs})
         described = Descriptor(media_type=OCI_CONFIG, digest=Digest.of(config), size=len(config))
         manifest = write_manifest(config=described, layers=self.manifest.layers, annotations={})
         entry = Descriptor(media_type=OCI_MANIFEST, digest=Digest.of(manifest), size=len(manifest))
-        for data in (config, manifest):
-            (blobs / Digest.of(data).hex).write_bytes(data)
+        (folder / blob_name(entry.digest)).parent.mkdir(parents=True)
+        for blob, data in ((described, config), (entry, manifest)):
+            (folder / blob_name(blob.digest)).write_bytes(data)
         for diff_id in set(self.layers):
             if path := self.blob(diff_id):
-                (blobs / diff_id.hex).symlink_to(path.absolute())
-        (folder / "index.json").write_bytes(write_index([entry]))
-        (folder / _VERSION_FILE[0]).write_bytes(_VERSION_FILE[1])
+                place = folder / blob_name(diff_id)
+                place.parent.mkdir(exist_ok=True)
+                place.symlink_to(path.absolute())
+        (folder / INDEX).write_bytes(write_index([entry]))
+        (folder / MARKER).write_bytes(MARKER_CONTENT)
         return described.digest
 
-    def _add_layers(self, archive: tarfile.TarFile, name: str) -> None:
+    def _add_layers(self, archive: tarfile.TarFile, name_of: Callable[[DiffID], str]) -> None:
         for diff_id in dict.fromkeys(self.layers):
             if path := self.blob(diff_id):
                 with open_plain(path) as blob:
-                    _add(archive, name.format(diff_id.hex), path.stat().st_size, cast(BinaryIO, blob))
+                    _add(archive, name_of(diff_id), path.stat().st_size, cast(BinaryIO, blob))
 
 
 def _archive(stream: BinaryIO) -> tarfile.TarFile:
@@ -144,8 +147,8 @@ def _add(archive: tarfile.TarFile, name: str, size: int, stream: BinaryIO) -> No
     archive.addfile(entry, stream)
 
 
-def _blob(layout: Path, digest: Digest | DiffID) -> Path:
-    return layout / "blobs" / digest.algorithm / digest.hex
+def _tar_name(diff_id: DiffID) -> str:
+    return f"{diff_id.hex}.tar"
 
 
 def _bytes_of(path: Path, limit: int) -> bytes:

@@ -12,11 +12,11 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError
+from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ProxyError
 from urllib3.util import Retry, Timeout
 
 from ... import __version__
-from ...text import one_line
+from ...text import innermost_reason, one_line
 from ..base import TargetError
 from .certificates import tls_context
 from .options import HTTPOptions
@@ -27,6 +27,10 @@ _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _BACKOFF: Final = 0.5  # seconds; doubled with each attempt
 _MAX_SHOWN: Final = 200  # characters of what another machine says
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class UnreachableError(TargetError):
+    """No answer came at all."""
 
 
 class BrokenBodyError(TargetError):
@@ -65,7 +69,7 @@ class Answer:
             # not `read`, which goes on until there are `size` bytes, however slowly they drip
             data = self._response.read1(size, decode_content=False)
         except (HTTPError, OSError) as error:
-            raise BrokenBodyError(f"{host_of(self._url)}: the connection broke ({type(error).__name__})") from error
+            raise BrokenBodyError(f"{host_of(self._url)}: the connection broke ({innermost_reason(error)})") from error
         self._received += len(data)
         seconds = time.monotonic() - self._began
         if data and seconds > self._options.read_timeout and self._received < seconds * self._options.slowest:
@@ -99,7 +103,8 @@ class Connections:
         """The first answer that is no redirect. `authorization` goes no further than to the host of `url`.
 
         Raises:
-            TargetError: the host cannot be reached, is busy again and again, or leads round in circles.
+            UnreachableError: the host cannot be reached.
+            TargetError: it leads round in circles, or to what is no address.
         """
         origin = _origin(url)
         for _ in range(_MAX_REDIRECTS + 1):
@@ -145,7 +150,7 @@ class Connections:
                 timeout=Timeout(connect=self._options.connect_timeout, read=self._options.read_timeout),
             )
         except (HTTPError, OSError, ValueError) as error:
-            raise TargetError(f"{host_of(url)}: {_reason_of(error)}") from error
+            raise UnreachableError(f"{host_of(url)}: {_reason_of(error)}") from error
         return Answer(response, url, self._options)
 
     def _pool(self, url: str) -> urllib3.PoolManager:
@@ -164,7 +169,14 @@ class Connections:
         if proxy and not proxy_bypass(host, dict(self._options.proxies)):
             login = urlsplit(proxy).netloc.rpartition("@")[0]
             headers = urllib3.make_headers(proxy_basic_auth=login) if login else None
-            return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=context, maxsize=8)
+            try:
+                return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=context, maxsize=8)
+            except (HTTPError, ValueError):
+                # not quoted, not even by a cause: it may hold a password
+                raise TargetError(
+                    f"the proxy for {scheme} has no address that can be read; correct {scheme}_proxy in the "
+                    "environment to http://HOST:PORT"
+                ) from None
         return urllib3.PoolManager(ssl_context=context, maxsize=8)
 
 
@@ -212,14 +224,12 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 def _reason_of(error: Exception) -> str:
     """What went wrong with a connection, and what to do."""
-    cause: BaseException = error
-    while isinstance(cause, MaxRetryError) and cause.reason is not None:
-        cause = cause.reason
-    said = one_line(str(cause), most=_MAX_SHOWN)
-    if "CERTIFICATE_VERIFY_FAILED" in str(cause):
+    said = innermost_reason(error, most=_MAX_SHOWN)
+    if "CERTIFICATE_VERIFY_FAILED" in said:
         return f"its certificate is not trusted ({said}); give the authority's certificate"
-    if "CERTIFICATE_REQUIRED" in str(cause):
+    if "CERTIFICATE_REQUIRED" in said:
         return "wants a client's certificate; give one"
-    if "WRONG_VERSION_NUMBER" in str(cause) or "record layer failure" in str(cause):
+    if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
         return "does not speak https; without TLS, name it http://… (`pull` and `bundle`: --from http://…)"
-    return f"cannot be reached ({type(cause).__name__}: {said})"
+    through = ", through the proxy" if isinstance(error, MaxRetryError) and isinstance(error.reason, ProxyError) else ""
+    return f"cannot be reached{through} ({said})"

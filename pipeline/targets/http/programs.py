@@ -1,4 +1,4 @@
-"""The one door of subprocess: credential helpers, `docker-credential-NAME get` (docker-credential-helpers, README)."""
+"""The door of subprocess for credential helpers, `docker-credential-NAME get` (docker-credential-helpers, README)."""
 
 import json
 import re

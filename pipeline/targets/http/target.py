@@ -27,7 +27,7 @@ from ...oci.manifest import MAX_MANIFEST_SIZE, Document, parse_document, success
 from ...oci.reference import DELTA_INDEX, is_repository, is_tag
 from ..base import DeniedError, KeyMissingError, Properties, Stored, TargetError
 from ..checks import check_object_key
-from .connections import Answer, host_of
+from .connections import Answer, UnreachableError, host_of
 from .listings import read_listing
 from .options import HTTPOptions
 from .requests import Requests
@@ -179,7 +179,7 @@ class HTTPTarget:
         """None where the server answers GET alone."""
         try:
             answer = self._requests.send(key, method="HEAD")
-        except (KeyMissingError, DeniedError):
+        except (KeyMissingError, DeniedError, UnreachableError):
             raise
         except TargetError:
             return None

@@ -3,11 +3,14 @@
 import base64
 import json
 import os
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import pytest
@@ -355,8 +358,30 @@ def test_a_registry_without_a_catalog_says_so(tree: Path, tmp_path: Path) -> Non
 def test_nobody_listens_there() -> None:
     with running(Registry(root=Path())) as registry:
         pass
-    with pytest.raises(TargetError, match=f"127.0.0.1:{registry.port}: cannot be reached"):
+    with pytest.raises(TargetError, match=rf"127.0.0.1:{registry.port}: cannot be reached \(Connection refused\)$"):
         reader(registry).open(tags_key(NAME))
+
+
+def test_who_does_not_answer_is_not_asked_in_another_way() -> None:
+    """Each attempt may take as long as the time limits allow."""
+    asked = []
+
+    def hang_up(server: socket.socket) -> None:
+        with suppress(OSError):  # until it is closed
+            while True:
+                connection, _ = server.accept()
+                asked.append(connection.recv(4096).partition(b" ")[0])
+                connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=hang_up, args=(server,))
+        thread.start()
+        target = HTTPTarget(f"http://127.0.0.1:{server.getsockname()[1]}", options(attempts=1))
+        with pytest.raises(TargetError, match=r"cannot be reached \(Remote end closed connection without response\)$"):
+            target.stat(manifest_key(NAME, "v1"))
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert asked == [b"HEAD"]
 
 
 @pytest.fixture(scope="module")
@@ -421,6 +446,15 @@ def test_a_proxy_is_used_where_there_is_one(tree: Path) -> None:
         assert registry.asked == []
         assert read(reader(registry, proxies=proxies | {"no": "127.0.0.1"}), tags_key(NAME))
         assert len(registry.asked) == 1
+    with pytest.raises(TargetError, match=r"cannot be reached, through the proxy \(Connection refused\)$"):
+        reader(registry, proxies=proxies).open(tags_key(NAME))
+
+
+@pytest.mark.parametrize("proxy", [f"http://{USER}:{PASSWORD}@proxy.test:99999", f"{USER}:{PASSWORD}@proxy.test:3128"])
+def test_a_proxy_without_an_address_is_not_quoted(proxy: str) -> None:
+    with pytest.raises(TargetError, match=r"the proxy for http has no address.*correct http_proxy") as caught:
+        HTTPTarget("http://registry.test", options(proxies={"http": proxy})).open(tags_key(NAME))
+    assert PASSWORD not in "".join(format_exception(caught.value))
 
 
 def test_urls_open_readers(tree: Path) -> None:
