@@ -267,3 +267,18 @@ def test_a_folder_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(ForeignFolderError, match="was not unpacked by deltapress"):
         unpack_image([layer], IMAGE, place, limits=Limits(), progress=Told())
     assert names(place) == {"letter"}
+
+
+def test_what_is_called_whole_has_reached_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = tmp_path / "layer"
+    layer.write_bytes(tar(file("a", b"content")))
+    synced: list[bool] = []
+
+    def sync() -> None:
+        assert not holds(tmp_path / "root", IMAGE)
+        synced.append(any(path.name == "a" for path in tmp_path.rglob("*")))
+
+    monkeypatch.setattr(os, "sync", sync)
+    unpack_image([layer], IMAGE, tmp_path / "root", limits=Limits(), progress=Told())
+    assert synced == [True]
+    assert holds(tmp_path / "root", IMAGE)

@@ -62,6 +62,7 @@ def unpack_image(layers: Sequence[Path], config: Digest, folder: Path, *, limits
     except BaseException:  # a disk that it has filled is needed, after an interrupt too
         _remove(new)
         raise
+    os.sync()  # what the note calls whole must be that after a power cut; a call for each file would take longer
     note.write_text("", "utf-8")  # in between, the folder holds what nobody has noted
     if folder.exists():
         folder.rename(old)
