@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,8 +32,9 @@ def look(url: str, *names: str) -> Check:
 
 
 @contextmanager
-def answering(raw: bytes) -> Iterator[str]:
-    """A host that gives this answer to each connection, whatever is asked."""
+def answering(raw: bytes, *, then: bytes = b"") -> Iterator[str]:
+    """A host that gives this answer to each connection, whatever is asked; `then` comes again and again, until the
+    client leaves."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         is_over = threading.Event()
@@ -46,6 +48,9 @@ def answering(raw: bytes) -> Iterator[str]:
                 with connection, suppress(ConnectionError):  # who has read enough leaves
                     connection.recv(65_536)
                     connection.sendall(raw)
+                    while then:
+                        time.sleep(0.01)
+                        connection.sendall(then)
 
         thread = threading.Thread(target=answer)
         thread.start()
@@ -202,10 +207,25 @@ def test_an_endless_document_is_not_read_to_its_end() -> None:
     assert (len(answer.body), answer.is_whole) == (1000, False)
 
 
-def test_a_slow_document_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "_DEADLINE", -1.0)
-    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}") as url:
+@pytest.mark.parametrize(
+    ("raw", "then", "status"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", b"{", 200),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n{\r\n", 200),
+        (b"HTTP/1.1 200 OK\r\nName: ", b"a", 0),
+        (b"HTTP/1.1 200 ", b"O", 0),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0),
+    ],
+    ids=["body", "chunks", "header", "first line", "answers before the answer"],
+)
+def test_an_answer_that_drips_is_given_up(
+    raw: bytes, then: bytes, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte now and then is no time-out of the socket; without a deadline this would not end."""
+    monkeypatch.setattr(bounds, "_DEADLINE", 0.2)
+    with answering(raw, then=then) as url:
         answer = Host(Address.parse(url)).get("/v2/_catalog")
+    assert (answer.status, answer.is_whole) == (status, False)
     assert answer.problem is not None
     assert "takes more than" in answer.problem
 
