@@ -98,8 +98,17 @@ def test_what_cannot_be_mirrored(
     assert problem in capsys.readouterr().err
 
 
-def test_a_platform_that_is_none_is_a_usage_error(site: Path, capsys: Capture) -> None:
+@pytest.mark.parametrize(
+    ("option", "text", "problem"),
+    [
+        ("--platform", "arm", "is no platform; write OS/ARCH"),
+        ("--repository", "", "repository name '' is not allowed"),
+        ("--repository", "../public", "repository name '../public' is not allowed"),
+    ],
+)
+def test_what_names_nothing_is_a_usage_error(option: str, text: str, problem: str, site: Path, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as raised:
-        main(["mirror", "public", "copy", "--platform", "arm"])
+        main(["mirror", "public", "copy", "--tag", "1.*", option, text])
     assert raised.value.code == ExitCode.BAD_CONFIGURATION
-    assert "is no platform; write OS/ARCH" in capsys.readouterr().err
+    assert problem in capsys.readouterr().err
+    assert not (site / "copy").exists()
