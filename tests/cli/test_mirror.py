@@ -87,7 +87,7 @@ def test_a_configuration_without_repositories_looks_after_a_mirror(site: Path, c
         (["public", "public"], ExitCode.BAD_CONFIGURATION, "is the source and the target"),
         (["public", "https://registry.invalid"], ExitCode.BAD_CONFIGURATION, "is of an unknown kind"),
         (["nowhere", "copy"], ExitCode.TARGET_FAILED, "a registry begins with https://"),
-        (["public", "copy", "--repository", "typo"], ExitCode.BAD_INPUT, "v2/typo/tags/list"),
+        (["public", "copy", "--repository", "typo"], ExitCode.BAD_INPUT, "public shows no v2/typo/tags/list; correct"),
         (["public", "copy", "--repository", "typo*"], ExitCode.BAD_CONFIGURATION, "shows no repository that is chosen"),
     ],
 )
