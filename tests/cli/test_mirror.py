@@ -96,6 +96,7 @@ def test_what_cannot_be_mirrored(
 ) -> None:
     assert main(["mirror", *arguments]) == code
     assert problem in capsys.readouterr().err
+    assert not (site / "copy/v2").exists(), "no tree that shows nothing"
 
 
 @pytest.mark.parametrize(
