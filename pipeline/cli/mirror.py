@@ -88,4 +88,4 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
             is_dry=arguments.dry_run,
             progress=progress,
         )
-    return show_outcome(outcome, report.removal_text, console, as_json=arguments.json)
+    return show_outcome(outcome, report.removal_text, console, as_json=arguments.json, done="mirrored")

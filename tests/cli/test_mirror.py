@@ -99,6 +99,25 @@ def test_what_cannot_be_mirrored(
     assert not (site / "copy/v2").exists(), "no tree that shows nothing"
 
 
+def test_what_was_left_alone_is_said_once_and_nothing_else(site: Path, capsys: Capture) -> None:
+    assert main(["mirror", "public", "copy"]) == ExitCode.SUCCESS
+    capsys.readouterr()
+    for option, said in (
+        ("--dry-run", "Nothing would be written.\n"),
+        ("--json", None),
+        ("--wait=1", "Nothing was written.\n"),
+    ):
+        assert main(["mirror", "copy", "public", option]) == ExitCode.BAD_INPUT
+        out, err = capsys.readouterr()
+        assert said in {None, out}
+        assert err.splitlines() == [
+            "deltapress: other is published here from a layout; mirror it into another target",
+            "  Repository other was not mirrored.",
+            "deltapress: team/app is published here from a layout; mirror it into another target",
+            "  Repository team/app was not mirrored.",
+        ]
+
+
 @pytest.mark.parametrize(
     ("option", "text", "problem"),
     [
