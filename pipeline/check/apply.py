@@ -176,18 +176,10 @@ class _Work:
         if parsed.unknown is not None:
             self.unreadable.append(f"{path}: {parsed.unknown}")
         for delta in parsed.deltas:
-            key = blob_key(repository.name, delta.blob.digest)
-            self._sizes[key] = delta.blob.size
-            self._rules.setdefault(key, set()).add(_PROVEN[delta_format.name])
-            self.findings.deltas.append(
-                FoundDelta(
-                    key=key,
-                    size=delta.blob.size,
-                    digest=delta.blob.digest,
-                    pair=delta.key,
-                    is_exact=delta.is_exact,
-                )
-            )
+            found = FoundDelta.of(delta, repository.name)
+            self._sizes[found.key] = delta.blob.size
+            self._rules.setdefault(found.key, set()).add(_PROVEN[delta_format.name])
+            self.findings.deltas.append(found)
 
     def _images(self, site: Site, repository: Repository, entries: list[Descriptor]) -> dict[Digest, PlatformRecord]:
         """The images of all tags, and those that the listings name in their annotations, whatever the format is."""
