@@ -48,7 +48,8 @@ _PROVEN: Final[Mapping[FormatName, Rule]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """`deltas` were tried; `unproven` are sentences about those that could not be."""
+    """So many `deltas` were tried; one that both formats list counts once. `unproven` are sentences about those that
+    could not be."""
 
     deltas: int
     observations: tuple[Observation, ...]
@@ -123,11 +124,11 @@ def apply_deltas(site: Site, *, limits: Limits, jobs: int, progress: Progress) -
         work.read(site, repository)
     with scratch_folder(None) as directory:
         source = LayerSource(resolver=ContentResolver(target=work.target), limits=limits)
-        unproven = check_deltas(work.findings, Ledger(), work.target, source, directory, jobs=jobs, progress=progress)
+        proofs = check_deltas(work.findings, Ledger(), work.target, source, directory, jobs=jobs, progress=progress)
     return Applied(
-        deltas=len(work.findings.deltas),
+        deltas=proofs.applied,
         observations=tuple(work.observations()),
-        unproven=(*work.unreadable, *unproven),
+        unproven=(*work.unreadable, *proofs.unproven),
     )
 
 

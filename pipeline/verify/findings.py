@@ -39,6 +39,11 @@ class FoundDelta:
         key = blob_key(repository, delta.blob.digest)
         return cls(key=key, digest=delta.blob.digest, pair=delta.key, is_exact=delta.is_exact)
 
+    @property
+    def identity(self) -> tuple[Key, DiffID, DiffID]:
+        """The same for a delta that several formats list, however much each says of it."""
+        return self.key, self.pair.from_diff_id, self.pair.to_diff_id
+
 
 @dataclass(slots=True)
 class Findings:

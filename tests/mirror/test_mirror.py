@@ -14,14 +14,18 @@ from pipeline import serve
 from pipeline.errors import ExitCode
 from pipeline.history.retraction import RetractionError
 from pipeline.keys import LEDGER_KEY, Key
+from pipeline.limits import Limits
 from pipeline.mirror import MirrorError, Selection
 from pipeline.mirror.selection import SelectionError, parse_platform
 from pipeline.oci.digest import Digest
+from pipeline.progress import Silent
+from pipeline.report import verification_text
 from pipeline.targets.base import ReadableTarget, Stored, Target, TargetError
 from pipeline.targets.http.options import HTTPOptions
 from pipeline.targets.http.target import HTTPTarget
 from pipeline.targets.memory import MemoryTarget
 from pipeline.targets.s3.target import S3Target
+from pipeline.verify import verify
 
 from ..client import Client, deltas_of, problems
 from ..interop.s3_servers import Storage
@@ -234,6 +238,18 @@ def test_deltas_into_what_is_not_mirrored_are_not_listed(source: MemoryFolder) -
     assert deltas_of(target.contents, "team/tool") == []
     assert not any("oci-delta" in data.decode("utf-8", "replace") for data in shown(target).values())
     verified(target, target.contents)
+
+
+def test_deltas_from_what_is_not_mirrored_are_said_not_to_be_tried(source: MemoryFolder) -> None:
+    """They are for those who have it; both formats list the one delta, and one of them cannot tell from what it is."""
+    target = MemoryFolder()
+    mirrored(source, target, selection=Selection(repositories=("team/tool",), tags=("2.2",)))
+    found = verify(target, jobs=1, limits=Limits(), progress=Silent())
+    assert deltas_of(target.contents, "team/tool")
+    assert (found.problems, found.applied) == ((), 0)
+    assert found.deltas >= 1
+    assert len(found.unproven) > found.deltas
+    assert "Applied 0 deltas.\n" in verification_text(found)
 
 
 @pytest.mark.parametrize("has_ledger", [True, False])
