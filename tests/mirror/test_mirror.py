@@ -18,6 +18,7 @@ from pipeline.limits import Limits
 from pipeline.mirror import MirrorError, Selection
 from pipeline.mirror.selection import SelectionError, parse_platform
 from pipeline.oci.digest import Digest
+from pipeline.oci.manifest import MAX_MANIFEST_SIZE
 from pipeline.progress import Silent
 from pipeline.report import verification_text
 from pipeline.targets.base import ReadableTarget, Stored, Target, TargetError
@@ -420,6 +421,18 @@ def test_a_manifest_that_is_not_what_its_name_says(source: MemoryFolder) -> None
     assert next(broken.tag for broken in outcome.broken["team/tool"]) == "2.2"
     assert json.loads(target.contents[Key("v2/team/tool/tags/list")])["tags"] == ["2.0", "2.1"]
     verified(target, target.contents)
+
+
+def test_a_manifest_that_is_no_small_document_is_not_read(source: MemoryFolder) -> None:
+    record = stored_ledger(source).repositories["team/tool"]
+    key = Key(f"v2/team/tool/manifests/{record.tags['2.2'].image}")
+    source.contents[key] += b" " * MAX_MANIFEST_SIZE
+    seen, target = _Recording(source), MemoryFolder()
+    outcome = mirrored(seen, target)
+    [broken] = [broken for broken in outcome.broken["team/tool"] if broken.tag == "2.2"]
+    assert "at most 4,194,304 are read" in broken.problem
+    assert ("open", key) not in [(call.method, call.key) for call in seen.calls]
+    assert json.loads(target.contents[Key("v2/team/tool/tags/list")])["tags"] == ["2.0", "2.1"]
 
 
 class _Changing(RecordingTarget):
