@@ -48,7 +48,8 @@ _PROVEN: Final[Mapping[FormatName, Rule]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """`deltas` were tried; `unproven` are sentences about those that could not be."""
+    """So many `deltas` were tried; one that both formats list counts once. `unproven` are sentences about those that
+    could not be."""
 
     deltas: int
     observations: tuple[Observation, ...]
@@ -123,11 +124,11 @@ def apply_deltas(site: Site, *, limits: Limits, jobs: int, progress: Progress) -
         work.read(site, repository)
     with scratch_folder(None) as directory:
         source = LayerSource(resolver=ContentResolver(target=work.target), limits=limits)
-        unproven = check_deltas(work.findings, Ledger(), work.target, source, directory, jobs=jobs, progress=progress)
+        proofs = check_deltas(work.findings, Ledger(), work.target, source, directory, jobs=jobs, progress=progress)
     return Applied(
-        deltas=len(work.findings.deltas),
+        deltas=proofs.applied,
         observations=tuple(work.observations()),
-        unproven=(*work.unreadable, *unproven),
+        unproven=(*work.unreadable, *proofs.unproven),
     )
 
 
@@ -176,18 +177,10 @@ class _Work:
         if parsed.unknown is not None:
             self.unreadable.append(f"{path}: {parsed.unknown}")
         for delta in parsed.deltas:
-            key = blob_key(repository.name, delta.blob.digest)
-            self._sizes[key] = delta.blob.size
-            self._rules.setdefault(key, set()).add(_PROVEN[delta_format.name])
-            self.findings.deltas.append(
-                FoundDelta(
-                    key=key,
-                    size=delta.blob.size,
-                    digest=delta.blob.digest,
-                    pair=delta.key,
-                    is_exact=delta.is_exact,
-                )
-            )
+            found = FoundDelta.of(delta, repository.name)
+            self._sizes[found.key] = delta.blob.size
+            self._rules.setdefault(found.key, set()).add(_PROVEN[delta_format.name])
+            self.findings.deltas.append(found)
 
     def _images(self, site: Site, repository: Repository, entries: list[Descriptor]) -> dict[Digest, PlatformRecord]:
         """The images of all tags, and those that the listings name in their annotations, whatever the format is."""

@@ -1,19 +1,24 @@
 """Requests to the host that is looked at: the door of urllib3.
 
-Rule 1. The host is not trusted: requests, bytes and time are bounded, redirects too. What was spent is counted.
+Rule 1. The host is not trusted: requests, bytes and time are bounded, redirects too. What was spent is counted. Time
+        is looked at whenever bytes come, so that headers may not drip either.
 Rule 2. An answer is shown as it came. Nothing is decoded, and each redirect is noted.
 Rule 3. A request that was made is not made again: who asks a second time gets the first answer.
 Rule 4. A certificate that clients would refuse is noted once; then the rest is looked at without it.
 """
 
+import http.client
+import io
+import socket
 import ssl
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urljoin
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, InsecureRequestWarning, SSLError
 
 from .. import __version__
@@ -25,14 +30,11 @@ from ..text import innermost_reason, one_line
 from .address import Address
 from .answers import Answer
 
-if TYPE_CHECKING:
-    from urllib3.response import BaseHTTPResponse  # not in urllib3 1.26
-
 MAX_REQUESTS: Final = 2_000
 MAX_BYTES: Final = 256 << 20  # bytes of documents
 MAX_HOPS: Final = 5
 _TIMEOUT: Final = urllib3.Timeout(connect=10, read=30)  # seconds without a byte
-_DEADLINE: Final = 120.0  # seconds for one document
+_DEADLINE: Final = 120.0  # seconds for one answer, from its first line to the end of its body
 _MAX_HEADER: Final = 1000  # characters
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _ACCEPT: Final = ", ".join((*sorted(INDEXES | MANIFESTS), "*/*"))
@@ -126,16 +128,12 @@ class Host:
 
     def _ask(self, method: str, path: str, limit: int, headers: Mapping[str, str]) -> Answer:
         response, hops = self._follow(method, path, headers)
-        deadline = time.monotonic() + _DEADLINE
         body, problem = bytearray(), None
         try:
             while len(body) <= limit and (
                 piece := response.read(min(CHUNK, limit + 1 - len(body)), decode_content=False)
             ):
                 body += piece
-                if time.monotonic() > deadline:
-                    problem = f"takes more than {_DEADLINE:.0f} s"
-                    break
         except (HTTPError, OSError) as error:
             problem = f"its body breaks off ({innermost_reason(error)})"
         finally:
@@ -160,7 +158,9 @@ class Host:
             problem=problem,
         )
 
-    def _follow(self, method: str, path: str, headers: Mapping[str, str]) -> tuple["BaseHTTPResponse", tuple[str, ...]]:
+    def _follow(
+        self, method: str, path: str, headers: Mapping[str, str]
+    ) -> tuple[urllib3.BaseHTTPResponse, tuple[str, ...]]:
         url = f"{self.address}{path}"
         hops: list[str] = []
         while True:
@@ -174,7 +174,7 @@ class Host:
             if not url.startswith(("http://", "https://")):
                 raise _NoAnswerError(f"redirects to {hops[-1]}, which no client follows")
 
-    def _request(self, method: str, path: str, url: str, headers: Mapping[str, str]) -> "BaseHTTPResponse":
+    def _request(self, method: str, path: str, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         if self.requests >= self.max_requests:
             raise SpentError(f"{self.requests:,} requests were made")
         self.requests += 1
@@ -193,6 +193,48 @@ class Host:
             raise _NoAnswerError(f"cannot be reached ({innermost_reason(error)})") from error
 
 
+class _InTime(io.RawIOBase):
+    """What comes from a socket, until the deadline: http.client would wait for the end of a line as long as single
+    bytes come in time."""
+
+    def __init__(self, inner: io.RawIOBase) -> None:
+        self._inner, self._deadline = inner, time.monotonic() + _DEADLINE
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int | None:  # type: ignore[override]  # Buffer: 3.12
+        if time.monotonic() > self._deadline:
+            raise TimeoutError(f"takes more than {_DEADLINE:.0f} s")
+        return self._inner.readinto(buffer)
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *arguments: object, **named: object) -> None:
+        super().__init__(sock, *arguments, **named)  # type: ignore[arg-type]  # whatever http.client gives it
+        self.fp = io.BufferedReader(_InTime(self.fp.detach()))
+
+
+class _Plain(HTTPConnection):
+    response_class = _Response
+
+
+class _Secure(HTTPSConnection):
+    response_class = _Response
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
 def _joined(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
@@ -201,7 +243,9 @@ def _joined(url: str, location: str) -> str:
 
 
 def _pool(context: ssl.SSLContext) -> urllib3.PoolManager:
-    return urllib3.PoolManager(num_pools=4, maxsize=1, ssl_context=context)
+    manager = urllib3.PoolManager(num_pools=4, maxsize=1, ssl_context=context)
+    manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+    return manager
 
 
 def _without_verification() -> ssl.SSLContext:

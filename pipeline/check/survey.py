@@ -198,9 +198,16 @@ def _repository(host: Host, name: str, left_out: list[str]) -> Repository:
         walk.tags[USUAL_TAG] = document
     if not walk.tags:
         left_out.append(f"{name}: no tag could be found, so no image of it was looked at")
-    for tag, document in walk.tags.items():
+    left = sum(
         _follow(host, name, document.digest, walk, Gone(named_by=f"the tag {tag}"))
-    documents = [*walk.documents.values(), *walk.tags.values()]
+        for tag, document in walk.tags.items()
+    )
+    if left:
+        left_out.append(f"{name}: {len(walk.documents)} manifests were looked at; {left:,} more, at least, were not")
+    blobs = _blobs([*walk.documents.values(), *walk.tags.values()])
+    sample = spread(blobs, MAX_BLOBS)  # small ones, which can be read whole, and large ones
+    if len(sample) < len(blobs):
+        left_out.append(f"{name}: {len(sample)} of {len(blobs):,} blobs were looked at")
     return Repository(
         name=name,
         tags=walk.tags,
@@ -208,7 +215,7 @@ def _repository(host: Host, name: str, left_out: list[str]) -> Repository:
         listed=listed,
         gone=walk.gone,
         listings=_listings(host, name, spread([*walk.documents], MAX_LISTINGS)),
-        blobs=_sample(documents),
+        blobs=sample,
     )
 
 
@@ -223,7 +230,8 @@ def _document(host: Host, name: str, reference: str | Digest, walk: _Walk, other
     return found
 
 
-def _follow(host: Host, name: str, digest: Digest, walk: _Walk, otherwise: Gone) -> None:
+def _follow(host: Host, name: str, digest: Digest, walk: _Walk, otherwise: Gone) -> int:
+    """Look at a manifest and those that it leads to; return how many there was no room for."""
     waiting = [(digest, otherwise)]
     while waiting and len(walk.documents) < MAX_DOCUMENTS:
         digest, otherwise = waiting.pop(0)
@@ -236,6 +244,7 @@ def _follow(host: Host, name: str, digest: Digest, walk: _Walk, otherwise: Gone)
         if isinstance(document, Index):
             here = Gone(named_by=f"the index {digest.short}", index=digest)
             waiting += [(child.digest, here) for child in successors(document).documents]
+    return len({digest for digest, _ in waiting} - walk.documents.keys() - walk.gone.keys())
 
 
 def _listings(host: Host, name: str, digests: Sequence[Digest]) -> dict[str, Document]:
@@ -247,10 +256,10 @@ def _listings(host: Host, name: str, digests: Sequence[Digest]) -> dict[str, Doc
     return found
 
 
-def _sample(documents: Iterable[Document]) -> tuple[Descriptor, ...]:
-    """Small ones, which can be read whole, and large ones."""
+def _blobs(documents: Iterable[Document]) -> list[Descriptor]:
+    """What they name, by size."""
     blobs = {blob.digest: blob for document in documents for blob in successors(document).blobs}
-    return spread(sorted(blobs.values(), key=lambda blob: (blob.size, blob.digest)), MAX_BLOBS)
+    return sorted(blobs.values(), key=lambda blob: (blob.size, blob.digest))
 
 
 def _texts(answer: Answer, name: str, is_legal: Callable[[str], bool]) -> tuple[str, ...] | None:

@@ -7,7 +7,7 @@ from typing import Final
 from .. import mirror, report
 from ..config import Config
 from ..errors import ExitCode
-from ..mirror.selection import parse_platform
+from ..mirror.selection import check_repositories, parse_platform
 from ..targets.open import open_readable, open_target
 from .console import Console
 from .options import Subparsers, add_json, add_wait, checked
@@ -37,7 +37,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("source", metavar="SOURCE", help="where it is published")
     parser.add_argument("target", metavar="TARGET", help="where it is to be published, too")
     parser.add_argument(
-        "--repository", action="append", metavar="GLOB", help="only these repositories; may be given several times"
+        "--repository",
+        action="append",
+        type=checked(check_repositories),
+        metavar="GLOB",
+        help="only these repositories; may be given several times",
     )
     parser.add_argument("--tag", action="append", metavar="GLOB", help="only these tags, and what is attached to them")
     parser.add_argument(
@@ -84,4 +88,4 @@ def run(arguments: argparse.Namespace, console: Console) -> ExitCode:
             is_dry=arguments.dry_run,
             progress=progress,
         )
-    return show_outcome(outcome, report.removal_text, console, as_json=arguments.json)
+    return show_outcome(outcome, report.removal_text, console, as_json=arguments.json, done="mirrored")

@@ -23,9 +23,11 @@ def show_outcome(
     *,
     as_json: bool,
     more: Mapping[str, Any] | None = None,
+    done: str = "published",
 ) -> ExitCode:
-    """Show what a run did, in JSON with `more`, and return its exit code."""
-    show(text(outcome), {**outcome_json(outcome), **(more or {})}, failures(outcome), console, as_json=as_json)
+    """Show what a run did, in JSON with `more`, and return its exit code. `done` is as in `failures`."""
+    document = {**outcome_json(outcome), **(more or {})}
+    show(text(outcome), document, failures(outcome, done=done), console, as_json=as_json)
     for error in outcome.failed.values():
         if isinstance(error, InternalError):
             console.trace(error)

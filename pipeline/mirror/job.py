@@ -81,7 +81,11 @@ def mirror(
         shown = Source(source, target, loaded.ledger, has_ledger=has_ledger)
         reading = _Mirror(order, loaded, shown, selection)
         run = Run.after(reading.history(), order)
-        to_do = (*_LAY_OUT, *_SAY) if is_dry else (*_LAY_OUT, steps.refuse_foreign, reading.copy_blobs, *_FINISH)
+        to_do: tuple[steps.Step, ...] = (*_LAY_OUT, steps.refuse_foreign, reading.copy_blobs, *_FINISH)
+        if is_dry:
+            to_do = (*_LAY_OUT, *_SAY)
+        if run.history.failed and not (loaded.ledger.keys or run.ledger.repositories):
+            to_do = ()  # a mistyped name, say, leaves no tree that shows nothing
         for step in to_do:
             step(run)
         moves = () if loaded.is_rebuilt else tuple(moves_between(loaded.ledger, run.ledger))

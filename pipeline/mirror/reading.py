@@ -19,10 +19,11 @@ from ..layout import BrokenTag, LayoutError
 from ..layout.documents import MAX_DEPTH, Origin
 from ..layout.images import Reader
 from ..layout.selection import MAX_ATTACHED_DEPTH
+from ..layout.storage import read_small
 from ..oci.descriptor import Platform
 from ..oci.digest import DiffID, Digest
 from ..oci.fields import FieldError
-from ..oci.manifest import Document, Index, parse_document
+from ..oci.manifest import MAX_MANIFEST_SIZE, Document, Index, parse_document
 from ..oci.media_types import INDEXES, OCI_INDEX
 from ..oci.reference import attached_to
 from ..parallel import threads
@@ -180,8 +181,7 @@ class _Reading:
         content = self._originals.blob(digest)
         if content is None:
             raise self._error(f"manifest {digest} is missing.", tag=tag, digest=digest)
-        with content.open() as stream:
-            raw = stream.read()
+        raw = read_small(self._originals, f"manifest {digest.short}", content, limit=MAX_MANIFEST_SIZE)
         try:
             return parse_document(raw, "", digest)
         except FieldError as error:

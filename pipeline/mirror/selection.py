@@ -9,6 +9,7 @@ from ..errors import DeltapressError, ExitCode
 from ..oci.descriptor import Platform
 from ..oci.digest import Digest
 from ..oci.manifest import Index
+from ..oci.reference import check_repository
 
 _PLATFORM: Final = re.compile(r"([a-z0-9]+)/([a-z0-9_]+)(?:/([a-z0-9.]+))?")
 # by which docker buildx says what an attestation is of
@@ -33,7 +34,7 @@ class Selection:
     @property
     def names(self) -> tuple[str, ...] | None:
         """The repositories, where each is named and none by a glob."""
-        return None if any(set(name) & set("*?[") for name in self.repositories) else self.repositories
+        return None if any(map(_is_glob, self.repositories)) else self.repositories
 
     @property
     def has_all_tags(self) -> bool:
@@ -65,6 +66,11 @@ class Selection:
         return hidden | {entry.digest for entry in attestations}
 
 
+def check_repositories(text: str) -> str:
+    """Return `text` if it is a glob or a repository's name. Raises NameGrammarError."""
+    return text if _is_glob(text) else check_repository(text)
+
+
 def parse_platform(text: str) -> Platform:
     """Read `OS/ARCH` or `OS/ARCH/VARIANT`. Raises SelectionError."""
     match = _PLATFORM.fullmatch(text)
@@ -73,3 +79,7 @@ def parse_platform(text: str) -> Platform:
     said = Platform(os=match[1], architecture=match[2], variant=match[3] or "")
     kind = said.kind
     return Platform(os=kind.os, architecture=kind.architecture, variant=kind.variant if match[3] else "")
+
+
+def _is_glob(text: str) -> bool:
+    return not set(text).isdisjoint("*?[")

@@ -53,12 +53,15 @@ class Source:
 
     def tags(self, repository: str) -> list[str]:
         """Those that lead to images, and cosign's as far as they are listed. Raises TargetError."""
-        if self._ledger is not None:
-            if repository not in self._ledger.repositories:
-                raise KeyMissingError(tags_key(repository))
-            found: list[str] = sorted(self._shown(repository).tags)
+        if self._ledger is None:
+            try:
+                found = [tag for tag in self._names(tags_key(repository), "tags") if is_tag(tag)]
+            except KeyMissingError as error:
+                raise self._unknown(repository) from error
+        elif repository in self._ledger.repositories:
+            found = sorted(self._shown(repository).tags)
         else:
-            found = [tag for tag in self._names(tags_key(repository), "tags") if is_tag(tag)]
+            raise self._unknown(repository)
         return [tag for tag in dict.fromkeys(found) if kind_of(tag) is Kind.TAG]
 
     def companions(self, image: Digest) -> Iterator[str]:
@@ -108,6 +111,9 @@ class Source:
     def referrers(self, repository: str, subject: Digest) -> bytes | None:
         """What is attached to a document; None where it does not tell. Raises TargetError."""
         return self._listing(referrers_key(repository, subject))
+
+    def _unknown(self, repository: str) -> TargetError:
+        return TargetError(f"{self.tree.url} shows no {tags_key(repository)}; correct the name, or publish it there")
 
     def _listing(self, key: Key) -> bytes | None:
         certain = self._certain(key)

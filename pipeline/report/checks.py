@@ -44,7 +44,7 @@ def verification_text(found: Verification) -> str:
     """What `verify` looked at; the problems are not in it."""
     lines = [
         f"Read {count(found.keys, 'file')}: {count(found.manifests, 'manifest')}, {count(found.blobs, 'blob')}.",
-        f"Applied {count(found.deltas - len(found.unproven), 'delta')}.",
+        f"Applied {count(found.applied, 'delta')}.",
         *found.unproven,
         f"{count(len(found.problems), 'problem')}." if found.problems else "Nothing is wrong.",
     ]
@@ -59,6 +59,7 @@ def verification_json(found: Verification) -> dict[str, Any]:
         "blobs": found.blobs,
         "manifests": found.manifests,
         "deltas": found.deltas,
+        "applied": found.applied,
         "unproven": list(found.unproven),
         "problems": [{"key": problem.key, "problem": problem.problem} for problem in found.problems],
     }

@@ -19,10 +19,10 @@ from .updates import distinct_wants, formats_of, move_json, move_lines, saving_j
 _REASONS: Final = 3  # that are said in full
 
 
-def failures(outcome: Outcome) -> Iterator[str]:
-    """What went wrong, one line each (an error may add indented ones)."""
+def failures(outcome: Outcome, *, done: str = "published") -> Iterator[str]:
+    """What went wrong, one line each (an error may add indented ones). `done` is what was to happen to repositories."""
     for name, error in outcome.failed.items():
-        yield f"{error}\n  Repository {name} was not published."
+        yield f"{error}\n  Repository {name} was not {done}."
     for name, broken in outcome.broken.items():
         for found in broken:
             what = f"Tag {one_line(found.tag, most=MAX_CELL)}" if found.tag else "This entry"
@@ -132,7 +132,7 @@ def prune_text(outcome: Outcome) -> str:
 
 
 def removal_text(outcome: Outcome) -> str:
-    """What `remove`, `retract` or `tag` changed, or would; when it goes."""
+    """What `remove`, `retract`, `tag` or `mirror` changed, or would; when it goes."""
     wrote = _writes(outcome) if outcome.is_dry else [_written(outcome)]
     return text_of([*outcome.notes, *move_lines(outcome.moves), *wrote, *_deletions(outcome)])
 
@@ -211,11 +211,14 @@ def _written(outcome: Outcome) -> str:
 
 
 def _nothing(outcome: Outcome) -> str:
-    return (
-        "Nothing to write."
-        if outcome.failed or outcome.broken
-        else "Nothing to write: everything is published already."
-    )
+    if not _is_short(outcome):
+        return "Nothing to write: everything is published already."
+    return "Nothing would be written." if outcome.is_dry else "Nothing was written."
+
+
+def _is_short(outcome: Outcome) -> bool:
+    """True where something could not be looked at: that there is nothing to do is not known then."""
+    return bool(outcome.failed or outcome.broken)
 
 
 def _writes(outcome: Outcome) -> Iterator[str]:
@@ -296,7 +299,7 @@ def _deletions(outcome: Outcome) -> Iterator[str]:
             yield f"Left {what}, to be deleted later."
     if plan.waiting:
         yield f"{count(len(plan.waiting), 'unreferenced file')} in the grace period."
-    if not plan.remove and not plan.waiting and not outcome.written.keys and not outcome.writes:
+    if not (plan.remove or plan.waiting or outcome.written.keys or outcome.writes or _is_short(outcome)):
         yield "Nothing to delete."
 
 

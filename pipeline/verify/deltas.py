@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from uuid import uuid4
@@ -23,6 +24,15 @@ from ..targets.base import ReadableTarget, TargetError
 from .findings import Findings, FoundDelta, Problem
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proofs:
+    """How many deltas were `applied`; one that several formats list counts once. `unproven` are lines about those that
+    could not be, and about documents of which nobody could tell the deltas."""
+
+    applied: int
+    unproven: tuple[str, ...]
+
+
 def check_deltas(
     findings: Findings,
     ledger: Ledger,
@@ -32,8 +42,8 @@ def check_deltas(
     *,
     jobs: int,
     progress: Progress,
-) -> tuple[str, ...]:
-    """Complain of each delta that does not give its layer; return a line for each that could not be tried.
+) -> Proofs:
+    """Complain of each delta that does not give its layer.
 
     The source of a delta need not be published any more: those who have it do not need it from here.
     """
@@ -65,7 +75,8 @@ def check_deltas(
         unproven.extend(
             f"{delta.key}: its source {sources[-1].short} is not published" for delta in groups[sources].values()
         )
-    return tuple(sorted(unproven))
+    tried = {delta.identity for sources in published for delta in groups[sources].values()}
+    return Proofs(applied=len(tried), unproven=tuple(sorted(unproven)))
 
 
 def check_whole_layers(

@@ -1,12 +1,13 @@
 """What is collected on the way through a tree."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
+from ..deltas.formats.contract import ListedDelta
 from ..history.records.deltas import DeltaKey
 from ..history.records.images import LayerRecord
 from ..history.resolver import LayerLocator
-from ..keys import Key
+from ..keys import Key, blob_key
 from ..oci.digest import DiffID, Digest
 from ..text import one_line
 
@@ -26,14 +27,23 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundDelta:
-    """A delta as a client finds it; `key` is its blob, `size` in bytes. The `pair` `is_exact` where what lists it says
-    from which layers it was made, and not from which one alone."""
+    """A delta as a client finds it; `key` is its blob. The `pair` `is_exact` where what lists it says from which layers
+    it was made, and not from which one alone."""
 
     key: Key
-    size: int
     digest: Digest
     pair: DeltaKey
     is_exact: bool = False
+
+    @classmethod
+    def of(cls, delta: ListedDelta, repository: str) -> Self:
+        key = blob_key(repository, delta.blob.digest)
+        return cls(key=key, digest=delta.blob.digest, pair=delta.key, is_exact=delta.is_exact)
+
+    @property
+    def identity(self) -> tuple[Key, DiffID, DiffID]:
+        """The same for a delta that several formats list, however much each says of it."""
+        return self.key, self.pair.from_diff_id, self.pair.to_diff_id
 
 
 @dataclass(slots=True)

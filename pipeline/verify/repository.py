@@ -262,17 +262,7 @@ class RepositoryCheck:
             checked.add(digest)
             for problem in parsed.problems:
                 self._complain(manifest_key(self._repository.name, digest), problem)
-            for delta in parsed.deltas:
-                place = blob_key(self._repository.name, delta.blob.digest)
-                self._findings.deltas.append(
-                    FoundDelta(
-                        key=place,
-                        size=delta.blob.size,
-                        digest=delta.blob.digest,
-                        pair=delta.key,
-                        is_exact=delta.is_exact,
-                    )
-                )
+            self._findings.deltas.extend(FoundDelta.of(delta, self._repository.name) for delta in parsed.deltas)
             for layer in parsed.whole:
                 self._findings.whole.add((blob_key(self._repository.name, layer.digest), layer))
             for part in parsed.carried:

@@ -25,14 +25,15 @@ from .repository import MAX_LISTING, RepositoryCheck
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What was found. A delta that several formats list counts once. `unproven` says which deltas could not be tried,
-    because their source is no longer published."""
+    """What was found: `deltas` are listed, of which those that could be were `applied`; one that several formats list
+    counts once. `unproven` says which could not be, because their source is not published (any more)."""
 
     problems: tuple[Problem, ...]
     keys: int
     blobs: int
     manifests: int
     deltas: int
+    applied: int
     unproven: tuple[str, ...] = ()
 
     @property
@@ -74,14 +75,15 @@ def verify(
     check_whole_layers(findings, target, limits, jobs=jobs, progress=progress)
     with scratch_folder(temporary) as directory:
         source = LayerSource(resolver=ContentResolver(target=target), limits=limits)
-        unproven = check_deltas(findings, ledger, target, source, directory, jobs=jobs, progress=progress)
+        proofs = check_deltas(findings, ledger, target, source, directory, jobs=jobs, progress=progress)
     return Verification(
         problems=tuple(sorted(set(findings.problems), key=str)),
         keys=len(keys),
         blobs=sum(len(repository.blobs) for repository in repositories.values()),
         manifests=sum(len(repository.manifests) + len(repository.tags) for repository in repositories.values()),
-        deltas=len({(delta.key, delta.pair.from_diff_id, delta.pair.to_diff_id) for delta in findings.deltas}),
-        unproven=unproven,
+        deltas=len({delta.identity for delta in findings.deltas}),
+        applied=proofs.applied,
+        unproven=proofs.unproven,
     )
 
 

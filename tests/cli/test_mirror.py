@@ -108,7 +108,7 @@ def test_a_configuration_without_repositories_looks_after_a_mirror(site: Path, c
         (["public", "public"], ExitCode.BAD_CONFIGURATION, "is the source and the target"),
         (["public", "https://registry.invalid"], ExitCode.BAD_CONFIGURATION, "is of an unknown kind"),
         (["nowhere", "copy"], ExitCode.TARGET_FAILED, "a registry begins with https://"),
-        (["public", "copy", "--repository", "typo"], ExitCode.BAD_INPUT, "v2/typo/tags/list"),
+        (["public", "copy", "--repository", "typo"], ExitCode.BAD_INPUT, "public shows no v2/typo/tags/list; correct"),
         (["public", "copy", "--repository", "typo*"], ExitCode.BAD_CONFIGURATION, "shows no repository that is chosen"),
     ],
 )
@@ -117,10 +117,39 @@ def test_what_cannot_be_mirrored(
 ) -> None:
     assert main(["mirror", *arguments]) == code
     assert problem in capsys.readouterr().err
+    assert not (site / "copy/v2").exists(), "no tree that shows nothing"
 
 
-def test_a_platform_that_is_none_is_a_usage_error(site: Path, capsys: Capture) -> None:
+def test_what_was_left_alone_is_said_once_and_nothing_else(site: Path, capsys: Capture) -> None:
+    assert main(["mirror", "public", "copy"]) == ExitCode.SUCCESS
+    capsys.readouterr()
+    for option, said in (
+        ("--dry-run", "Nothing would be written.\n"),
+        ("--json", None),
+        ("--wait=1", "Nothing was written.\n"),
+    ):
+        assert main(["mirror", "copy", "public", option]) == ExitCode.BAD_INPUT
+        out, err = capsys.readouterr()
+        assert said in {None, out}
+        assert err.splitlines() == [
+            "deltapress: other is published here from a layout; mirror it into another target",
+            "  Repository other was not mirrored.",
+            "deltapress: team/app is published here from a layout; mirror it into another target",
+            "  Repository team/app was not mirrored.",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "problem"),
+    [
+        ("--platform", "arm", "is no platform; write OS/ARCH"),
+        ("--repository", "", "repository name '' is not allowed"),
+        ("--repository", "../public", "repository name '../public' is not allowed"),
+    ],
+)
+def test_what_names_nothing_is_a_usage_error(option: str, text: str, problem: str, site: Path, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as raised:
-        main(["mirror", "public", "copy", "--platform", "arm"])
+        main(["mirror", "public", "copy", "--tag", "1.*", option, text])
     assert raised.value.code == ExitCode.BAD_CONFIGURATION
-    assert "is no platform; write OS/ARCH" in capsys.readouterr().err
+    assert problem in capsys.readouterr().err
+    assert not (site / "copy").exists()

@@ -53,7 +53,7 @@ def assert_passes(found: Check, kind: ServerKind, known: set[Rule]) -> None:
     warned = {client.client.name for client in found.clients if client.warns}
     assert warned == ({"oras", "helm"} if Rule.TAG_DIGEST_HEADER in known else set())
     assert found.applied is not None
-    assert (found.applied.deltas, found.applied.unproven) == (8, ())
+    assert (found.applied.deltas, found.applied.unproven) == (6, ())
 
 
 @pytest.mark.parametrize("server", servers.ALL)

@@ -15,14 +15,19 @@ from pipeline.errors import ExitCode
 from pipeline.history.pointing import PointingError
 from pipeline.history.retraction import RetractionError
 from pipeline.keys import LEDGER_KEY, Key
+from pipeline.limits import Limits
 from pipeline.mirror import MirrorError, Selection
 from pipeline.mirror.selection import SelectionError, parse_platform
 from pipeline.oci.digest import Digest
+from pipeline.oci.manifest import MAX_MANIFEST_SIZE
+from pipeline.progress import Silent
+from pipeline.report import verification_text
 from pipeline.targets.base import ReadableTarget, Stored, Target, TargetError
 from pipeline.targets.http.options import HTTPOptions
 from pipeline.targets.http.target import HTTPTarget
 from pipeline.targets.memory import MemoryTarget
 from pipeline.targets.s3.target import S3Target
+from pipeline.verify import verify
 
 from ..client import Client, deltas_of, problems
 from ..interop.s3_servers import Storage
@@ -237,6 +242,18 @@ def test_deltas_into_what_is_not_mirrored_are_not_listed(source: MemoryFolder) -
     verified(target, target.contents)
 
 
+def test_deltas_from_what_is_not_mirrored_are_said_not_to_be_tried(source: MemoryFolder) -> None:
+    """They are for those who have it; both formats list the one delta, and one of them cannot tell from what it is."""
+    target = MemoryFolder()
+    mirrored(source, target, selection=Selection(repositories=("team/tool",), tags=("2.2",)))
+    found = verify(target, jobs=1, limits=Limits(), progress=Silent())
+    assert deltas_of(target.contents, "team/tool")
+    assert (found.problems, found.applied) == ((), 0)
+    assert found.deltas >= 1
+    assert len(found.unproven) > found.deltas
+    assert "Applied 0 deltas.\n" in verification_text(found)
+
+
 @pytest.mark.parametrize("has_ledger", [True, False])
 def test_one_platform_of_an_index(source: MemoryFolder, has_ledger: bool) -> None:
     target = MemoryFolder()
@@ -405,6 +422,18 @@ def test_a_manifest_that_is_not_what_its_name_says(source: MemoryFolder) -> None
     assert next(broken.tag for broken in outcome.broken["team/tool"]) == "2.2"
     assert json.loads(target.contents[Key("v2/team/tool/tags/list")])["tags"] == ["2.0", "2.1"]
     verified(target, target.contents)
+
+
+def test_a_manifest_that_is_no_small_document_is_not_read(source: MemoryFolder) -> None:
+    record = stored_ledger(source).repositories["team/tool"]
+    key = Key(f"v2/team/tool/manifests/{record.tags['2.2'].image}")
+    source.contents[key] += b" " * MAX_MANIFEST_SIZE
+    seen, target = _Recording(source), MemoryFolder()
+    outcome = mirrored(seen, target)
+    [broken] = [broken for broken in outcome.broken["team/tool"] if broken.tag == "2.2"]
+    assert "at most 4,194,304 are read" in broken.problem
+    assert ("open", key) not in [(call.method, call.key) for call in seen.calls]
+    assert json.loads(target.contents[Key("v2/team/tool/tags/list")])["tags"] == ["2.0", "2.1"]
 
 
 class _Changing(RecordingTarget):

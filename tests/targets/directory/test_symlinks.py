@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.keys import MUTABLE, Key, tag_link_key, tag_link_text
 from pipeline.oci.digest import Digest
-from pipeline.targets.base import KeyMissingError, TargetError, read_bytes
+from pipeline.targets.base import LOCK_KEY, KeyMissingError, TargetError, read_bytes
 from pipeline.targets.directory import DirectoryTarget
 
-from .tree import TAG, put
+from .tree import LEFTOVER, NOW, TAG, put
 
 LINK = tag_link_key("team/app", "latest")
 ONE, TWO = (tag_link_text("team/app", Digest.of(data)) for data in (b"1", b"2"))
@@ -76,6 +76,17 @@ def test_one_that_only_its_owner_can_come_to_is_a_problem(target: DirectoryTarge
     assert "only its owner can enter" in str(stored.problem)
     put_link(target, ONE)
     assert target.stat(LINK) == type(stored)(size=len(ONE))
+
+
+def test_one_that_a_killed_run_left_is_no_key_and_goes_with_the_next_lock(target: DirectoryTarget, root: Path) -> None:
+    left = (root / LINK).with_name(LEFTOVER)
+    left.parent.mkdir(parents=True)
+    left.symlink_to(ONE)
+    assert list(target.keys()) == []
+    (root / LOCK_KEY).write_bytes(b"{")
+    with target.lock(now=NOW, wait=0):
+        assert not left.is_symlink()
+        assert not (root / "_deltapress/tags").exists()
 
 
 @pytest.mark.parametrize("text", ["/etc", "../../../../../../../etc", "../../../../../../v2/team", ""])
