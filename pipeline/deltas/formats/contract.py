@@ -9,7 +9,7 @@ Rule 3. Clients find documents either in an index under a tag of the repository,
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from ...config.values import FormatName
 from ...history.records.deltas import DeltaKey
@@ -19,6 +19,9 @@ from ...oci.descriptor import Descriptor
 from ...oci.digest import Digest
 from ...oci.manifest import Document, Index, Manifest
 from ..plan import Wanted
+
+TAR_DIFF: Final = "application/vnd.tar-diff"
+"""Of a delta, whatever leads to it; clients of artifacts refuse the older application/vnd.redhat.tar-diff."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

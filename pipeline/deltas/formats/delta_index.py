@@ -20,9 +20,8 @@ from ...oci.manifest import Index, Manifest, parse_document
 from ...oci.media_types import OCI_MANIFEST
 from ...oci.reference import DELTA_INDEX
 from ...oci.writing import EMPTY_JSON, write_manifest
-from .contract import DeltaDocument, DeltaListing, ListedDelta, ListedDocument, Offer, ParsedDeltas
+from .contract import TAR_DIFF, DeltaDocument, DeltaListing, ListedDelta, ListedDocument, Offer, ParsedDeltas
 
-TAR_DIFF: Final = "application/vnd.tar-diff"
 CONFIG: Final = "application/vnd.redhat.delta.config.v1+json"
 FROM: Final = "io.github.containers.delta.from"
 TO: Final = "io.github.containers.delta.to"

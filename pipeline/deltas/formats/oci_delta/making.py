@@ -10,7 +10,7 @@ from ....oci.digest import DiffID, Digest
 from ....oci.manifest import parse_document
 from ....oci.media_types import INDEXES, OCI_EMPTY, OCI_GZIP_LAYER, OCI_MANIFEST
 from ....oci.writing import EMPTY_JSON, write_manifest
-from ..contract import DeltaDocument, Offer
+from ..contract import TAR_DIFF, DeltaDocument, Offer
 from .signatures import signatures_by_image
 from .terms import (
     ARTIFACT_TYPE,
@@ -24,7 +24,6 @@ from .terms import (
     SIGNATURE_PART_CONTENT,
     SOURCE,
     SOURCE_CONFIG,
-    TAR_DIFF,
     TARGET,
     TO,
 )

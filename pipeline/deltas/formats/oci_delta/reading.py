@@ -10,7 +10,7 @@ from ....oci.descriptor import Descriptor
 from ....oci.digest import Digest, DigestError
 from ....oci.manifest import Manifest
 from ....oci.media_types import IMAGE_CONFIGS, MANIFESTS, OCI_GZIP_LAYER
-from ..contract import ListedDelta
+from ..contract import TAR_DIFF, ListedDelta
 from .terms import (
     CONFIG_CONTENT,
     CONTENT,
@@ -19,7 +19,6 @@ from .terms import (
     REUSED,
     REUSED_DIFF_ID,
     SIGNATURE_CONTENT,
-    TAR_DIFF,
     TO,
 )
 

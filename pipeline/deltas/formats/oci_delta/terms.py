@@ -3,7 +3,6 @@
 from typing import Final
 
 ARTIFACT_TYPE: Final = "application/vnd.io.github.containers.oci-delta.v1"
-TAR_DIFF: Final = "application/vnd.tar-diff"  # the older application/vnd.redhat.tar-diff is refused
 _PREFIX: Final = "io.github.containers.delta."
 TARGET: Final = f"{_PREFIX}target"
 SOURCE: Final = f"{_PREFIX}source"
